@@ -1,0 +1,3 @@
+"""Archives the images of a Mapillary user: a Scrapy project."""
+
+__version__ = "0.1.0"
