@@ -1,1 +1,48 @@
-"""SQLite: the only SQL of the project, one noun a file."""
+"""SQLite: the only SQL of the project, one noun a file.
+
+The ledger is the only source of truth for "do we have it?", "where does the
+listing go on?" and "what failed, and why?".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.days import Days
+from mapillary_crawler.ledger.facts import Facts
+from mapillary_crawler.ledger.images import Images
+from mapillary_crawler.ledger.listing import Listing
+from mapillary_crawler.ledger.pages import Pages
+from mapillary_crawler.ledger.pieces import Pieces
+from mapillary_crawler.ledger.queue import Queue
+
+#: Where a collection's ledger lies, below the collection's folder.
+LEDGER_PATH = Path(".crawl/ledger.sqlite")
+
+
+class Ledger:
+    """The nouns of a collection's ledger on one connection.
+
+    Raises `schema.LedgerTooNew`, or `sqlite3.DatabaseError` for a file that is no ledger.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.database = Database(path, read_only=read_only)
+        self.facts = Facts(self.database)
+        self.pages = Pages(self.database)
+        self.listing = Listing(self.database, self.facts, self.pages)
+        self.queue = Queue(self.database, self.pages)
+        self.images = Images(self.database, self.pages)
+        self.days = Days(self.database)
+        self.pieces = Pieces(self.database)
+
+    def start_run(self) -> int:
+        """Begin a run: everything unsettled is due. Returns the run's number."""
+        self.listing.start_run()
+        self.queue.start_run()
+        return self.facts.add("runs", 1)
+
+    def close(self) -> None:
+        """Bring everything into the one file and close it."""
+        self.database.close()

@@ -1,0 +1,179 @@
+"""Pure: what a collection is called, what belongs to it, where its files lie.
+
+Every rule here is part of the project's fixed interfaces: a name, once
+published, can never change (archive.org identifiers are final).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+QUALITIES = ("256", "1024", "2048", "original")
+UNKNOWN_DATE = "unknown-date"
+
+#: Longest escaped user name and longest escaped id; identifiers stay within archive.org's 100.
+USERNAME_LENGTH = 60
+ID_LENGTH = 100
+
+#: First millisecond that a tar header's eleven octal digits of seconds cannot hold (year 2242).
+CAPTURE_TIME_END = 8**11 * 1000
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9._-]|^\.|_(?=u)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def escape(name: str, longest: int = ID_LENGTH) -> str:
+    """Return `name` as a path part and identifier part; no two names meet.
+
+    Characters outside `[A-Za-z0-9._-]`, a leading `.` and a `_` before `u`
+    become `_u{hex}_`. What is longer than `longest` is cut and ends in `-` and
+    16 hex digits of the name's sha256.
+    """
+    escaped = _ILLEGAL.sub(lambda match: f"_u{ord(match[0]):x}_", name)
+    if len(escaped) <= longest:
+        return escaped
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{escaped[: longest - 17]}-{digest}"
+
+
+def text(value: str) -> str:
+    """Return `value` with lone surrogates, which UTF-8 cannot hold, as U+FFFD."""
+    return _SURROGATE.sub("\ufffd", value)
+
+
+def image_id(value: Any) -> str | None:
+    """Return the id of a listed row as text, or None if it has no usable one.
+
+    Graph API: ids are decimal strings above 2^53; an integer is the same id.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text(value) if isinstance(value, str) and value.strip() else None
+
+
+def capture_time(value: Any) -> int | None:
+    """Return a `captured_at` as whole milliseconds since 1970, or None if it is none.
+
+    Graph API: integer milliseconds in UTC. 0 is a date; what is no whole number
+    of milliseconds from 1970 to 2242 counts as absent.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value < CAPTURE_TIME_END or value != int(value):
+        return None
+    return int(value)
+
+
+def capture_day(captured_at: int | None) -> str:
+    """Return the UTC day of a capture time as YYYY-MM-DD, or `unknown-date`."""
+    if captured_at is None:
+        return UNKNOWN_DATE
+    return datetime.fromtimestamp(captured_at // 1000, UTC).strftime("%Y-%m-%d")
+
+
+def sequence_part(value: Any) -> str:
+    """Return the path part of a row's `sequence`, empty where it has none.
+
+    A sequence never takes the name that an image without a sequence would have.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        return ""
+    part = escape(text(value))
+    return re.sub(r"\.(?=(jpg|webp)$)", "_u2e_", part)
+
+
+def member_path(day: str, sequence: str, image: str, extension: str) -> str:
+    """Return the path of an image below the collection, which is its name in the tar."""
+    folder = f"{day}/{sequence}" if sequence else day
+    return f"{folder}/{escape(image)}.{extension}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The part of a user's images that is wanted; empty means all of them.
+
+    `bbox` is west, south, east, north in degrees, bounds inclusive; `start` and
+    `end` are UTC days, inclusive.
+    """
+
+    bbox: tuple[float, float, float, float] | None = None
+    start: date | None = None
+    end: date | None = None
+
+    def __bool__(self) -> bool:
+        return any(bound is not None for bound in (self.bbox, self.start, self.end))
+
+    @property
+    def suffix(self) -> str:
+        """What a selection's folder name has behind the collection's.
+
+        `+` is illegal on archive.org, so a part is never mistaken for the whole.
+        """
+        suffix = ""
+        if self.start or self.end:
+            suffix += f"+{self.start or ''}_{self.end or ''}"
+        if self.bbox:
+            numbers = ",".join(repr(bound) for bound in self.bbox)
+            suffix += f"+bbox-{hashlib.sha256(numbers.encode()).hexdigest()[:8]}"
+        return suffix
+
+    def holds(self, row: dict[str, Any], captured_at: int | None) -> bool:
+        """Say whether a listed row belongs to the selection.
+
+        Undated images belong to selections without start and end only; images
+        without any position lie outside every box.
+        """
+        if self.start or self.end:
+            if captured_at is None:
+                return False
+            day = date.fromisoformat(capture_day(captured_at))
+            if (self.start and day < self.start) or (self.end and day > self.end):
+                return False
+        if self.bbox is None:
+            return True
+        place = position(row.get("geometry")) or position(row.get("computed_geometry"))
+        if place is None:
+            return False
+        west, south, east, north = self.bbox
+        return west <= place[0] <= east and south <= place[1] <= north
+
+
+def position(geometry: Any) -> tuple[float, float] | None:
+    """Return longitude and latitude of a GeoJSON point, or None if it is none."""
+    coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
+    if not isinstance(coordinates, list) or len(coordinates) < 2:
+        return None
+    longitude, latitude = coordinates[:2]
+    for degrees, bound in ((longitude, 180), (latitude, 90)):
+        if isinstance(degrees, bool) or not isinstance(degrees, int | float):
+            return None
+        if not -bound <= degrees <= bound:  # NaN fails every comparison
+            return None
+    return float(longitude), float(latitude)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a crawl makes: one user at one quality, perhaps as WebP, perhaps a selection."""
+
+    username: str
+    quality: str = "original"
+    webp: bool = False
+    selection: Selection = Selection()
+
+    @property
+    def identifier(self) -> str:
+        """The collection's name on archive.org, without a selection's suffix."""
+        name = f"mapillary-{escape(self.username, USERNAME_LENGTH)}-{self.quality}"
+        return f"{name}-webp" if self.webp else name
+
+    @property
+    def name(self) -> str:
+        """The name of the collection's folder."""
+        return self.identifier + self.selection.suffix

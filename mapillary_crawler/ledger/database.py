@@ -1,0 +1,101 @@
+"""The SQLite connection, its transactions, and the one thread that owns it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from mapillary_crawler.ledger.schema import migrate
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class Database:
+    """A connection whose transactions nest: the outermost one commits, durably.
+
+    WAL, so that another process can read progress while a crawl writes;
+    `synchronous=FULL`, since files are deleted on the strength of a commit.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        self._connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+        self._depth = 0
+        if not read_only:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+        migrate(self._connection, read_only=read_only)
+
+    def execute(self, statement: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement; outside a transaction it commits by itself."""
+        return self._connection.execute(statement, tuple(parameters))
+
+    def executemany(self, statement: str, rows: Iterable[Iterable[Any]]) -> sqlite3.Cursor:
+        """Run one statement for many rows, within the transaction that is open."""
+        return self._connection.executemany(statement, (tuple(row) for row in rows))
+
+    def value(self, statement: str, parameters: Iterable[Any] = ()) -> Any:
+        """Return the first column of the first row, or None where there is no row."""
+        row = self.execute(statement, parameters).fetchone()
+        return row[0] if row else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit all or nothing of what happens inside."""
+        if self._depth == 0:
+            self._connection.execute("BEGIN IMMEDIATE")
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            if self._depth == 1:
+                self._connection.execute("ROLLBACK")
+            raise
+        else:
+            if self._depth == 1:
+                self._connection.execute("COMMIT")
+        finally:
+            self._depth -= 1
+
+    def checkpoint(self) -> None:
+        """Bring everything from the write-ahead log into the file itself."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the connection; the write-ahead log goes into the file."""
+        self._connection.close()
+
+
+class DatabaseThread:
+    """The thread that owns a connection; all work on it passes through `call`."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+
+    def wait_for(
+        self,
+        work: Callable[_Arguments, _Result],
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Result:
+        """Do `work` in the thread and block until it is done (before the reactor runs)."""
+        return self._executor.submit(work, *args, **kwargs).result()
+
+    async def call(
+        self,
+        work: Callable[_Arguments, _Result],
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Result:
+        """Do `work` in the thread, off the reactor."""
+        return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
+
+    def close(self) -> None:
+        """End the thread once its work is done."""
+        self._executor.shutdown(wait=True)

@@ -1,0 +1,198 @@
+"""The images: how they were settled, and what the manifests say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mapillary_crawler.balance import Balance
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.pages import Pages
+from mapillary_crawler.ledger.schema import DayState, State
+
+#: The order of all manifests: dated first, by capture time, then by id as an integer
+#: (length before digits), ids that are no decimal number last, bytewise.
+_ORDER = """
+    ORDER BY captured_at IS NULL, captured_at, id GLOB '*[^0-9]*',
+    iif(id GLOB '*[^0-9]*', 0, length(ltrim(id, '0'))),
+    iif(id GLOB '*[^0-9]*', id, ltrim(id, '0')), id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that lies whole on the disk, as it is to be recorded."""
+
+    number: int
+    extension: str
+    sha256_served: bytes
+    sha256_stored: bytes
+    size: int
+    damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image as the ledger knows it; what is not known yet is None.
+
+    `tar` is the name of the piece that holds it, `offset` and `size` are the image's
+    own bytes within it.
+    """
+
+    number: int
+    image_id: str
+    state: State
+    captured_at: int | None
+    day: str
+    sequence: str
+    extension: str | None
+    sha256_served: bytes | None
+    sha256_stored: bytes | None
+    size: int | None
+    tar: str | None
+    offset: int | None
+    page: int
+    row: int
+
+
+_COLUMNS = (
+    "images.number, id, images.state, captured_at, images.day, sequence, extension, "
+    "sha256_served, sha256_stored, size, pieces.name, offset, page, row "
+    "FROM images LEFT JOIN pieces ON pieces.number = images.piece"
+)
+
+
+class Images:
+    """Listed images by state, by day, and in the order of the manifests."""
+
+    def __init__(self, database: Database, pages: Pages) -> None:
+        self._database = database
+        self._pages = pages
+
+    def save(self, files: Sequence[StoredFile]) -> None:
+        """Settle images whose files lie durably on the disk."""
+        with self._database.transaction():
+            self._database.executemany(
+                "UPDATE images SET state = ?, extension = ?, sha256_served = ?, "
+                "sha256_stored = ?, size = ?, piece = NULL, offset = NULL WHERE number = ?",
+                (
+                    (State.DAMAGED if file.damaged else State.SAVED, file.extension,
+                     file.sha256_served, file.sha256_stored, file.size, file.number)
+                    for file in files
+                ),
+            )  # fmt: skip
+            numbers = [(file.number,) for file in files]
+            self._forget(numbers)
+            self._database.executemany(
+                f"UPDATE days SET state = {DayState.OPEN:d} WHERE state <> {DayState.OPEN:d} "
+                "AND day = (SELECT day FROM images WHERE number = ?)",
+                numbers,
+            )
+
+    def settle(self, numbers: Iterable[int], state: State) -> None:
+        """Settle images that will not be saved: gone, unavailable or accepted."""
+        rows = [(number,) for number in numbers]
+        with self._database.transaction():
+            self._database.executemany(
+                f"UPDATE images SET state = {state:d} WHERE number = ?", rows
+            )
+            self._forget(rows)
+
+    def unsettle(self, numbers: Iterable[int], error: str) -> None:
+        """Want images again whose files were found missing or changed."""
+        rows = [(number,) for number in numbers]
+        with self._database.transaction():
+            self._database.executemany(
+                f"UPDATE images SET state = {State.UNSETTLED:d}, size = NULL, piece = NULL, "
+                "offset = NULL, sha256_served = NULL, sha256_stored = NULL WHERE number = ?",
+                rows,
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO unsettled (number, error) VALUES (?, ?)",
+                ((number, error) for (number,) in rows),
+            )
+
+    def accept_failed(self) -> int:
+        """Settle all that is unsettled as accepted by the user; return how many."""
+        numbers = [row[0] for row in self._database.execute("SELECT number FROM unsettled")]
+        self.settle(numbers, State.ACCEPTED)
+        return len(numbers)
+
+    def balance(self) -> Balance:
+        """Return the counts of the balance, as the tables keep them."""
+        images = dict(self._database.execute("SELECT state, images FROM balance").fetchall())
+        bytes_saved = self._database.value(
+            f"SELECT sum(bytes) FROM balance WHERE state IN ({State.SAVED:d}, {State.DAMAGED:d})"
+        )
+        untried = self._database.value("SELECT count(*) FROM unsettled WHERE error IS NULL")
+        nameless = self._database.value("SELECT value FROM facts WHERE name = 'nameless'")
+        return Balance(
+            saved=images[State.SAVED] + images[State.DAMAGED],
+            damaged=images[State.DAMAGED],
+            gone=images[State.GONE],
+            unavailable=images[State.UNAVAILABLE],
+            failed=images[State.UNSETTLED] + images[State.ACCEPTED],
+            accepted=images[State.ACCEPTED],
+            untried=untried,
+            outside=images[State.OUTSIDE],
+            nameless=int(nameless or 0),
+            bytes_saved=bytes_saved,
+        )
+
+    def listed(self) -> int:
+        """Return how many ids the ledger has, those outside the selection included."""
+        count: int = self._database.value("SELECT sum(images) FROM balance")
+        return count
+
+    def in_order(self) -> Iterator[ImageRecord]:
+        """Yield all images of the selection in the order of the manifests."""
+        cursor = self._database.execute(
+            f"SELECT {_COLUMNS} WHERE images.state <> {State.OUTSIDE:d} {_ORDER}"
+        )
+        return (_record(row) for row in cursor)
+
+    def loose(self, day: str) -> list[ImageRecord]:
+        """Return the saved images of a day that are in no tar, in bytewise order of their id."""
+        rows = self._database.execute(
+            f"SELECT {_COLUMNS} WHERE images.day = ? AND piece IS NULL "
+            f"AND images.state IN ({State.SAVED:d}, {State.DAMAGED:d})",
+            (day,),
+        )
+        return [_record(row) for row in rows]
+
+    def first_saved(self) -> ImageRecord | None:
+        """Return the first saved image in the order of the manifests."""
+        row = self._database.execute(
+            f"SELECT {_COLUMNS} WHERE images.state = {State.SAVED:d} {_ORDER} LIMIT 1"
+        ).fetchone()
+        return _record(row) if row else None
+
+    def some_saved(self, count: int) -> list[str]:
+        """Return ids of images that the service had: the last ones saved."""
+        rows = self._database.execute(
+            f"SELECT id FROM images WHERE state = {State.SAVED:d} ORDER BY number DESC LIMIT ?",
+            (count,),
+        )
+        return [row[0] for row in rows]
+
+    def line(self, record: ImageRecord) -> bytes:
+        """Return an image's fields as listed: canonical JSON without URLs."""
+        return self._pages.line(record.page, record.row)
+
+    def failures(self) -> Iterator[tuple[str, str | None, int]]:
+        """Yield id, last error and attempts of what is unsettled, in the order of listing."""
+        return iter(
+            self._database.execute(
+                "SELECT id, error, attempts FROM unsettled JOIN images USING (number) "
+                "ORDER BY number"
+            )
+        )
+
+    def _forget(self, numbers: list[tuple[int]]) -> None:
+        self._database.executemany("DELETE FROM unsettled WHERE number = ?", numbers)
+        self._database.executemany("DELETE FROM damage WHERE number = ?", numbers)
+
+
+def _record(row: tuple[object, ...]) -> ImageRecord:
+    number, image_id, state, *rest = row
+    return ImageRecord(number, image_id, State(state), *rest)  # type: ignore[arg-type]

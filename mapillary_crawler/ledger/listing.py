@@ -1,0 +1,213 @@
+"""The listing: pages committed against the cursor they were asked for."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.facts import Facts
+from mapillary_crawler.ledger.pages import SLICE_ROWS, Pages
+from mapillary_crawler.ledger.schema import State
+
+#: Parameters of one statement; SQLite allows far more, but a short statement parses faster.
+_IDS_ASKED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A row of a Graph page as the ledger keeps it.
+
+    `line` is the row's canonical JSON without URLs, `expires` the URL's `oe` in
+    seconds since 1970; rows outside the selection are kept as ids only.
+    """
+
+    image_id: str
+    captured_at: int | None
+    day: str
+    sequence: str
+    line: bytes
+    url: str | None
+    expires: int | None
+    outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the listing stands.
+
+    `cursor` is what to ask for next, None on the first page of a round; `ended` says
+    that no page follows; `rows` and `seconds` are what the round has brought and taken
+    so far; `resumed` says that more than one run worked on it; `again` that it repeats
+    one that was complete.
+    """
+
+    cursor: str | None
+    ended: bool
+    closed: bool
+    rows: int
+    seconds: float
+    resumed: bool
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a page brought: ids not listed before, known ones, and those outside."""
+
+    new: int
+    known: int
+    outside: int
+
+
+class CursorMoved(Exception):
+    """The page answers a cursor that the listing has left; it is not committed."""
+
+
+class CursorLoop(Exception):
+    """The page leads to a cursor that this round has already gone through."""
+
+
+class Listing:
+    """Rows and cursor, always in one transaction."""
+
+    def __init__(self, database: Database, facts: Facts, pages: Pages) -> None:
+        self._database = database
+        self._facts = facts
+        self._pages = pages
+
+    def position(self) -> Position:
+        """Return where the listing goes on."""
+        now = time.time()
+        return Position(
+            cursor=self._facts.get("listing_cursor"),
+            ended=self._facts.get("listing_ended", False),
+            closed=self._facts.get("listing_closed_at") is not None,
+            rows=self._facts.get("listing_rows", 0),
+            seconds=now - self._facts.get("listing_started_at", now),
+            resumed=self._facts.get("listing_resumed", False),
+            again=self._facts.get("listing_again", False),
+        )
+
+    def start_run(self) -> None:
+        """Note, where another run left a round unfinished, that this one resumes it."""
+        if self._facts.get("listing_cursor") is not None:
+            self._facts.set(listing_resumed=True)
+
+    def start_round(self, *, again: bool) -> None:
+        """List from the start; known ids cost nothing."""
+        with self._database.transaction():
+            self._database.execute("DELETE FROM cursors")
+            self._facts.set(
+                listing_cursor=None,
+                listing_ended=False,
+                listing_rows=0,
+                listing_started_at=time.time(),
+                listing_resumed=False,
+                listing_again=again,
+            )
+
+    def close(self) -> None:
+        """Record that the listing ended properly; a crawl never opens it again."""
+        self._facts.set(listing_closed_at=time.time())
+
+    def reopen(self) -> None:
+        """Open a closed listing, to complete a collection that was made elsewhere."""
+        self._facts.set(listing_closed_at=None)
+        self.start_round(again=False)
+
+    def commit(
+        self, asked: str | None, following: str | None, rows: Sequence[ListedRow]
+    ) -> Committed:
+        """Commit a page: its rows and the cursor behind it (None: no page follows).
+
+        The first listed row of an id wins. Raises `CursorMoved` if the listing does not
+        stand at `asked`, `CursorLoop` if it stood at `following` before; nothing is
+        committed then.
+        """
+        with self._database.transaction():
+            if self._facts.get("listing_cursor") != asked or self._facts.get("listing_ended"):
+                raise CursorMoved
+            unique: dict[str, ListedRow] = {}
+            for row in rows:
+                unique.setdefault(row.image_id, row)
+            known = self._known(list(unique))
+            new = [row for row in unique.values() if row.image_id not in known]
+            self._add([row for row in new if not row.outside])
+            self._add_outside([row for row in new if row.outside])
+            self._renew(unique, known)
+            self._move(following, len(unique))
+        outside = sum(row.outside for row in new)
+        return Committed(new=len(new), known=len(known), outside=outside)
+
+    def renew(self, rows: Iterable[ListedRow]) -> int:
+        """Take fresh URLs of known unsettled rows from a page, and nothing else of it.
+
+        Returns how many there were. Serves a closed listing whose URLs have expired.
+        """
+        unique = {row.image_id: row for row in rows}
+        with self._database.transaction():
+            return self._renew(unique, self._known(list(unique)))
+
+    def _known(self, image_ids: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of those ids that the ledger has."""
+        known: dict[str, int] = {}
+        for start in range(0, len(image_ids), _IDS_ASKED):
+            some = image_ids[start : start + _IDS_ASKED]
+            marks = ",".join("?" * len(some))
+            statement = f"SELECT id, number FROM images WHERE id IN ({marks})"
+            known.update(self._database.execute(statement, some).fetchall())
+        return known
+
+    def _add(self, rows: Sequence[ListedRow]) -> None:
+        first = self._database.value("SELECT coalesce(max(number), 0) + 1 FROM images")
+        for start in range(0, len(rows), SLICE_ROWS):
+            some = list(enumerate(rows[start : start + SLICE_ROWS], first + start))
+            page = self._pages.add([row.line for _, row in some])
+            self._database.executemany(
+                "INSERT INTO images (number, id, page, row, state, captured_at, day, sequence) "
+                f"VALUES (?, ?, ?, ?, {State.UNSETTLED:d}, ?, ?, ?)",
+                (
+                    (number, row.image_id, page, line, row.captured_at, row.day, row.sequence)
+                    for line, (number, row) in enumerate(some)
+                ),
+            )
+            self._database.executemany(
+                "INSERT INTO unsettled (number, url, expires) VALUES (?, ?, ?)",
+                ((number, row.url, row.expires) for number, row in some),
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO days (day) VALUES (?)", {(row.day,) for _, row in some}
+            )
+
+    def _add_outside(self, rows: Sequence[ListedRow]) -> None:
+        self._database.executemany(
+            f"INSERT INTO images (id, state) VALUES (?, {State.OUTSIDE:d})",
+            ((row.image_id,) for row in rows),
+        )
+
+    def _renew(self, rows: dict[str, ListedRow], known: dict[str, int]) -> int:
+        """Give known unsettled rows the page's URLs; refreshed rows give URLs only."""
+        return self._database.executemany(
+            "UPDATE unsettled SET url = ?, expires = ?, fresh = 1 WHERE number = ?",
+            (
+                (rows[image_id].url, rows[image_id].expires, number)
+                for image_id, number in known.items()
+                if rows[image_id].url is not None
+            ),
+        ).rowcount
+
+    def _move(self, following: str | None, rows: int) -> None:
+        if following is not None:
+            try:
+                self._database.execute("INSERT INTO cursors VALUES (?)", (following,))
+            except sqlite3.IntegrityError:
+                raise CursorLoop from None
+        self._facts.set(
+            listing_cursor=following,
+            listing_ended=following is None,
+            listing_rows=self._facts.get("listing_rows", 0) + rows,
+            listing_started_at=self._facts.get("listing_started_at", time.time()),
+        )

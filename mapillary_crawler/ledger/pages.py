@@ -1,0 +1,48 @@
+"""The listed rows themselves, as compressed slices of a page."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from mapillary_crawler.ledger.database import Database
+
+#: Rows a slice: small enough that one row is cheap to read, large enough to compress well.
+SLICE_ROWS = 200
+_SLICES_KEPT = 8
+
+
+class Pages:
+    """Row metadata by slice and line; the last few slices stay unpacked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._unpacked: OrderedDict[int, list[bytes]] = OrderedDict()
+
+    def add(self, lines: Sequence[bytes]) -> int:
+        """Store JSON lines as one slice and return its number; the caller commits."""
+        packed = zlib.compress(b"\n".join(lines), 6)
+        number = self._database.execute("INSERT INTO pages (rows) VALUES (?)", (packed,)).lastrowid
+        assert number is not None
+        return number
+
+    def line(self, page: int, row: int) -> bytes:
+        """Return the canonical JSON of a row."""
+        lines = self._unpacked.get(page)
+        if lines is None:
+            packed = self._database.value("SELECT rows FROM pages WHERE number = ?", (page,))
+            lines = zlib.decompress(packed).split(b"\n")
+            self._unpacked[page] = lines
+            if len(self._unpacked) > _SLICES_KEPT:
+                self._unpacked.popitem(last=False)
+        else:
+            self._unpacked.move_to_end(page)
+        return lines[row]
+
+    def metadata(self, page: int, row: int) -> dict[str, Any]:
+        """Return the fields of a row."""
+        fields: dict[str, Any] = json.loads(self.line(page, row))
+        return fields

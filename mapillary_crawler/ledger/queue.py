@@ -1,0 +1,174 @@
+"""The queue: which unsettled images are due, and what an attempt came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.pages import Pages
+from mapillary_crawler.ledger.schema import State
+
+#: Requests, fresh URLs and runs after which a damaged body is believed (design: the promise).
+_DAMAGE_REQUESTS, _DAMAGE_FRESH_URLS, _DAMAGE_RUNS = 3, 2, 2
+
+
+@dataclass(frozen=True, slots=True)
+class DueImage:
+    """An image to fetch now; `url` is None where the service must be asked for one."""
+
+    number: int
+    image_id: str
+    url: str | None
+    expires: int | None
+    fresh: bool
+    attempts: int
+    captured_at: int | None
+    day: str
+    sequence: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed.
+
+    `retry_at` is in seconds since 1970, infinity for "not in this run"; `counts` says
+    whether it is the image's fault; `drop_url` that another URL is needed.
+    """
+
+    number: int
+    error: str
+    retry_at: float
+    counts: bool = True
+    drop_url: bool = False
+
+
+class Queue:
+    """Unsettled images by the time they are due.
+
+    What is drawn is remembered here, in memory, until its outcome is reported, so
+    nothing is drawn twice and a crash forgets it.
+    """
+
+    def __init__(self, database: Database, pages: Pages) -> None:
+        self._database = database
+        self._pages = pages
+        self._drawn: set[int] = set()
+
+    @property
+    def drawn(self) -> int:
+        """How many images are on their way."""
+        return len(self._drawn)
+
+    def start_run(self) -> None:
+        """Make every unsettled image due, its attempts zero and its URL an old one."""
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE unsettled SET retry_at = 0, attempts = 0, fresh = 0 "
+                "WHERE retry_at > 0 OR attempts > 0 OR fresh > 0"
+            )
+
+    def draw(self, now: float, limit: int) -> list[DueImage]:
+        """Return up to `limit` images that are due and not on their way, oldest due first."""
+        rows = self._database.execute(
+            "SELECT unsettled.number, id, url, expires, fresh, attempts, captured_at, day, "
+            "sequence, page, row FROM unsettled JOIN images USING (number) "
+            "WHERE retry_at <= ? ORDER BY retry_at, unsettled.number LIMIT ?",
+            (now, limit + len(self._drawn)),
+        ).fetchall()
+        due = [self._image(row) for row in rows if row[0] not in self._drawn][:limit]
+        self._drawn.update(image.number for image in due)
+        return due
+
+    def _image(self, row: tuple[Any, ...]) -> DueImage:
+        number, image_id, url, expires, fresh, attempts, captured_at, day, sequence, *place = row
+        return DueImage(
+            number=number,
+            image_id=image_id,
+            url=url,
+            expires=expires,
+            fresh=bool(fresh),
+            attempts=attempts,
+            captured_at=captured_at,
+            day=day,
+            sequence=sequence,
+            metadata=self._pages.metadata(*place),
+        )
+
+    def put_back(self, numbers: Iterable[int]) -> None:
+        """Forget that images were drawn; nothing else about them changed."""
+        self._drawn.difference_update(numbers)
+
+    def waiting(self) -> int:
+        """Return how many images are unsettled, on their way or not."""
+        count: int = self._database.value(
+            f"SELECT images FROM balance WHERE state = {State.UNSETTLED:d}"
+        )
+        return count
+
+    def next_due(self) -> float | None:
+        """Return when the next image that is not on its way is due, None if there is none."""
+        rows = self._database.execute(
+            "SELECT number, retry_at FROM unsettled ORDER BY retry_at, number LIMIT ?",
+            (len(self._drawn) + 1,),
+        )
+        return next((due for number, due in rows if number not in self._drawn), None)
+
+    def expired(self, at: float) -> int:
+        """Return how many unsettled images have a URL that is expired by then, or none."""
+        count: int = self._database.value(
+            "SELECT count(*) FROM unsettled WHERE fresh = 0 AND (expires <= ? OR url IS NULL)",
+            (at,),
+        )
+        return count
+
+    def fail(self, failures: Sequence[Failure]) -> None:
+        """Record failed attempts and put the images back."""
+        with self._database.transaction():
+            self._database.executemany(
+                "UPDATE unsettled SET error = ?, retry_at = ?, attempts = attempts + ?, "
+                "url = iif(?, NULL, url) WHERE number = ?",
+                (
+                    (failure.error, failure.retry_at, failure.counts, failure.drop_url,
+                     failure.number)
+                    for failure in failures
+                ),
+            )  # fmt: skip
+        self.put_back(failure.number for failure in failures)
+
+    def renew(self, urls: dict[int, tuple[str, int | None]]) -> None:
+        """Give images URLs that the service was asked for, and put them back, due at once."""
+        with self._database.transaction():
+            self._database.executemany(
+                "UPDATE unsettled SET url = ?, expires = ?, fresh = 1, retry_at = 0 "
+                "WHERE number = ?",
+                ((url, expires, number) for number, (url, expires) in urls.items()),
+            )
+        self.put_back(urls)
+
+    def damaged(self, number: int, sha256: bytes, *, fresh: bool, run: int) -> bool:
+        """Note a damaged body, and say whether the damage is the source's.
+
+        It is when three requests, with at least two fresh URLs, in two runs, brought
+        the same bytes.
+        """
+        with self._database.transaction():
+            self._database.execute(
+                "DELETE FROM damage WHERE number = ? AND sha256 <> ?", (number, sha256)
+            )
+            self._database.execute(
+                "INSERT INTO damage VALUES (?1, ?2, 1, ?3, ?4, ?4) ON CONFLICT DO UPDATE SET "
+                "requests = requests + 1, fresh_urls = fresh_urls + ?3, last_run = ?4",
+                (number, sha256, fresh, run),
+            )
+        requests, fresh_urls, first, last = self._database.execute(
+            "SELECT requests, fresh_urls, first_run, last_run FROM damage WHERE number = ?",
+            (number,),
+        ).fetchone()
+        return bool(
+            requests >= _DAMAGE_REQUESTS
+            and fresh_urls >= _DAMAGE_FRESH_URLS
+            and last - first >= _DAMAGE_RUNS - 1
+        )

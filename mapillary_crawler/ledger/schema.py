@@ -1,0 +1,152 @@
+"""The tables of the ledger and their version.
+
+About 300 to 500 bytes an image: metadata lies compressed in slices of a page,
+URLs in a side table that is empty once all is settled.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import IntEnum
+
+
+class State(IntEnum):
+    """What has become of an image; every listed image is in exactly one."""
+
+    UNSETTLED = 0  #: wanted; counts as failed as long as it stays so
+    SAVED = 1  #: stored whole, bytes checked
+    DAMAGED = 2  #: damaged at the source, stored as served; counts as saved
+    GONE = 3  #: the service says that the image no longer exists
+    UNAVAILABLE = 4  #: the service offers no URL at this quality
+    ACCEPTED = 5  #: failed, and the user accepted that
+    OUTSIDE = 6  #: not in the selection; kept as an id only
+
+
+class DayState(IntEnum):
+    """How far a day is on its way into tars."""
+
+    OPEN = 0
+    SEALING = 1
+    SEALED = 2
+
+
+class PieceState(IntEnum):
+    """How far a file of the finished collection is."""
+
+    WRITING = 0
+    SEALED = 1
+    UPLOADED = 2
+    REMOVED = 3  #: verified on archive.org and deleted here
+
+
+#: One script a version: script n brings a ledger of version n to n + 1.
+MIGRATIONS = (
+    """
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+    -- Listed rows without URLs: JSON lines, zlib; a slice of a Graph page each.
+    CREATE TABLE pages (number INTEGER PRIMARY KEY, rows BLOB NOT NULL);
+
+    -- Cursors the listing round has gone through: one seen twice is a loop.
+    CREATE TABLE cursors (cursor TEXT PRIMARY KEY) WITHOUT ROWID;
+
+    CREATE TABLE images (
+        number INTEGER PRIMARY KEY,        -- in the order of listing
+        id TEXT NOT NULL UNIQUE,
+        page INTEGER,                      -- slice in pages, null for rows outside
+        row INTEGER,                       -- line in the slice
+        state INTEGER NOT NULL,
+        captured_at INTEGER,               -- ms since 1970, null if unknown
+        day TEXT,
+        sequence TEXT,                     -- as a path part
+        extension TEXT,                    -- as stored: jpg or webp
+        sha256_served BLOB,
+        sha256_stored BLOB,
+        size INTEGER,                      -- bytes as stored
+        piece INTEGER REFERENCES pieces,   -- null as long as the file is loose
+        offset INTEGER                     -- of the image's own bytes within the tar
+    );
+    CREATE INDEX images_of_day ON images (day, state);
+
+    -- The queue: what is wanted, when it is due, and where it may be had.
+    CREATE TABLE unsettled (
+        number INTEGER PRIMARY KEY REFERENCES images,
+        url TEXT,                          -- signed; null if the service must be asked for one
+        expires INTEGER,                   -- oe of the URL, s since 1970
+        fresh INTEGER NOT NULL DEFAULT 0,  -- the URL was asked for in this run
+        retry_at REAL NOT NULL DEFAULT 0,  -- s since 1970
+        attempts INTEGER NOT NULL DEFAULT 0,
+        error TEXT
+    );
+    CREATE INDEX unsettled_due ON unsettled (retry_at, number);
+
+    -- Bodies that came damaged, until they are believed or come whole.
+    CREATE TABLE damage (
+        number INTEGER PRIMARY KEY REFERENCES images,
+        sha256 BLOB NOT NULL,
+        requests INTEGER NOT NULL,
+        fresh_urls INTEGER NOT NULL,
+        first_run INTEGER NOT NULL,
+        last_run INTEGER NOT NULL
+    );
+
+    CREATE TABLE days (day TEXT PRIMARY KEY, state INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+
+    -- The files of the finished collection: tars, manifests, .meta.
+    CREATE TABLE pieces (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,         -- path below the collection
+        day TEXT,                          -- null for what is no tar
+        part INTEGER,                      -- 0 is DAY.tar, n is DAY.n.tar
+        images INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER,
+        sha256 BLOB,
+        md5 BLOB,
+        state INTEGER NOT NULL DEFAULT 0,
+        item TEXT                          -- identifier of the item that holds it
+    );
+
+    CREATE TABLE balance (
+        state INTEGER PRIMARY KEY,
+        images INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    INSERT INTO balance (state) VALUES (0), (1), (2), (3), (4), (5), (6);
+
+    -- The balance is kept by the tables themselves, so it is true at any instant.
+    CREATE TRIGGER image_listed AFTER INSERT ON images BEGIN
+        UPDATE balance SET images = images + 1, bytes = bytes + coalesce(new.size, 0)
+        WHERE state = new.state;
+    END;
+    CREATE TRIGGER image_settled AFTER UPDATE OF state ON images BEGIN
+        UPDATE balance SET images = images - 1, bytes = bytes - coalesce(old.size, 0)
+        WHERE state = old.state;
+        UPDATE balance SET images = images + 1, bytes = bytes + coalesce(new.size, 0)
+        WHERE state = new.state;
+    END;
+    """,
+)
+
+VERSION = len(MIGRATIONS)
+
+
+class LedgerTooNew(Exception):
+    """The ledger was written by a newer version of this program."""
+
+
+def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:
+    """Bring the ledger to the current version in one transaction.
+
+    A reader leaves an older ledger as it is. Raises `LedgerTooNew` for a ledger of a
+    later version.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise LedgerTooNew(
+            f"the ledger has version {version}, this program knows {VERSION}; "
+            "run the version that wrote it, or a later one"
+        )
+    if version == VERSION or read_only:
+        return
+    statements = "".join(MIGRATIONS[version:])
+    connection.executescript(f"BEGIN; {statements} PRAGMA user_version = {VERSION}; COMMIT;")
