@@ -1,0 +1,178 @@
+"""The sandbox's server: Graph API, image CDN and archive.org on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from aiohttp import web
+
+from . import cdn, damage, network
+from .answer import LOGIN_PAGE, Answer, Request
+from .archive_org import ArchiveOrg
+from .cdn import Cdn
+from .counters import Counters
+from .faults import Faults
+from .graph import TOKEN, Graph
+from .weather import Chance, Delivery, Weather
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from .catalogue import Catalogue
+
+_CONTROL = "/_sandbox/"
+#: More loopback addresses, for URLs whose host differs per answer; absent on some systems.
+_FURTHER_HOSTS = ("127.0.0.2", "127.0.0.3")
+
+
+class Server:
+    """Answers all requests and keeps the counters."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        faults: Mapping[str, Any] | None = None,
+        token: str = TOKEN,
+        items: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begin with these faults; `items` are the items archive.org has, by identifier."""
+        self.catalogue = catalogue
+        self._token = token
+        self._items = items
+        self._first_faults = Faults().merged(faults or {})
+        self.counters = Counters()
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state of the start: counters at zero, the first faults."""
+        self.chance = Chance(self.catalogue.seed, self._first_faults)
+        self.cdn = Cdn(self.catalogue)
+        self.graph = Graph(self.catalogue, self.cdn, self.chance, self._token)
+        self.archive = ArchiveOrg(self._items)
+        self.weather = {each: Weather(each, self.chance) for each in ("api", "cdn", "archive")}
+        self.counters.reset()
+
+    async def handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        """Answer one HTTP request."""
+        request = await _read(incoming)
+        if request.path.startswith(_CONTROL):
+            return await network.send(incoming, self._control(request), Delivery.WHOLE)
+        surface = self._surface(request)
+        with self.counters.flight(surface):
+            key, nth = self._count(surface, request)
+            in_flight = self.counters.in_flight[surface]
+            disturbance = self.weather[surface].disturb(key, nth, in_flight)
+            if disturbance.delay:
+                await asyncio.sleep(disturbance.delay)
+            answer = disturbance.instead or self._answer(surface, request, key, nth)
+            self.counters.answers[f"{surface} {answer.status}"] += 1
+            return await network.send(incoming, answer, disturbance.delivery)
+
+    def _surface(self, request: Request) -> str:
+        if request.path.startswith(cdn.PATH):
+            return "cdn"
+        return "archive" if self.archive.owns(request) else "api"
+
+    def _count(self, surface: str, request: Request) -> tuple[str, int]:
+        """Count a request; return what it is for, and for the how many-th time."""
+        counters = self.counters
+        counters.query_tokens += "access_token" in request.query
+        if surface == "cdn":
+            counters.endpoints["cdn"] += 1
+            counters.cdn_authorization += "Authorization" in request.headers
+            claim = self.cdn.claim(request.target)
+            key = claim.image.image_id if claim else request.path
+            if claim:
+                counters.images[key] += 1
+            return key, counters.images[key]
+        endpoint = "/metadata" if surface == "archive" else _endpoint(request)
+        counters.endpoints[endpoint] += 1
+        counters.targets[request.target] += 1
+        return request.target, counters.targets[request.target]
+
+    def _answer(self, surface: str, request: Request, key: str, nth: int) -> Answer:
+        if surface == "cdn":
+            return self._photograph(request, key, nth)
+        if surface == "archive":
+            return self.archive.answer(request)
+        if request.path == "/login/":
+            return Answer(200, LOGIN_PAGE, "text/html; charset=utf-8")
+        return self.graph.answer(request, nth)
+
+    def _photograph(self, request: Request, key: str, nth: int) -> Answer:
+        answer, claim = self.cdn.answer(request)
+        if claim is None or answer.status != 200:
+            return answer
+        gone = self.chance.faults.cdn.gone_status
+        if gone != 200 and self.graph.gone(claim.image):
+            return Answer.of_text("Not Found" if gone == 404 else "Gone", gone)
+        if self.chance.strikes("cdn", "forbidden", key, nth):
+            return Answer.of_text("Forbidden", 403)
+        return damage.spoil(answer, key, nth, self.chance)
+
+    def _control(self, request: Request) -> Answer:
+        """Answer the tests: counters, reset, faults."""
+        match request.method, request.path.removeprefix(_CONTROL):
+            case "GET", "counters":
+                self.counters.faults = self.chance.dealt
+                return Answer.of_json(self.counters.report(images="images" in request.query))
+            case "POST", "reset":
+                self.reset()
+            case "POST", "faults":
+                try:
+                    self.chance.faults = self.chance.faults.merged(json.loads(request.body))
+                except ValueError as error:
+                    return Answer.of_text(str(error), 400)
+                return Answer.of_json(asdict(self.chance.faults))
+            case "GET", "faults":
+                return Answer.of_json(asdict(self.chance.faults))
+            case _:
+                return Answer.of_text("counters, reset, faults", 404)
+        return Answer.of_json({})
+
+
+def _endpoint(request: Request) -> str:
+    if request.path in ("/images", "/image_ids"):
+        return request.path
+    return "/?ids" if request.path == "/" else "/{id}"
+
+
+async def _read(incoming: web.BaseRequest) -> Request:
+    target = incoming.raw_path
+    parts = urlsplit(target)
+    return Request(
+        incoming.method,
+        target,
+        unquote(parts.path, errors="surrogatepass"),
+        dict(parse_qsl(parts.query, keep_blank_values=True)),
+        incoming.headers,
+        await incoming.read() if incoming.can_read_body else b"",
+        f"http://{incoming.host}",
+    )
+
+
+@asynccontextmanager
+async def listening(server: Server, host: str, port: int) -> AsyncIterator[str]:
+    """Listen while the context lasts and give the address; port 0 takes a free one."""
+    runner = web.ServerRunner(
+        web.Server(server.handle, access_log=None, handler_cancellation=True),
+        handle_signals=False,
+        shutdown_timeout=0.1,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        port = runner.addresses[0][1]
+        if host == "127.0.0.1":
+            for further in _FURTHER_HOSTS:
+                with suppress(OSError):
+                    await web.TCPSite(runner, further, port).start()
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
