@@ -82,9 +82,8 @@ class Catalogue:
 
     def body(self, image: Image, quality: str) -> bytes:
         """Return exactly the bytes the CDN serves for the image without faults."""
-        turned = identifiers.draw(self.seed, image.number, "turned") < 13 / 400
         name = image.image_id or str(image.number)
-        return self.photographs.body(image.photograph, quality, name, turned)
+        return self.photographs.body(image.photograph, quality, name, image.turned)
 
 
 class User:

@@ -16,9 +16,9 @@ from .answer import Answer
 from .photographs import WIDTHS
 
 if TYPE_CHECKING:
-    from .answer import Request
     from .catalogue import Catalogue
     from .image import Image
+    from .photographs import Photograph
 
 PATH = "/m1/v/t6/"
 #: Length of a URL of an original; `stp` makes those of thumbs 13 to 16 longer.
@@ -35,6 +35,11 @@ class Claim:
     quality: str
     expires: int
 
+    @property
+    def file(self) -> tuple[Photograph, str]:
+        """What of the pool it is made of."""
+        return self.image.photograph, self.quality
+
 
 class Cdn:
     """Signs the URLs of a catalogue's images and answers requests for them."""
@@ -42,6 +47,7 @@ class Cdn:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._seed = catalogue.seed
+        self._mask = int.from_bytes(identifiers.digest(self._seed, "mask", size=8))
 
     def url(self, image: Image, quality: str, origin: str, expires: int) -> str:
         """Return the signed URL of an image at a quality, good until `expires` (Unix seconds)."""
@@ -51,7 +57,7 @@ class Cdn:
         gid = identifiers.digest(self._seed, image.number, expires, "gid")
         fixed = len(origin) + len(path) + len("?edm=AOnQwmMEAAAA&_nc_gid=&_nc_oc=&ccb=10-5")
         fixed += 22 + len("&oh=00_Af&oe=68B04FC4&_nc_sid=201bca") + 32
-        free = max(20, _LENGTH - fixed)
+        free = max(20, _LENGTH - fixed + image.number % 2)
         oc = (identifiers.encode(gid[16:]) * 3)[:free]
         start = f"{stp}edm=AOnQwmMEAAAA&_nc_gid={identifiers.encode(gid[:16])}&_nc_oc={oc}&ccb=10-5"
         end = f"&oe={expires:08X}&_nc_sid=201bca"
@@ -70,27 +76,25 @@ class Cdn:
         stp = _STP.match("?" + query)
         return Claim(image, _quality(stp[1] if stp else None, image), int(found[2], 16))
 
-    def answer(self, request: Request) -> tuple[Answer, Claim | None]:
-        """Answer a request for an image without faults; the claim says for which."""
-        claim = self.claim(request.target)
+    def answer(self, claim: Claim | None) -> Answer:
+        """Answer a request without faults."""
         if claim is None:
-            return Answer.of_text("Bad URL hash", 403), None
+            return Answer.of_text("Bad URL hash", 403)
         if claim.expires < time.time():
-            return Answer.of_text("URL signature expired", 403), claim
+            return Answer.of_text("URL signature expired", 403)
         body = self.catalogue.body(claim.image, claim.quality)
-        return Answer(200, body, "image/jpeg", {"Cache-Control": "max-age=1209600"}), claim
+        return Answer(200, body, "image/jpeg", {"Cache-Control": "max-age=1209600"})
 
     def _path(self, number: int) -> str:
         """Return the path of an image's file, the same for all its sizes and for ever."""
         key = identifiers.digest(self._seed, "file", number)
         # The number leads, masked, so that the path can be read back without a table.
-        head = (number ^ int.from_bytes(identifiers.digest(self._seed, "mask", size=8))) & 2**64 - 1
-        return PATH + "An" + identifiers.encode(head.to_bytes(8) + key + key[:36])
+        head = (number ^ self._mask).to_bytes(8)
+        return PATH + "An" + identifiers.encode(head + key + key[:36])
 
     def _image(self, path: str) -> Image | None:
         head = identifiers.decode(path[len(PATH) + 2 :])[:8]
-        mask = int.from_bytes(identifiers.digest(self._seed, "mask", size=8))
-        image = self.catalogue.by_number(int.from_bytes(head) ^ mask)
+        image = self.catalogue.by_number(int.from_bytes(head) ^ self._mask)
         return image if image and self._path(image.number) == path else None
 
     def _signature(self, path: str, start: str, end: str) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .answer import Request
+
 
 class Counters:
     """Counts since the start or the last reset; memory only for images that were asked for."""
@@ -49,6 +51,24 @@ class Counters:
         finally:
             self.in_flight[surface] -= 1
 
+    def count(self, surface: str, request: Request, key: str) -> int:
+        """Count a request for a key (an image id, or path and query); return how many there were.
+
+        An image request without a good signature has no key and is not counted by image.
+        """
+        self.query_tokens += "access_token" in request.query
+        if surface == "cdn":
+            self.endpoints["cdn"] += 1
+            self.cdn_authorization += "Authorization" in request.headers
+            counts = self.images
+        else:
+            self.endpoints[_endpoint(surface, request.path)] += 1
+            counts = self.targets
+        if not key:
+            return 1
+        counts[key] += 1
+        return counts[key]
+
     def report(self, *, images: bool = False) -> dict[str, Any]:
         """Return all counts; `images` adds the requests of each image id."""
         counts = self.images
@@ -71,3 +91,11 @@ class Counters:
             "cdn_authorization": self.cdn_authorization,
             "query_tokens": self.query_tokens,
         }
+
+
+def _endpoint(surface: str, path: str) -> str:
+    if path in ("/images", "/image_ids"):
+        return path
+    if surface == "archive":
+        return "/" + path.split("/")[1]
+    return "/?ids" if path == "/" else "/{id}"

@@ -21,7 +21,6 @@ NAMES = (
     "merge_cc", "mesh", "model", "organization", "quality_score", "sequence", "sfm_cluster",
     "detections", "width", *THUMBS, "id",
 )  # fmt: skip
-_KNOWN = frozenset(NAMES)
 #: Fields that structure from motion gives; absent together where it failed.
 _COMPUTED = ("atomic_scale", "computed_altitude", "computed_compass_angle", "computed_geometry",
              "computed_rotation", "merge_cc", "mesh", "sfm_cluster")  # fmt: skip
@@ -31,11 +30,6 @@ _OPTIONAL = (_COMPUTED, ("make", "model"), ("altitude",), ("quality_score",), ("
 _CAMERAS = (("GoPro", "HERO7 Black"), ("Apple", "iPhone 12 Pro"), ("samsung", "SM-G991B"),
             ("Xiaomi", "Mi A1"))  # fmt: skip
 _SPHERICAL_CAMERAS = (("GoPro", "GoPro Max"), ("RICOH", "THETA V"))
-
-
-def unknown(field: str) -> bool:
-    """Whether a requested field, or the part before its dot, does not exist."""
-    return field.partition(".")[0].partition("{")[0] not in _KNOWN
 
 
 def metadata(image: Image) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, fields
 from .answer import Answer
-from .identifiers import draw
 from .listing import BadRequestError, Listing, in_box, parse, parse_limit
 
 if TYPE_CHECKING:
@@ -108,13 +107,14 @@ class Graph:
         return answer
 
     def _route(self, request: Request) -> Answer:
-        wanted = [each for each in request.query.get("fields", "").split(",") if each]
+        asked = [each for each in request.query.get("fields", "").split(",") if each]
+        wanted = frozenset(each.partition(".")[0] for each in asked)
         name = request.path.strip("/")
         user = self.catalogue.find_user(name)
         if user and name == user.identity:
             return Answer.of_json({"username": user.name, "id": user.identity})
         for each in wanted:
-            if fields.unknown(each):
+            if each not in fields.NAMES:
                 raise BadRequestError(errors.UNKNOWN_FIELD.answer(field=each))
         match name:
             case "images":
@@ -129,7 +129,7 @@ class Graph:
             return errors.GONE.answer(id=name)
         return Answer.of_json(self._row(image, wanted, request))
 
-    def _entities(self, request: Request, wanted: list[str]) -> Answer:
+    def _entities(self, request: Request, wanted: frozenset[str]) -> Answer:
         """Answer `/?ids=…`: an object keyed by id, with holes for what does not exist."""
         faults = self.chance.faults.api
         ids = request.query["ids"].split(",")
@@ -144,7 +144,7 @@ class Graph:
                 return errors.GONE.answer(id=each)
         return Answer.of_json(rows)
 
-    def _images(self, request: Request, wanted: list[str]) -> Answer:
+    def _images(self, request: Request, wanted: frozenset[str]) -> Answer:
         faults = self.chance.faults.api
         if faults.too_much_above and parse_limit(request) > faults.too_much_above:
             return errors.TOO_MUCH.answer()
@@ -158,7 +158,7 @@ class Graph:
             return Answer.of_json({"data": []})
         return self._page(request, parse(request, user, self.catalogue.seed), wanted)
 
-    def _page(self, request: Request, search: Search, wanted: list[str]) -> Answer:
+    def _page(self, request: Request, search: Search, wanted: frozenset[str]) -> Answer:
         if self.listing.rejected(search.cursor, self.requests):
             return errors.INVALID_PARAMETER.answer(parameter="after")
         images, following, after = self.listing.page(search, self.requests, self._listed)
@@ -173,24 +173,25 @@ class Graph:
             answer["paging"] = paging
         return Answer.of_json(answer)
 
-    def _box(self, request: Request, wanted: list[str], images: Iterator[Image] | None) -> Answer:
+    def _box(
+        self, request: Request, wanted: frozenset[str], images: Iterator[Image] | None
+    ) -> Answer:
         everything = chain.from_iterable(each.images() for each in self.catalogue.users)
         searched = islice(images or everything, _BOX_SEARCH)
         found = in_box(request, searched, parse_limit(request))
         return Answer.of_json({"data": self._rows(found, wanted, request)})
 
     def _rows(
-        self, images: Iterable[Image], wanted: list[str], request: Request
+        self, images: Iterable[Image], wanted: frozenset[str], request: Request
     ) -> list[dict[str, Any]]:
         return [self._row(image, wanted, request, listed=True) for image in images]
 
     def _row(
-        self, image: Image, wanted: list[str], request: Request, *, listed: bool = False
+        self, image: Image, wanted: frozenset[str], request: Request, *, listed: bool = False
     ) -> dict[str, Any]:
         row = image.row(wanted)
-        for field in wanted:
-            quality = fields.THUMBS.get(field)
-            if quality and image.has_url(quality, listed=listed):
+        for field, quality in fields.THUMBS.items():
+            if field in wanted and image.has_url(quality, listed=listed):
                 row[field] = self._url(image, quality, request.origin)
         return row
 
@@ -200,8 +201,7 @@ class Graph:
             host = faults.hosts[self.requests % len(faults.hosts)]
             origin = f"http://{host}:{origin.rpartition(':')[2]}"
         # About 30 days less one to six hours; short lifetimes in proportion.
-        share = 1 + 5 * draw(self.catalogue.seed, image.number, "oe")
-        expires = int(time.time() + faults.lifetime * (1 - share / 720))
+        expires = int(time.time() + faults.lifetime * (1 - (1 + 5 * image.share) / 720))
         if self.chance.strikes("cdn", "expired", image.image_id, self.requests):
             expires = int(time.time()) - 60
         url = self.cdn.url(image, quality, origin, expires)

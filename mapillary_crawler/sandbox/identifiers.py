@@ -24,7 +24,7 @@ _FORMS = ((10**14, 1), (10**15, 9), (2 * 10**16, 77))
 
 def digest(*parts: object, size: int = 64) -> bytes:
     """Return `size` (at most 64) bytes that depend on the parts alone."""
-    return blake2b("\x1f".join(map(str, parts)).encode(), digest_size=size).digest()
+    return blake2b(repr(parts).encode(), digest_size=size).digest()
 
 
 def draw(*parts: object) -> float:

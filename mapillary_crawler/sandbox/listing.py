@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -134,36 +135,31 @@ class Listing:
         ):
             again = Cursor(position, faults.cursor_epoch, requests, 1)
             return [], again, again
-        images = []
-        places = self._places(search, position, is_listed)
-        for place in places:
-            images.append(search.user.image(place))
-            if len(images) == search.limit:
-                break
+        following = self._from(search, position, is_listed)
+        images = list(islice(following, search.limit))
         position = images[-1].index + 1 if images else position
         after = Cursor(position, faults.cursor_epoch, requests)
         more = len(images) == search.limit and (
-            faults.paging == "extra_page" or next(places, None) is not None
+            faults.paging == "extra_page" or next(following, None) is not None
         )
         return self._repeated(search, images, is_listed), after if more else None, after
 
-    def _places(
+    def _from(
         self, search: Search, position: int, is_listed: Callable[[Image], bool]
-    ) -> Iterator[int]:
-        """Iterate over the places of the listed images within the window."""
+    ) -> Iterator[Image]:
+        """Iterate over the listed images within the window, from a place on."""
         user = search.user
         first, stop = user.window(search.start, search.end)
         windowed = search.start is not None or search.end is not None
         if windowed and self.faults.undated_in_windows:
-            for place in range(position, user.size):
-                image = user.image(place)
-                if is_listed(image) and (image.captured_at is None or first <= place < stop):
-                    yield place
+            for image in map(user.image, range(position, user.size)):
+                undated = image.captured_at is None
+                if is_listed(image) and (undated or first <= image.index < stop):
+                    yield image
             return
-        for place in range(max(first, position), stop):
-            image = user.image(place)
+        for image in map(user.image, range(max(first, position), stop)):
             if is_listed(image) and not (windowed and image.captured_at is None):
-                yield place
+                yield image
 
     def _repeated(
         self, search: Search, images: list[Image], is_listed: Callable[[Image], bool]

@@ -21,11 +21,15 @@ _STALL = 3600.0
 async def send(request: web.BaseRequest, answer: Answer, how: Delivery) -> web.StreamResponse:
     """Send an answer in the given way; returns what aiohttp wants back from a handler."""
     if how is Delivery.WHOLE:
-        return web.Response(
+        whole = web.Response(
             status=answer.status,
             body=answer.body,
             headers={"Content-Type": answer.content_type, **answer.headers},
         )
+        # Written here and not by aiohttp, so that the request counts as in flight until then.
+        await whole.prepare(request)
+        await whole.write_eof()
+        return whole
     if how is Delivery.STALL:
         await asyncio.sleep(_STALL)
     if how in (Delivery.RESET, Delivery.STALL):
@@ -35,14 +39,14 @@ async def send(request: web.BaseRequest, answer: Answer, how: Delivery) -> web.S
         status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers}
     )
     response.force_close()
-    whole = how is Delivery.WITHOUT_LENGTH
-    if not whole:
-        response.content_length = len(answer.body)
-    await response.prepare(request)
-    await response.write(answer.body if whole else answer.body[: len(answer.body) // 2])
-    if whole:
+    if how is Delivery.WITHOUT_LENGTH:
+        await response.prepare(request)
+        await response.write(answer.body)
         await response.write_eof()
         return response
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    await response.write(answer.body[: len(answer.body) // 2])
     if how is Delivery.STALL_IN_BODY:
         await asyncio.sleep(_STALL)
     if how is Delivery.CUT:

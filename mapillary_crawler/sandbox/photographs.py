@@ -12,6 +12,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from PIL import Image as Pillow
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 #: The four qualities and the width of their thumbs in pixels; None is the upload's own width.
 WIDTHS: dict[str, int | None] = {"256": 256, "1024": 1024, "2048": 2048, "original": None}
 #: Share of grain and JPEG quality that give the sizes seen: about 15 KB, 120 KB, 400 KB, 3.5 MB.
-_GRAIN = {"256": (0.30, 84), "1024": (0.12, 81), "2048": (0.10, 80), "original": (0.28, 84)}
+_GRAIN = {"256": (0.30, 84), "1024": (0.12, 81), "2048": (0.10, 80), "original": (0.36, 86)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,27 @@ class Photographs:
         self.flat = self.flat or [each for each in GENERATED if not each.panorama]
         self.panoramas: Sequence[Photograph] = [each for each in pool if each.panorama]
         self.panoramas = self.panoramas or [each for each in GENERATED if each.panorama]
+        self._made: dict[tuple[Photograph, str], tuple[bytes, bytes]] = {}
+        self._making = Lock()
+
+    def is_made(self, photograph: Photograph, quality: str) -> bool:
+        """Whether a body costs no more than a concatenation."""
+        return (photograph, photograph.coded(quality)) in self._made
+
+    def make(self, photograph: Photograph, quality: str) -> tuple[bytes, bytes]:
+        """Return the JPEG in two parts between which segments may be put; made once."""
+        key = photograph, photograph.coded(quality)
+        with self._making:
+            if key not in self._made:
+                self._made[key] = _parts(*key)
+        return self._made[key]
 
     def body(self, photograph: Photograph, quality: str, image_id: str, turned: bool) -> bytes:
         """Return the JPEG of one image; the id is in a segment, so no two bodies are equal.
 
         `turned` gives the original an EXIF Orientation of 3.
         """
-        head, rest = _pool(photograph, photograph.coded(quality))
+        head, rest = self.make(photograph, quality)
         mark = image_id.encode("utf-8", "surrogatepass")[:4000]
         if quality == "original":
             exif = b"" if photograph.file else _orientation(3 if turned else 1)
@@ -100,9 +115,7 @@ class Photographs:
         return head + _segment(0xFE, b"thumb " + mark) + rest
 
 
-@cache
-def _pool(photograph: Photograph, quality: str) -> tuple[bytes, bytes]:
-    """Return the JPEG in two parts; segments may be put between them."""
+def _parts(photograph: Photograph, quality: str) -> tuple[bytes, bytes]:
     if photograph.file and quality == "original":
         data = photograph.file.read_bytes()
     else:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -14,14 +15,14 @@ from aiohttp import web
 from . import cdn, damage, network
 from .answer import LOGIN_PAGE, Answer, Request
 from .archive_org import ArchiveOrg
-from .cdn import Cdn
+from .cdn import Cdn, Claim
 from .counters import Counters
 from .faults import Faults
 from .graph import TOKEN, Graph
-from .weather import Chance, Delivery, Weather
+from .weather import Chance, Delivery, Disturbance, Weather
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from .catalogue import Catalogue
 
@@ -54,7 +55,7 @@ class Server:
         self.chance = Chance(self.catalogue.seed, self._first_faults)
         self.cdn = Cdn(self.catalogue)
         self.graph = Graph(self.catalogue, self.cdn, self.chance, self._token)
-        self.archive = ArchiveOrg(self._items)
+        self.archive = ArchiveOrg(self.chance, self._items)
         self.weather = {each: Weather(each, self.chance) for each in ("api", "cdn", "archive")}
         self.counters.reset()
 
@@ -65,56 +66,47 @@ class Server:
             return await network.send(incoming, self._control(request), Delivery.WHOLE)
         surface = self._surface(request)
         with self.counters.flight(surface):
-            key, nth = self._count(surface, request)
+            claim = self.cdn.claim(request.target) if surface == "cdn" else None
+            if claim and not self.catalogue.photographs.is_made(*claim.file):
+                await asyncio.to_thread(self.catalogue.photographs.make, *claim.file)
+            key, reply = self._reply(surface, request, claim)
+            nth = self.counters.count(surface, request, key)
             in_flight = self.counters.in_flight[surface]
             disturbance = self.weather[surface].disturb(key, nth, in_flight)
             if disturbance.delay:
                 await asyncio.sleep(disturbance.delay)
-            answer = disturbance.instead or self._answer(surface, request, key, nth)
+            answer = disturbance.instead or reply(nth)
             self.counters.answers[f"{surface} {answer.status}"] += 1
             return await network.send(incoming, answer, disturbance.delivery)
 
     def _surface(self, request: Request) -> str:
         if request.path.startswith(cdn.PATH):
             return "cdn"
-        return "archive" if self.archive.owns(request) else "api"
+        return "archive" if self.archive.endpoint(request) else "api"
 
-    def _count(self, surface: str, request: Request) -> tuple[str, int]:
-        """Count a request; return what it is for, and for the how many-th time."""
-        counters = self.counters
-        counters.query_tokens += "access_token" in request.query
+    def _reply(
+        self, surface: str, request: Request, claim: Claim | None
+    ) -> tuple[str, Callable[[int], Answer]]:
+        """Return what a request is for, and what answers it the nth time."""
         if surface == "cdn":
-            counters.endpoints["cdn"] += 1
-            counters.cdn_authorization += "Authorization" in request.headers
-            claim = self.cdn.claim(request.target)
-            key = claim.image.image_id if claim else request.path
-            if claim:
-                counters.images[key] += 1
-            return key, counters.images[key]
-        endpoint = "/metadata" if surface == "archive" else _endpoint(request)
-        counters.endpoints[endpoint] += 1
-        counters.targets[request.target] += 1
-        return request.target, counters.targets[request.target]
-
-    def _answer(self, surface: str, request: Request, key: str, nth: int) -> Answer:
-        if surface == "cdn":
-            return self._photograph(request, key, nth)
+            return claim.image.image_id if claim else "", partial(self._photograph, claim)
         if surface == "archive":
-            return self.archive.answer(request)
+            return request.target, lambda _: self.archive.answer(request)
         if request.path == "/login/":
-            return Answer(200, LOGIN_PAGE, "text/html; charset=utf-8")
-        return self.graph.answer(request, nth)
+            page = Answer(200, LOGIN_PAGE, "text/html; charset=utf-8")
+            return request.target, lambda _: page
+        return request.target, partial(self.graph.answer, request)
 
-    def _photograph(self, request: Request, key: str, nth: int) -> Answer:
-        answer, claim = self.cdn.answer(request)
+    def _photograph(self, claim: Claim | None, nth: int) -> Answer:
+        answer = self.cdn.answer(claim)
         if claim is None or answer.status != 200:
             return answer
-        gone = self.chance.faults.cdn.gone_status
+        gone, name = self.chance.faults.cdn.gone_status, claim.image.image_id
         if gone != 200 and self.graph.gone(claim.image):
             return Answer.of_text("Not Found" if gone == 404 else "Gone", gone)
-        if self.chance.strikes("cdn", "forbidden", key, nth):
+        if self.chance.strikes("cdn", "forbidden", name, nth):
             return Answer.of_text("Forbidden", 403)
-        return damage.spoil(answer, key, nth, self.chance)
+        return damage.spoil(answer, name, nth, self.chance)
 
     def _control(self, request: Request) -> Answer:
         """Answer the tests: counters, reset, faults."""
@@ -122,6 +114,8 @@ class Server:
             case "GET", "counters":
                 self.counters.faults = self.chance.dealt
                 return Answer.of_json(self.counters.report(images="images" in request.query))
+            case "GET", "archive":
+                return Answer.of_json(self.archive.report())
             case "POST", "reset":
                 self.reset()
             case "POST", "faults":
@@ -133,14 +127,8 @@ class Server:
             case "GET", "faults":
                 return Answer.of_json(asdict(self.chance.faults))
             case _:
-                return Answer.of_text("counters, reset, faults", 404)
+                return Answer.of_text("counters, archive, reset, faults", 404)
         return Answer.of_json({})
-
-
-def _endpoint(request: Request) -> str:
-    if request.path in ("/images", "/image_ids"):
-        return request.path
-    return "/?ids" if request.path == "/" else "/{id}"
 
 
 async def _read(incoming: web.BaseRequest) -> Request:
@@ -152,7 +140,7 @@ async def _read(incoming: web.BaseRequest) -> Request:
         unquote(parts.path, errors="surrogatepass"),
         dict(parse_qsl(parts.query, keep_blank_values=True)),
         incoming.headers,
-        await incoming.read() if incoming.can_read_body else b"",
+        await incoming.read() if incoming.can_read_body and incoming.method != "PUT" else b"",
         f"http://{incoming.host}",
     )
 
