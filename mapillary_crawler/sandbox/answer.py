@@ -16,6 +16,14 @@ LOGIN_PAGE = (
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """The body of a PUT, of which nothing is kept but its size and md5 (hexadecimal)."""
+
+    size: int
+    md5: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """An HTTP request as the surfaces see it."""
 
@@ -29,6 +37,8 @@ class Request:
     body: bytes = b""
     #: Scheme, host and port the client used, for URLs in answers.
     origin: str = ""
+    #: What a PUT brought, once it is read.
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True)

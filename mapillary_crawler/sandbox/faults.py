@@ -118,12 +118,27 @@ class CdnFaults(SurfaceFaults):
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveFaults(SurfaceFaults):
+    """Faults of archive.org; lists hold paths of S3, `/identifier/name`."""
+
+    slow_down: Selector = _fault(0.0, "rate of uploads answered with 503 SlowDown")
+    over_limit: int = _fault(1, "answers of check_limit that then say 'over'")
+    bad_digest: Selector = _fault(0.0, "rate of uploads damaged on their way: 400 BadDigest")
+    forbidden: Selector = _fault(0.0, "rate of uploads refused with 403")
+    reset_in_upload: Selector = _fault(0.0, "rate of uploads reset while their body is sent")
+    task_seconds: float = _fault(0.0, "seconds until an accepted file is in its item")
+    task_error: Selector = _fault(0.0, "rate of accepted files whose task fails for ever")
+    lost: Selector = _fault(0.0, "rate of accepted files that never come into their item")
+    altered: Selector = _fault(0.0, "rate of accepted files that come with another md5")
+
+
+@dataclass(frozen=True, slots=True)
 class Faults:
     """All faults in force."""
 
     api: ApiFaults = dataclasses.field(default_factory=ApiFaults)
     cdn: CdnFaults = dataclasses.field(default_factory=CdnFaults)
-    archive: SurfaceFaults = dataclasses.field(default_factory=SurfaceFaults)
+    archive: ArchiveFaults = dataclasses.field(default_factory=ArchiveFaults)
 
     def merged(self, changes: Any) -> Self:
         """Return these faults with `{"api": {...}, …}` merged in; ValueError on a wrong one."""
@@ -171,7 +186,12 @@ def _checked(name: str, known: dataclasses.Field[Any], value: Any) -> Any:
 def explanation() -> list[tuple[str, str, str]]:
     """Return (surface.name, default, meaning) of every fault, for the command's help."""
     common = {each.name for each in dataclasses.fields(SurfaceFaults)}
-    tables = (("*", SurfaceFaults), ("api", ApiFaults), ("cdn", CdnFaults))
+    tables = (
+        ("*", SurfaceFaults),
+        ("api", ApiFaults),
+        ("cdn", CdnFaults),
+        ("archive", ArchiveFaults),
+    )
     return [
         (f"{surface}.{each.name}", str(each.default), _meaning(each))
         for surface, table in tables

@@ -89,6 +89,10 @@ class Sandbox:
         """Return the counters; `images` adds the number of requests of each image id."""
         return self._call("counters?images=1" if images else "counters")
 
+    def archive(self) -> dict[str, Any]:
+        """Return archive.org's `items` by identifier, and its `puts`, every PUT in order."""
+        return self._call("archive")
+
     def faults(self) -> dict[str, Any]:
         """Return the faults in force."""
         return self._call("faults")

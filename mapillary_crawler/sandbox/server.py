@@ -19,7 +19,7 @@ from .cdn import Cdn, Claim
 from .counters import Counters
 from .faults import Faults
 from .graph import TOKEN, Graph
-from .weather import Chance, Delivery, Disturbance, Weather
+from .weather import Chance, Delivery, Weather
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -66,6 +66,10 @@ class Server:
             return await network.send(incoming, self._control(request), Delivery.WHOLE)
         surface = self._surface(request)
         with self.counters.flight(surface):
+            if request.method == "PUT":
+                request = await self.archive.receive(request, incoming.content.iter_any())
+                if request.upload is None:
+                    return await network.send(incoming, Answer(), Delivery.RESET)
             claim = self.cdn.claim(request.target) if surface == "cdn" else None
             if claim and not self.catalogue.photographs.is_made(*claim.file):
                 await asyncio.to_thread(self.catalogue.photographs.make, *claim.file)
@@ -77,6 +81,8 @@ class Server:
                 await asyncio.sleep(disturbance.delay)
             answer = disturbance.instead or reply(nth)
             self.counters.answers[f"{surface} {answer.status}"] += 1
+            if request.upload:
+                self.archive.note(request, answer.status, disturbance.delivery)
             return await network.send(incoming, answer, disturbance.delivery)
 
     def _surface(self, request: Request) -> str:
@@ -91,7 +97,7 @@ class Server:
         if surface == "cdn":
             return claim.image.image_id if claim else "", partial(self._photograph, claim)
         if surface == "archive":
-            return request.target, lambda _: self.archive.answer(request)
+            return request.target, partial(self.archive.answer, request)
         if request.path == "/login/":
             page = Answer(200, LOGIN_PAGE, "text/html; charset=utf-8")
             return request.target, lambda _: page
@@ -111,11 +117,10 @@ class Server:
     def _control(self, request: Request) -> Answer:
         """Answer the tests: counters, reset, faults."""
         match request.method, request.path.removeprefix(_CONTROL):
-            case "GET", "counters":
+            case "GET", "counters" | "archive" as what:
                 self.counters.faults = self.chance.dealt
-                return Answer.of_json(self.counters.report(images="images" in request.query))
-            case "GET", "archive":
-                return Answer.of_json(self.archive.report())
+                counts = self.counters.report(images="images" in request.query)
+                return Answer.of_json(counts if what == "counters" else self.archive.report())
             case "POST", "reset":
                 self.reset()
             case "POST", "faults":

@@ -1,0 +1,104 @@
+"""archive.org's S3: what a PUT says, and the errors it can come to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+from xml.sax.saxutils import escape
+
+from .answer import Answer, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from .answer import Request
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,99}")
+_METADATA = re.compile(r"x-archive-meta(?P<number>[0-9]*)-(?P<tag>.+)")
+_URI = re.compile(r"uri\((?P<quoted>.*)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Error:
+    """Status, code and message of an error."""
+
+    status: int
+    code: str
+    message: str
+
+    def answer(self, resource: str) -> Answer:
+        """Return the answer as XML."""
+        body = (
+            "<?xml version='1.0' encoding='UTF-8'?>\n"
+            f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message>"
+            f"<Resource>{escape(resource)}</Resource><RequestId>sandbox</RequestId></Error>"
+        )
+        return Answer(self.status, body.encode(), "application/xml")
+
+
+SLOW_DOWN = S3Error(503, "SlowDown", "Please reduce your request rate.")
+BAD_DIGEST = S3Error(
+    400, "BadDigest", "The Content-MD5 you specified did not match what we received."
+)
+ACCESS_DENIED = S3Error(403, "AccessDenied", "Access Denied")
+NO_KEYS = S3Error(403, "AccessDenied", "You need to send your access and secret key.")
+NO_BUCKET = S3Error(404, "NoSuchBucket", "The specified bucket does not exist.")
+BAD_BUCKET = S3Error(400, "InvalidBucketName", "The specified bucket is not valid.")
+CHUNKED = S3Error(501, "NotImplemented", "Transfer-Encoding chunked is not implemented.")
+
+
+async def receive(content: AsyncIterator[bytes], cut_after: int | None) -> Upload | None:
+    """Read a body, or stop once so many bytes of it came and return None."""
+    size, md5 = 0, hashlib.md5(usedforsecurity=False)
+    if cut_after == 0:
+        return None
+    async for chunk in content:
+        size += len(chunk)
+        md5.update(chunk)
+        if cut_after is not None and size >= cut_after:
+            return None
+    return Upload(size, md5.hexdigest())
+
+
+def access_key(headers: Mapping[str, str]) -> str | None:
+    """Return the access key of `Authorization: LOW access:secret`, None where it is none."""
+    scheme, _, keys = headers.get("Authorization", "").partition(" ")
+    access, _, secret = keys.partition(":")
+    return access if scheme == "LOW" and access and secret else None
+
+
+def error_of_request(request: Request) -> S3Error | None:
+    """Return what is wrong with a PUT itself, None if nothing is."""
+    identifier = request.path.split("/")[1]
+    if not _IDENTIFIER.fullmatch(identifier):
+        return BAD_BUCKET
+    if access_key(request.headers) is None:
+        return NO_KEYS
+    if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
+        return CHUNKED
+    return None
+
+
+def digest_agrees(headers: Mapping[str, str], upload: Upload) -> bool:
+    """Whether `Content-MD5`, in hexadecimal or base64, is that of the body."""
+    claimed = headers.get("Content-MD5")
+    encoded = base64.b64encode(bytes.fromhex(upload.md5)).decode()
+    return claimed is None or claimed.lower() == upload.md5 or claimed == encoded
+
+
+def metadata_of(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the item metadata in the headers: one value as text, several as a list."""
+    values: dict[str, list[tuple[int, str]]] = {}
+    for name, value in headers.items():
+        found = _METADATA.fullmatch(name.lower())
+        if found:
+            tag = found["tag"].replace("--", "_")
+            quoted = _URI.fullmatch(value)
+            plain = unquote(quoted["quoted"]) if quoted else value
+            values.setdefault(tag, []).append((int(found["number"] or 0), plain))
+    listed = {tag: [text for _, text in sorted(each)] for tag, each in values.items()}
+    return {tag: texts if len(texts) > 1 else texts[0] for tag, texts in listed.items()}
