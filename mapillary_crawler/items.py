@@ -28,6 +28,9 @@ class ImageItem:
     day: str
     #: Path part of the sequence, already escaped; empty where there is none.
     sequence: str
+    #: Attempts this run has made before, and whether the URL was asked for in this run.
+    attempts: int = 0
+    fresh: bool = False
 
     #: The file's bytes: as served after the thumbnails pipeline, as stored at the end.
     body: bytes = field(default=b"", repr=False)
@@ -40,3 +43,5 @@ class ImageItem:
     damaged: bool = False
     #: `jpg`, or `webp` once encoded.
     extension: str = "jpg"
+    #: Why this attempt came to nothing; None as long as it may come to something.
+    trouble: Exception | None = field(default=None, repr=False)

@@ -6,16 +6,18 @@ listing go on?" and "what failed, and why?".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.days import Days
 from mapillary_crawler.ledger.facts import Facts
-from mapillary_crawler.ledger.images import Images
+from mapillary_crawler.ledger.images import Images, StoredFile
 from mapillary_crawler.ledger.listing import Listing
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.pieces import Pieces
 from mapillary_crawler.ledger.queue import Queue
+from mapillary_crawler.ledger.schema import State
 
 #: Where a collection's ledger lies, below the collection's folder.
 LEDGER_PATH = Path(".crawl/ledger.sqlite")
@@ -42,6 +44,16 @@ class Ledger:
         self.listing.start_run()
         self.queue.start_run()
         return self.facts.add("runs", 1)
+
+    def save(self, files: Sequence[StoredFile]) -> None:
+        """Settle images whose files lie durably on the disk."""
+        self.images.save(files)
+        self.queue.put_back(file.number for file in files)
+
+    def settle(self, numbers: Sequence[int], state: State) -> None:
+        """Settle images that will not be saved: gone, unavailable or accepted."""
+        self.images.settle(numbers, state)
+        self.queue.put_back(numbers)
 
     def close(self) -> None:
         """Bring everything into the one file and close it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mapillary_crawler.balance import Balance
+from mapillary_crawler.collection import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.schema import DayState, State
@@ -54,12 +55,20 @@ class ImageRecord:
     page: int
     row: int
 
+    @property
+    def member(self) -> str:
+        """Path of a saved image below the collection, which is its name in the tar."""
+        assert self.extension is not None
+        return member_path(self.day, self.sequence, self.image_id, self.extension)
+
 
 _COLUMNS = (
     "images.number, id, images.state, captured_at, images.day, sequence, extension, "
-    "sha256_served, sha256_stored, size, pieces.name, offset, page, row "
-    "FROM images LEFT JOIN pieces ON pieces.number = images.piece"
+    "sha256_served, sha256_stored, size, pieces.name, offset, page, row"
 )
+_WITH_TAR = "LEFT JOIN pieces ON pieces.number = images.piece"
+_RECORDS = f"SELECT {_COLUMNS} FROM images {_WITH_TAR}"
+_IS_SAVED = f"images.state IN ({State.SAVED:d}, {State.DAMAGED:d})"
 
 
 class Images:
@@ -147,25 +156,58 @@ class Images:
     def in_order(self) -> Iterator[ImageRecord]:
         """Yield all images of the selection in the order of the manifests."""
         cursor = self._database.execute(
-            f"SELECT {_COLUMNS} WHERE images.state <> {State.OUTSIDE:d} {_ORDER}"
+            f"{_RECORDS} WHERE images.state <> {State.OUTSIDE:d} {_ORDER}"
         )
         return (_record(row) for row in cursor)
 
-    def loose(self, day: str) -> list[ImageRecord]:
-        """Return the saved images of a day that are in no tar, in bytewise order of their id."""
+    def loose(self, day: str) -> Iterator[ImageRecord]:
+        """Yield the saved images of a day that are in no tar, in bytewise order of their members.
+
+        One call at a time: the order lies in a temporary table, since a day may be large.
+        """
+        self._database.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS members "
+            "(name TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID"
+        )
         rows = self._database.execute(
-            f"SELECT {_COLUMNS} WHERE images.day = ? AND piece IS NULL "
-            f"AND images.state IN ({State.SAVED:d}, {State.DAMAGED:d})",
+            "SELECT sequence, id, extension, number FROM images "
+            f"WHERE day = ? AND piece IS NULL AND {_IS_SAVED}",
             (day,),
         )
-        return [_record(row) for row in rows]
+        with self._database.transaction():
+            self._database.execute("DELETE FROM members")
+            self._database.executemany(
+                "INSERT INTO members VALUES (?, ?)",
+                ((member_path(day, *names), number) for *names, number in rows),
+            )
+        cursor = self._database.execute(
+            f"SELECT {_COLUMNS} FROM members CROSS JOIN images "
+            f"ON images.number = members.number {_WITH_TAR} ORDER BY members.name"
+        )
+        return (_record(row) for row in cursor)
 
-    def first_saved(self) -> ImageRecord | None:
-        """Return the first saved image in the order of the manifests."""
-        row = self._database.execute(
-            f"SELECT {_COLUMNS} WHERE images.state = {State.SAVED:d} {_ORDER} LIMIT 1"
-        ).fetchone()
-        return _record(row) if row else None
+    def count_loose(self, day: str) -> int:
+        """Return how many saved images of a day are in no tar."""
+        count: int = self._database.value(
+            f"SELECT count(*) FROM images WHERE day = ? AND piece IS NULL AND {_IS_SAVED}", (day,)
+        )
+        return count
+
+    def members_in_tars(self, day: str) -> Iterator[str]:
+        """Yield the members of a day that are in tars."""
+        rows = self._database.execute(
+            "SELECT day, sequence, id, extension FROM images "
+            f"WHERE day = ? AND piece IS NOT NULL AND {_IS_SAVED}",
+            (day,),
+        )
+        return (member_path(*row) for row in rows)
+
+    def first_saved(self, limit: int) -> list[ImageRecord]:
+        """Return the first saved images, undamaged ones, in the order of the manifests."""
+        rows = self._database.execute(
+            f"{_RECORDS} WHERE images.state = {State.SAVED:d} {_ORDER} LIMIT ?", (limit,)
+        )
+        return [_record(row) for row in rows]
 
     def some_saved(self, count: int) -> list[str]:
         """Return ids of images that the service had: the last ones saved."""

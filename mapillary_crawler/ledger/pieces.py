@@ -42,29 +42,41 @@ class Pieces:
         )
         return number
 
-    def seal_tar(
-        self,
-        number: int,
-        *,
-        size: int,
-        sha256: bytes,
-        md5: bytes,
-        offsets: Iterable[tuple[int, int]],
-    ) -> None:
-        """Record a tar that lies whole on the disk, and where its images lie in it.
+    def written(self, number: int, *, size: int, sha256: bytes, md5: bytes) -> None:
+        """Record what a tar is, before it gets its name: so a crash leaves no stranger."""
+        self._database.execute(
+            "UPDATE pieces SET bytes = ?, sha256 = ?, md5 = ? WHERE number = ?",
+            (size, sha256, md5, number),
+        )
+
+    def seal_tar(self, number: int, offsets: Iterable[tuple[int, int]]) -> None:
+        """Record that a written tar has its name, and where its members are.
 
         `offsets` are pairs of image number and offset of the image's own bytes.
         """
         places = [(number, offset, image) for image, offset in offsets]
         with self._database.transaction():
             self._database.execute(
-                "UPDATE pieces SET images = ?, bytes = ?, sha256 = ?, md5 = ?, state = ? "
-                "WHERE number = ?",
-                (len(places), size, sha256, md5, PieceState.SEALED, number),
+                f"UPDATE pieces SET images = ?, state = {PieceState.SEALED:d} WHERE number = ?",
+                (len(places), number),
             )
             self._database.executemany(
                 "UPDATE images SET piece = ?, offset = ? WHERE number = ?", places
             )
+
+    def next_part(self, day: str) -> int:
+        """Return the number of the day's next tar; one that was never sealed does not count."""
+        part: int = self._database.value(
+            "SELECT coalesce(max(part) + 1, 0) FROM pieces "
+            f"WHERE day = ? AND state <> {PieceState.WRITING:d}",
+            (day,),
+        )
+        return part
+
+    def unfinished(self) -> list[Piece]:
+        """Return the tars that a crash left between their start and their seal."""
+        rows = self._database.execute(f"SELECT {_COLUMNS} WHERE state = {PieceState.WRITING:d}")
+        return [_piece(row) for row in rows]
 
     def record_file(self, name: str, *, size: int, sha256: bytes, md5: bytes) -> None:
         """Record a file that is no tar; written again, it replaces what was recorded."""

@@ -1,0 +1,124 @@
+"""`scrapy crawl user`: Scrapy's command with the project's arguments, lines and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from typing import NoReturn
+
+from scrapy.commands import crawl
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.exceptions import UsageError
+from scrapy.settings import Settings
+from scrapy.utils.log import configure_logging
+
+from mapillary_crawler.arguments import ArgumentRefused, validate
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.limits import read_limits, read_token
+from mapillary_crawler.spiders.user import UserSpider
+from mapillary_crawler.staging import Refused, Staging
+from mapillary_crawler.stopping import Stopping, end_now
+
+logger = logging.getLogger(__name__)
+
+
+class Command(crawl.Command):
+    """Refuses what cannot work before anything starts, and ends with an exit code that tells."""
+
+    def syntax(self) -> str:
+        """Return what stands behind the command's name."""
+        return "user -a username=NAME [-a quality=256|1024|2048|original] [options]"
+
+    def short_desc(self) -> str:
+        """Return the line of the list of commands."""
+        return "Archive the images of a Mapillary user"
+
+    def long_desc(self) -> str:
+        """Return what the command does, with its arguments and exit codes."""
+        return (
+            "Archives the images of a Mapillary user; run it again to go on where it was. "
+            "Arguments (-a NAME=VALUE): username; quality=256|1024|2048|original (original); "
+            "webp=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
+            "end=YYYY-MM-DD; check_ia=0|1 (1); accept_failed=0|1 (0). The token is read from "
+            "the environment variable MAPILLARY_TOKEN. Exit codes: 0 complete, 1 unexpected "
+            "error, 2 bad argument or setting, 3 images failed, 4 interrupted, 5 token refused, "
+            "6 disk full, 7 service unavailable, 8 no images, 9 another process works on it. "
+            "Example: scrapy crawl user -a username=alice -a quality=2048"
+        )
+
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Check everything, lock the collection and say where it will be."""
+        assert isinstance(self.settings, Settings)
+        self._stopping = Stopping(end_now)
+        self._stopping.install()
+        try:
+            super().process_options(args, opts)
+            _check_spider(args)
+            read_token(os.environ)
+            limits = read_limits(self.settings, os.environ)
+            self._staging = Staging.open(validate(opts.spargs), limits)
+        except (ArgumentRefused, UsageError) as error:
+            self._refuse(Outcome.REFUSED, str(error))
+        except Refused as refused:
+            self._refuse(refused.outcome, str(refused))
+        self._say(_first_line(self._staging))
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Crawl, then say the balance and set the exit code."""
+        process = self.crawler_process
+        assert isinstance(process, AsyncCrawlerProcess)
+        crawler = process.create_crawler(UserSpider)
+
+        def stop() -> None:
+            from twisted.internet import reactor  # noqa: PLC0415  installed by now, not before
+
+            reactor.callFromThread(pass_on)
+
+        def pass_on() -> None:
+            if isinstance(crawler.spider, UserSpider):
+                crawler.spider.stop()
+            self._ending = asyncio.ensure_future(process.stop())
+
+        self._stopping.forward_to(stop)
+        process.crawl(crawler, staging=self._staging)
+        process.start(install_signal_handlers=False)
+        spider = crawler.spider
+        outcome = spider.outcome if isinstance(spider, UserSpider) else None
+        outcome = outcome or Outcome.ERROR
+        self._staging.close()
+        self._say(f"{self._staging.collection.name}: {outcome.words}: {self._staging.balance}")
+        self.exitcode = outcome.exit_code
+
+    def _refuse(self, outcome: Outcome, message: str) -> NoReturn:
+        """Say in one line why there is no run, and end."""
+        self._say(f"scrapy crawl: {message}")
+        sys.exit(outcome.exit_code)
+
+    def _say(self, line: str) -> None:
+        """Print a line on the terminal, or log it where the log goes to a file."""
+        assert isinstance(self.settings, Settings)
+        if self.settings["LOG_FILE"]:
+            if not logging.root.handlers:
+                configure_logging(self.settings)
+            logger.info(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _check_spider(args: list[str]) -> None:
+    if not args:
+        raise ArgumentRefused("say which spider: scrapy crawl user -a username=NAME")
+    if args[0] != UserSpider.name:
+        raise ArgumentRefused(f"there is no spider {args[0]!r}; the spider is {UserSpider.name!r}")
+    if len(args) > 1:
+        raise ArgumentRefused(f"{args[1]!r} is not understood; see scrapy crawl -h")
+
+
+def _first_line(staging: Staging) -> str:
+    line = f"Archiving {staging.collection.username} to {staging.destination}"
+    if siblings := staging.siblings():
+        line += f" (also here: {', '.join(siblings)})"
+    return line

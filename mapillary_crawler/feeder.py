@@ -1,0 +1,225 @@
+"""The one feeder: draws due images from the ledger, asks for fresh URLs where they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from mapillary_crawler import graph_api
+from mapillary_crawler.graph_answers import Answer, Meaning
+from mapillary_crawler.graph_client import GraphClient
+from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.queue import DueImage, Failure
+from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.staging import Staging
+
+logger = logging.getLogger(__name__)
+
+#: Images drawn from the ledger at once.
+_DRAWN = 256
+#: Seconds before its `oe` from which a URL is not used any more.
+_MARGIN = 600
+#: Expired URLs beyond which listing again is cheaper than asking by id (2,000 a request).
+_MANY_EXPIRED = 2000
+#: Seconds between two looks at the queue while nothing is due.
+_LOOK_AGAIN = 0.1
+#: Seconds for which images gather that need a URL, since 50 cost as much as one.
+_GATHERING = 0.3
+#: "Gone" answers in a row that are not believed without a check.
+_GONE_IN_A_ROW = 50
+#: Images known to exist that are asked for in that check.
+_WITNESSES = 3
+
+
+@dataclass
+class Feeder:
+    """Yields what is wanted and due, until nothing can become due any more.
+
+    `listing_open` says whether more images may still be listed, `closing` whether the run
+    is being stopped.
+    """
+
+    staging: Staging
+    client: GraphClient
+    listing_open: Callable[[], bool]
+    closing: Callable[[], bool]
+    sleep: Callable[[float], Awaitable[None]]
+    _stale: list[DueImage] = field(default_factory=list)
+    _gone_in_a_row: int = 0
+    _listed_again_at: float = -math.inf
+
+    async def items(self) -> AsyncIterator[ImageItem]:
+        """Yield image items as fast as they are taken; raises `EndOfRun`."""
+        queue, call = self.staging.ledger.queue, self.staging.thread.call
+        refreshing: asyncio.Future[None] | None = None
+        try:
+            while not self.closing():
+                if refreshing and refreshing.done():
+                    refreshing.result()
+                    refreshing = None
+                if self._stale and refreshing is None:
+                    refreshing = asyncio.ensure_future(self._refresh())
+                room = len(self._stale) < _DRAWN
+                due = await call(queue.draw, time.time(), _DRAWN) if room else []
+                for image in due:
+                    if self._is_stale(image):
+                        self._stale.append(image)
+                    else:
+                        yield _item(image)
+                if not due and not await self._more_to_come(refreshing):
+                    return
+        finally:
+            if refreshing:
+                refreshing.cancel()
+
+    async def _more_to_come(self, refreshing: asyncio.Future[None] | None) -> bool:
+        """Wait a moment; say whether anything can still become due in this run."""
+        queue, call = self.staging.ledger.queue, self.staging.thread.call
+        next_due = await call(queue.next_due)
+        if (
+            next_due in (None, math.inf)
+            and not queue.drawn
+            and refreshing is None
+            and not self.listing_open()
+        ):
+            return False
+        await self.sleep(_LOOK_AGAIN)
+        return True
+
+    @staticmethod
+    def _is_stale(image: DueImage) -> bool:
+        """Say whether the service must be asked for another URL.
+
+        A fresh one is used whatever its `oe` says, so a wrong clock costs one request.
+        """
+        if image.url is None:
+            return True
+        return not image.fresh and (image.expires or math.inf) < time.time() + _MARGIN
+
+    async def _refresh(self) -> None:
+        """Ask for the URLs of all stale images, by listing again where they are many."""
+        await self.sleep(_GATHERING)
+        call = self.staging.thread.call
+        expired = await call(self.staging.ledger.queue.expired, time.time() + _MARGIN)
+        if expired > _MANY_EXPIRED and time.monotonic() - self._listed_again_at > 3600:
+            self._listed_again_at = time.monotonic()
+            await self._list_again(expired)
+            numbers = [image.number for image in self._stale]
+            self._stale.clear()
+            await call(self.staging.ledger.queue.put_back, numbers)
+            return
+        while self._stale and not self.closing():
+            batch = self._stale[: graph_api.BATCH_IDS]
+            del self._stale[: graph_api.BATCH_IDS]
+            await self._refresh_batch(batch)
+
+    async def _list_again(self, expired: int) -> None:
+        """Go through the user's pages for their URLs alone; ids not known are left alone."""
+        logger.info("%d URLs have expired; listing again for fresh ones", expired)
+        collection, cursor = self.staging.collection, None
+        while not self.closing():
+            url = graph_api.page_url(
+                self.staging.limits.api_url,
+                collection,
+                self._fields(),
+                cursor=cursor,
+                limit=self.client.patience.page_rows,
+            )
+            answer = await self.client.ask(url)
+            if answer.meaning is not Meaning.DATA:
+                continue
+            try:
+                page = graph_api.read_page(answer.data)
+            except graph_api.MalformedPage:
+                return
+            self.client.patience.page_succeeded()
+            rows = [graph_api.listed_row(row, collection) for row in page.rows]
+            known = [row for row in rows if row is not None]
+            await self.staging.thread.call(self.staging.ledger.listing.renew, known)
+            if page.following is None or page.following == cursor:
+                return
+            cursor = page.following
+
+    def _fields(self) -> tuple[str, ...]:
+        return ("id", graph_api.thumb_field(self.staging.collection.quality))
+
+    async def _refresh_batch(self, batch: list[DueImage]) -> None:
+        """Ask for one batch; what the answer does not name is asked for one by one."""
+        plain = [image for image in batch if image.image_id.isdecimal()]
+        alone = [image for image in batch if not image.image_id.isdecimal()]
+        if plain:
+            url = graph_api.batch_url(
+                self.staging.limits.api_url, [image.image_id for image in plain], self._fields()
+            )
+            answer = await self.client.ask(url)
+            found = answer.data if answer.meaning is Meaning.DATA else {}
+            for image in plain:
+                entity = found.get(image.image_id)
+                if isinstance(entity, dict) and "error" not in entity:
+                    await self._answered(image, Answer(Meaning.DATA, data=entity))
+                else:
+                    alone.append(image)
+        for image in alone:
+            if self.closing():
+                return
+            url = graph_api.entity_url(self.staging.limits.api_url, image.image_id, self._fields())
+            await self._answered(image, await self.client.ask(url))
+
+    async def _answered(self, image: DueImage, answer: Answer) -> None:
+        """Give the ledger what the service says of one image."""
+        ledger, call = self.staging.ledger, self.staging.thread.call
+        if answer.meaning is Meaning.DATA:
+            self._gone_in_a_row = 0
+            field_name = graph_api.thumb_field(self.staging.collection.quality)
+            url = graph_api.image_url(answer.data.get(field_name))
+            if url is None:
+                await self._settle(image, State.UNAVAILABLE)
+            else:
+                await call(ledger.queue.renew, {image.number: (url, graph_api.url_expiry(url))})
+        elif answer.meaning is Meaning.GONE and await self._believed():
+            await self._settle(image, State.GONE)
+        else:
+            failure = Failure(image.number, answer.message, time.time() + 60, counts=False)
+            await call(ledger.queue.fail, [failure])
+
+    async def _settle(self, image: DueImage, state: State) -> None:
+        await self.staging.thread.call(self.staging.ledger.settle, [image.number], state)
+        logger.debug("Image %s is %s", image.image_id, state.name.lower())
+
+    async def _believed(self) -> bool:
+        """Say whether one more "gone" is believed.
+
+        Graph API: a token without permission gives the same answer as a deleted image, so
+        many in a row are not believed unless an image known to exist is still there.
+        """
+        self._gone_in_a_row += 1
+        if self._gone_in_a_row <= _GONE_IN_A_ROW:
+            return True
+        call, ledger = self.staging.thread.call, self.staging.ledger
+        for witness in await call(ledger.images.some_saved, _WITNESSES):
+            url = graph_api.entity_url(self.staging.limits.api_url, witness, ("id",))
+            if (await self.client.ask(url)).meaning is Meaning.DATA:
+                self._gone_in_a_row = 0
+                return True
+        logger.warning("More than %d images in a row are said to be gone, and so are images "
+                       "known to exist: not believed", _GONE_IN_A_ROW)  # fmt: skip
+        return False
+
+
+def _item(image: DueImage) -> ImageItem:
+    assert image.url is not None
+    return ImageItem(
+        number=image.number,
+        image_id=image.image_id,
+        url=image.url,
+        metadata=image.metadata,
+        captured_at=image.captured_at,
+        day=image.day,
+        sequence=image.sequence,
+        attempts=image.attempts,
+        fresh=image.fresh,
+    )

@@ -1,0 +1,120 @@
+"""Pure: what an answer of the Graph API means; decided by its body, not by its status.
+
+Graph API: a bad token can answer 500, a deleted image 400, a rate limit 403 and a
+query time-out 400, so a status alone says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from mapillary_crawler.json_depth import flatten
+
+
+class Meaning(Enum):
+    """What the crawl does about an answer."""
+
+    DATA = auto()  #: use it
+    TOKEN = auto()  #: the token is refused: stop the run
+    BLOCKED = auto()  #: a redirect or an HTML page: stop, never ask again in this run
+    GONE = auto()  #: the object asked for does not exist
+    RETRY = auto()  #: ask again later
+    ASK_FOR_LESS = auto()  #: ask again later, for fewer rows
+    PAUSE = auto()  #: a rate limit: ask nothing for minutes
+    FIELD_UNKNOWN = auto()  #: ask again without the field named
+    CURSOR_REJECTED = auto()  #: list again from the start
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer and what it means; `subject` is the id or field that an error names."""
+
+    meaning: Meaning
+    message: str = ""
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
+    subject: str | None = None
+
+
+_TOKEN = re.compile(
+    r"access token|failed to decode|error validating application|verifying the token", re.IGNORECASE
+)
+_LESS = re.compile(r"reduce the amount of data", re.IGNORECASE)
+_LIMIT = re.compile(r"request limit|rate limit|too many (calls|requests)", re.IGNORECASE)
+_GONE = re.compile(r"object with id '([^']*)' does not exist", re.IGNORECASE)
+_FIELD = re.compile(r"nonexisting field \(([A-Za-z0-9_.]+)\)", re.IGNORECASE)
+_CURSOR = re.compile(r"cursor|\bafter\b", re.IGNORECASE)
+
+#: Whatever an error message may echo of a token.
+_SECRET = re.compile(r"MLY\|\S+|access_token=\S+", re.IGNORECASE)
+
+#: Graph API: application, user and call limits, and "too many calls".
+_LIMIT_CODES = frozenset({4, 17, 32, 613})
+
+
+def read_answer(status: int, body: bytes, *, with_cursor: bool = False) -> Answer:
+    """Return what an answer means.
+
+    `with_cursor` says that the request carried one: a refusal of its parameters is then
+    taken for the cursor's.
+    """
+    if 300 <= status < 400:
+        return Answer(Meaning.BLOCKED, f"a redirect (HTTP {status})")
+    data = _decoded(body)
+    if isinstance(data, dict):
+        error = data.get("error")
+        if error is not None:
+            return _error(status, error, with_cursor=with_cursor)
+        if status == 200:
+            return Answer(Meaning.DATA, data=data)
+    elif status < 500 and status not in (408, 429) and _is_html(body):
+        return Answer(Meaning.BLOCKED, f"an HTML page instead of JSON (HTTP {status})")
+    if status == 429:
+        return Answer(Meaning.PAUSE, "too many requests (HTTP 429)")
+    what = "an answer that is no JSON object" if status == 200 else "an error without a body"
+    return Answer(Meaning.RETRY, f"{what} (HTTP {status})")
+
+
+def _decoded(body: bytes) -> Any:
+    """Return the JSON of a body, None if it is none; what is nested too deep is left out."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        return json.loads(flatten(body))
+    except ValueError:
+        return None
+
+
+def _is_html(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
+
+
+def _error(status: int, error: Any, *, with_cursor: bool) -> Answer:
+    details: dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
+    code, subcode = (_number(details.get(name)) for name in ("code", "error_subcode"))
+    message = str(details.get("message") or details.get("error_user_title") or "")
+    gone, unknown = _GONE.search(message), _FIELD.search(message)
+    subject = None
+    if code == 190 or _TOKEN.search(message):
+        meaning = Meaning.TOKEN
+    elif (code == 100 and subcode == 33) or gone:
+        meaning, subject = Meaning.GONE, gone[1] if gone else None
+    elif unknown:
+        meaning, subject = Meaning.FIELD_UNKNOWN, unknown[1]
+    elif _LESS.search(message) or code == -2 or subcode in (99, 3404014):
+        meaning = Meaning.ASK_FOR_LESS
+    elif code in _LIMIT_CODES or status == 429 or _LIMIT.search(message):
+        meaning = Meaning.PAUSE
+    elif with_cursor and status < 500 and (code == 100 or _CURSOR.search(message)):
+        meaning = Meaning.CURSOR_REJECTED
+    else:
+        meaning = Meaning.RETRY
+    said = _SECRET.sub("…", " ".join(message.split())[:200])
+    return Answer(meaning, f"{said} (HTTP {status}, code {code})", subject=subject)
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,115 @@
+"""Asks the Graph API with patience: requests, back-off and ends of a run in one place."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DownloadTimeoutError
+from scrapy.http import Response
+
+from mapillary_crawler.backoff import retry_after
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.graph_answers import Answer, Meaning, read_answer
+from mapillary_crawler.graph_api import IMAGE_FIELDS
+from mapillary_crawler.patience import OutOfPatience, Patience
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for an answer: pages of 2000 rows take long (Graph API: about 1 s, with a heavy tail).
+_TIMEOUT = 90
+#: Bytes of an answer; a page of 2000 rows has about 4 MB.
+_LONGEST_ANSWER = 64 * 1024 * 1024
+
+
+class EndOfRun(Exception):
+    """The run cannot go on; carries the outcome, the message says why."""
+
+    def __init__(self, outcome: Outcome, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class GraphClient:
+    """One run's conversation with the API.
+
+    `sleep` waits so many seconds, or less when the run is being stopped.
+    """
+
+    def __init__(
+        self, crawler: Crawler, patience: Patience, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._crawler = crawler
+        self._sleep = sleep
+        self.patience = patience
+        #: Fields to ask for; the API may come to know less of them.
+        self.fields: tuple[str, ...] = IMAGE_FIELDS
+
+    def request(self, url: str, **arguments: Any) -> Request:
+        """Return a request to the API; it is never filtered, and every status comes back."""
+        return Request(
+            url,
+            dont_filter=True,
+            meta={
+                "download_slot": "api",
+                "download_timeout": _TIMEOUT,
+                "download_maxsize": _LONGEST_ANSWER,
+                "handle_httpstatus_all": True,
+            },
+            **arguments,
+        )
+
+    async def ask(self, url: str) -> Answer:
+        """Ask until the API says something that can be used: data, gone, ask for less.
+
+        Raises `EndOfRun`.
+        """
+        while True:
+            try:
+                response = await self._crawler.engine.download_async(self.request(url))
+            except Exception as error:  # noqa: BLE001  whatever ended the transfer, it is tried again
+                answer, wait = self.failed_transfer(error), None
+            else:
+                answer, wait = self.read(response)
+            if answer.meaning in (Meaning.DATA, Meaning.GONE):
+                self.patience.succeeded()
+                return answer
+            await self.endure(answer, wait)
+            if answer.meaning in (Meaning.ASK_FOR_LESS, Meaning.FIELD_UNKNOWN):
+                return answer
+
+    def read(self, response: Response, *, with_cursor: bool = False) -> tuple[Answer, float | None]:
+        """Return what a response means, and its Retry-After in seconds."""
+        header = response.headers.get("Retry-After")
+        wait = retry_after(header.decode("latin-1") if header else None, time.time())
+        return read_answer(response.status, response.body, with_cursor=with_cursor), wait
+
+    def failed_transfer(self, error: BaseException) -> Answer:
+        """Return what a transfer that failed means: a time-out is asked for less next time."""
+        slow = isinstance(error, DownloadTimeoutError)
+        meaning = Meaning.ASK_FOR_LESS if slow else Meaning.RETRY
+        return Answer(meaning, f"no answer ({type(error).__name__})")
+
+    async def endure(self, answer: Answer, wait: float | None = None) -> None:
+        """Wait for as long as an answer asks for; raises `EndOfRun` where waiting is no use."""
+        if answer.meaning is Meaning.TOKEN:
+            raise EndOfRun(Outcome.TOKEN_REFUSED, f"the API refused the token: {answer.message}")
+        if answer.meaning is Meaning.BLOCKED:
+            raise EndOfRun(Outcome.BLOCKED, f"the API blocked us with {answer.message}")
+        if answer.meaning is Meaning.FIELD_UNKNOWN and answer.subject in self.fields:
+            logger.warning("The API no longer knows the field %s; going on without", answer.subject)
+            self.fields = tuple(name for name in self.fields if name != answer.subject)
+            return
+        try:
+            seconds = self.patience.failed(
+                answer.meaning, answer.message, now=time.monotonic(), asked_to_wait=wait
+            )
+        except OutOfPatience as error:
+            raise EndOfRun(Outcome.UNAVAILABLE, str(error)) from None
+        self._crawler.stats.inc_value(f"api/{answer.meaning.name.lower()}")
+        logger.info("API: %s; asking again in %.1f s", answer.message, seconds)
+        await self._sleep(seconds)

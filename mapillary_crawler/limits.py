@@ -1,0 +1,152 @@
+"""Pure: the project's settings, checked before anything else happens."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from mapillary_crawler.arguments import ArgumentRefused
+
+_Value = TypeVar("_Value")
+
+#: The one public host that gets the token.
+API_HOST = "graph.mapillary.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings that a crawl works by; sizes in bytes, times in seconds."""
+
+    api_url: str
+    archive_org_url: str
+    store: Path
+    staging: Path
+    concurrency_start: int
+    concurrency_min: int
+    concurrency_max: int
+    concurrency_fixed: int
+    api_patience: float
+    image_attempts: int
+    in_flight_bytes: int
+    min_free_bytes: int
+    tar_max_bytes: int
+    webp_quality: int
+    webp_method: int
+    webp_encoder: str
+
+
+def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Limits:
+    """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
+    store = Path(str(settings["MAPILLARY_STORE"])).absolute()
+    confined = environment.get("MAPILLARY_STORE_ROOT")
+    staging = Path(str(settings["MAPILLARY_STAGING"] or store / ".incomplete")).absolute()
+    for name, path in (("MAPILLARY_STORE", store), ("MAPILLARY_STAGING", staging)):
+        if confined and not _below(path, Path(confined)):
+            raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
+    limits = Limits(
+        api_url=_web_address(settings, "MAPILLARY_API_URL"),
+        archive_org_url=_web_address(settings, "ARCHIVE_ORG_URL"),
+        store=store,
+        staging=staging,
+        concurrency_start=_number(settings, "MAPILLARY_CONCURRENCY_START", 1),
+        concurrency_min=_number(settings, "MAPILLARY_CONCURRENCY_MIN", 1),
+        concurrency_max=_number(settings, "MAPILLARY_CONCURRENCY_MAX", 1),
+        concurrency_fixed=_number(settings, "MAPILLARY_CONCURRENCY_FIXED", 0),
+        api_patience=_number(settings, "API_PATIENCE", 0, float),
+        image_attempts=_number(settings, "IMAGE_ATTEMPTS", 1),
+        in_flight_bytes=_number(settings, "IN_FLIGHT_BYTES", 1),
+        min_free_bytes=_number(settings, "MIN_FREE_BYTES", 0),
+        tar_max_bytes=_number(settings, "TAR_MAX_BYTES", 1),
+        webp_quality=_number(settings, "WEBP_QUALITY", 0, int, 100),
+        webp_method=_number(settings, "WEBP_METHOD", 0, int, 6),
+        webp_encoder=str(settings["WEBP_ENCODER"]),
+    )
+    if limits.concurrency_min > limits.concurrency_max:
+        raise ArgumentRefused("MAPILLARY_CONCURRENCY_MIN is greater than MAPILLARY_CONCURRENCY_MAX")
+    if limits.webp_encoder not in {"auto", "cwebp", "pillow"}:
+        raise ArgumentRefused(
+            f"WEBP_ENCODER {limits.webp_encoder!r} is unknown; allowed are auto, cwebp, pillow"
+        )
+    if not may_have_token(limits.api_url, environment):
+        raise ArgumentRefused(
+            f"MAPILLARY_API_URL {limits.api_url} may not get the token; only https://{API_HOST}, "
+            "loopback, or the host named by the environment variable MAPILLARY_TRUSTED_API_HOST may"
+        )
+    return limits
+
+
+def read_token(environment: Mapping[str, str]) -> str:
+    """Return the token of the environment, without spaces and newlines around it.
+
+    Raises `ArgumentRefused`, which never shows it.
+    """
+    token = environment.get("MAPILLARY_TOKEN", "").strip()
+    if not token:
+        raise ArgumentRefused(
+            "MAPILLARY_TOKEN is not set; get a free token at "
+            "https://www.mapillary.com/dashboard/developers and export it"
+        )
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ArgumentRefused(
+            "MAPILLARY_TOKEN holds characters that no token has; copy it again from "
+            "https://www.mapillary.com/dashboard/developers"
+        )
+    return token
+
+
+def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Say whether a request to `url` may carry the token."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == API_HOST:
+        return parts.scheme == "https" and parts.port in (None, 443)
+    trusted = environment.get("MAPILLARY_TRUSTED_API_HOST", "").strip().lower()
+    if trusted and trusted in {host, parts.netloc.lower()}:
+        return True
+    return _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _below(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def _web_address(settings: Mapping[str, Any], name: str) -> str:
+    url = str(settings[name]).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username:
+        raise ArgumentRefused(f"{name} {url!r} is no http(s) address")
+    return url
+
+
+def _number(
+    settings: Mapping[str, Any],
+    name: str,
+    least: int,
+    kind: Callable[[str], _Value] = int,  # type: ignore[assignment]
+    most: float = 2**62,
+) -> _Value:
+    value = str(settings[name])
+    try:
+        number = kind(value)
+    except ValueError:
+        raise ArgumentRefused(f"{name} {value!r} is no number") from None
+    if not least <= number <= most:  # type: ignore[operator]
+        bounds = f"at least {least}" if most == 2**62 else f"from {least} to {most:g}"
+        raise ArgumentRefused(f"{name} {value!r} is out of range; allowed is {bounds}")
+    return number

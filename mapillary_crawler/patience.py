@@ -1,0 +1,74 @@
+"""Pure: how long the API is waited for, and how much it is asked for at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from mapillary_crawler.backoff import full_jitter
+from mapillary_crawler.graph_answers import Meaning
+from mapillary_crawler.graph_api import PAGE_ROWS, PAGE_ROWS_LEAST
+
+#: Seconds of back-off after an error, and after a rate limit: base and cap.
+_RETRY = (1.0, 60.0)
+_PAUSE = (5.0, 300.0)
+#: Seconds to wait for a first answer of the run at all: a wrong token looks like an outage.
+_FIRST_ANSWER = 300.0
+#: Pages that succeed before the page grows again.
+_PAGES_TO_GROW = 8
+
+
+class OutOfPatience(Exception):
+    """The API stayed away for too long; the message says how long, and what may be wrong."""
+
+
+@dataclass
+class Patience:
+    """The waiting of one run; fed with every answer, says how long to wait.
+
+    Times are seconds on any clock that only goes forward.
+    """
+
+    longest: float
+    random: Random = field(default_factory=Random)
+    answered: bool = False
+    #: Rows to ask for in a page (Graph API: at most 2000).
+    page_rows: int = PAGE_ROWS
+    _failures: int = 0
+    _failing_since: float | None = None
+    _good_pages: int = 0
+
+    def succeeded(self) -> None:
+        """Note an answer that could be used."""
+        self.answered = True
+        self._failures = 0
+        self._failing_since = None
+
+    def page_succeeded(self) -> None:
+        """Note a page that came whole: after some of them, ask for more again."""
+        self.succeeded()
+        self._good_pages += 1
+        if self._good_pages >= _PAGES_TO_GROW:
+            self._good_pages = 0
+            self.page_rows = min(PAGE_ROWS, self.page_rows * 2)
+
+    def failed(
+        self, meaning: Meaning, message: str, *, now: float, asked_to_wait: float | None = None
+    ) -> float:
+        """Note an answer that could not be used and return how many seconds to wait.
+
+        `asked_to_wait` is the server's Retry-After. Raises `OutOfPatience`.
+        """
+        if self._failing_since is None:
+            self._failing_since = now
+        away = now - self._failing_since
+        if away >= (self.longest if self.answered else min(self.longest, _FIRST_ANSWER)):
+            hint = "" if self.answered else "; it has not answered once, so the token may be wrong"
+            raise OutOfPatience(f"the API gave no usable answer for {away:.0f} s: {message}{hint}")
+        if meaning is Meaning.ASK_FOR_LESS:
+            self._good_pages = 0
+            self.page_rows = max(PAGE_ROWS_LEAST, self.page_rows // 2)
+        base, cap = _PAUSE if meaning is Meaning.PAUSE else _RETRY
+        wait = full_jitter(self._failures, base, cap, self.random)
+        self._failures += 1
+        return max(wait, asked_to_wait or 0.0)

@@ -1,0 +1,108 @@
+"""Brings images to the disk and into the ledger, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import suppress
+from typing import Self
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
+
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.collection import member_path
+from mapillary_crawler.graph_client import EndOfRun
+from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.images import StoredFile
+from mapillary_crawler.spiders.user import spider_of
+from mapillary_crawler.storage import DiskFull, NewFile, write_files
+
+#: A batch is written when it has so many images, or is so many seconds old.
+_BATCH_IMAGES = 64
+_BATCH_SECONDS = 0.25
+
+
+class StoragePipeline:
+    """Writes files whole and flushed, then commits them; an item leaves when it is saved.
+
+    While one batch is written the next one gathers.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._spider = spider_of(crawler)
+        self._staging = self._spider.staging
+        self._gathered: list[tuple[ImageItem, asyncio.Future[None]]] = []
+        self._full = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the pipeline for the spider's collection."""
+        return cls(crawler)
+
+    async def process_item(self, item: ImageItem) -> ImageItem:
+        """Return the item once it is saved; raises `DropItem` if the run ends before."""
+        saved = asyncio.get_running_loop().create_future()
+        self._gathered.append((item, saved))
+        if len(self._gathered) >= _BATCH_IMAGES:
+            self._full.set()
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_batches())
+        await saved
+        item.body = b""
+        return item
+
+    async def _write_batches(self) -> None:
+        """Write what gathers until nothing is left."""
+        while self._gathered:
+            if len(self._gathered) < _BATCH_IMAGES and not self._spider.stopping.is_set():
+                self._full.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._full.wait(), _BATCH_SECONDS)
+            batch = self._gathered[:_BATCH_IMAGES]
+            del self._gathered[:_BATCH_IMAGES]
+            trouble = await self._write(batch)
+            for _, saved in batch:
+                if saved.cancelled():
+                    continue
+                if trouble:
+                    saved.set_exception(DropItem(trouble))
+                else:
+                    saved.set_result(None)
+
+    async def _write(self, batch: list[tuple[ImageItem, asyncio.Future[None]]]) -> str | None:
+        """Write and commit a batch; return why that failed, if it did."""
+        try:
+            await self._store([item for item, _ in batch])
+        except (DiskFull, sqlite3.OperationalError) as error:
+            self._spider.end(EndOfRun(Outcome.DISK_FULL, str(error)))
+            return str(error)
+        except Exception as error:  # noqa: BLE001  whatever it is, nobody must wait for ever
+            self._spider.end(EndOfRun(Outcome.ERROR, f"images cannot be stored: {error}"))
+            return str(error)
+        return None
+
+    async def _store(self, items: list[ImageItem]) -> None:
+        files = [
+            NewFile(
+                member_path(item.day, item.sequence, item.image_id, item.extension),
+                item.body,
+                item.captured_at,
+            )
+            for item in items
+        ]
+        folder, least = self._staging.folder, self._staging.limits.min_free_bytes
+        digests = await asyncio.to_thread(write_files, folder, files, min_free_bytes=least)
+        stored = [
+            StoredFile(
+                number=item.number,
+                extension=item.extension,
+                sha256_served=item.sha256_served,
+                sha256_stored=digest,
+                size=len(item.body),
+                damaged=item.damaged,
+            )
+            for item, digest in zip(items, digests, strict=True)
+        ]
+        await self._staging.thread.call(self._staging.ledger.save, stored)

@@ -1,0 +1,218 @@
+"""Fetches the bytes of an image and checks that they are whole, on Scrapy's ImagesPipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import time
+from typing import Any, ClassVar, Self
+
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
+from scrapy.http import Response
+from scrapy.http.request import NO_CALLBACK
+from scrapy.pipelines.images import ImagesPipeline
+from scrapy.pipelines.media import FileInfo, FileInfoOrError, MediaPipeline
+from twisted.python.failure import Failure
+
+from mapillary_crawler.downloader import DownloadCancelled
+from mapillary_crawler.image_troubles import (
+    Refusal,
+    TransferFailed,
+    failure,
+    is_gone,
+    refuse_status,
+)
+from mapillary_crawler.in_flight import ByteBudget
+from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.spiders.user import spider_of
+
+logger = logging.getLogger(__name__)
+
+#: Bytes an image of each quality has at first guess, and copies of them that are held.
+_EXPECTED = {"256": 25_000, "1024": 200_000, "2048": 700_000, "original": 4_000_000}
+_COPIES = 2
+#: Seconds that a transfer may take at first; each further attempt has as many more.
+_TIMEOUTS = {"256": 20, "1024": 30, "2048": 45, "original": 120}
+#: "Not found" answers of the CDN in a row beyond which they are not believed.
+_GONE_IN_A_ROW = 50
+
+
+class _ImageIdFingerprinter:
+    """An image is the same whatever its signed URL."""
+
+    def fingerprint(self, request: Request) -> bytes:
+        image_id: str = request.meta["image_id"]
+        return image_id.encode()
+
+
+class _NoStore:
+    """Scrapy's pipeline keeps files in a store; here they travel on with the item."""
+
+    def __init__(self, uri: str) -> None:
+        pass
+
+
+class ThumbnailsPipeline(ImagesPipeline):
+    """Puts the bytes as served on the item, or reports to the ledger why there are none.
+
+    The bytes are kept as they came: Scrapy's own pipeline re-encodes them (2.14 and later).
+    """
+
+    STORE_SCHEMES: ClassVar[dict[str, type]] = {"item": _NoStore}
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__("item:", crawler=crawler)
+        self._fingerprinter = _ImageIdFingerprinter()
+        self._spider = spider_of(crawler)
+        self._staging = self._spider.staging
+        quality = self._spider.quality
+        self._timeout = _TIMEOUTS[quality]
+        limits = self._staging.limits
+        self._budget = ByteBudget(limits.in_flight_bytes, _EXPECTED[quality] * _COPIES)
+        self._taken: dict[int, int] = {}
+        self._random = random.Random()
+        self._gone_in_a_row = 0
+        self._most_attempts = limits.image_attempts
+        for signal in (signals.item_scraped, signals.item_dropped, signals.item_error):
+            crawler.signals.connect(self._item_left, signal=signal)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the pipeline without any of Scrapy's stores."""
+        return cls(crawler)
+
+    async def process_item(self, item: ImageItem) -> ImageItem:  # type: ignore[override]
+        """Fetch and check; raises `DropItem` once the ledger knows why there is no image."""
+        if not self._spider.stopping.is_set():
+            self._taken[item.number] = await self._budget.take()
+        if self._spider.stopping.is_set():
+            raise DropItem("the crawl is being stopped")
+        await super().process_item(item)
+        if item.trouble is not None:
+            await self._report(item, item.trouble)
+        return item
+
+    def get_media_requests(self, item: ImageItem, info: MediaPipeline.SpiderInfo) -> list[Request]:
+        """Return the one request, whose signed URL must not be changed in any way."""
+        request = Request(
+            item.url,
+            callback=NO_CALLBACK,
+            meta={
+                "verbatim_url": True,
+                "download_slot": "images",
+                "download_timeout": self._timeout * (item.attempts + 1),
+                "image_id": item.image_id,
+                "item": item,
+            },
+        )
+        return [request]
+
+    def media_to_download(
+        self, request: Request, info: MediaPipeline.SpiderInfo, *, item: Any = None
+    ) -> None:
+        """Fetch always: the ledger has decided that the image is wanted."""
+
+    async def media_downloaded(
+        self,
+        response: Response,
+        request: Request,
+        info: MediaPipeline.SpiderInfo,
+        *,
+        item: Any = None,
+    ) -> FileInfo:
+        """Check the body off the reactor's thread and put it on the item."""
+        body = response.body
+        self._taken[item.number] = self._budget.correct(
+            self._taken[item.number], len(body) * _COPIES
+        )
+        try:
+            refuse_status(response.status, body)
+            inspection = await asyncio.to_thread(inspect, body)
+        except (Refusal, NotAnImage) as trouble:
+            item.trouble = trouble
+        except DamagedImage as trouble:
+            item.trouble = trouble
+            item.body = body
+        else:
+            item.body = body
+            item.sha256_served = inspection.sha256
+            item.width, item.height = inspection.width, inspection.height
+            self._gone_in_a_row = 0
+        return {"url": "", "path": "", "checksum": None, "status": "downloaded"}
+
+    def media_failed(  # type: ignore[override]
+        self, failure: Failure, request: Request, info: MediaPipeline.SpiderInfo
+    ) -> None:
+        """Note on the item that no whole answer came."""
+        trouble = failure.value
+        assert isinstance(trouble, Exception)
+        if not isinstance(trouble, DownloadCancelled):
+            trouble = TransferFailed(type(trouble).__name__)
+        request.meta["item"].trouble = trouble
+
+    def item_completed(
+        self, results: list[FileInfoOrError], item: ImageItem, info: MediaPipeline.SpiderInfo
+    ) -> ImageItem:
+        """Forget the result: Scrapy would keep it for as long as the crawl lives."""
+        info.downloaded.pop(item.image_id.encode(), None)
+        return item
+
+    async def _report(self, item: ImageItem, trouble: Exception) -> None:
+        """Give the ledger the outcome of a failed attempt; raises `DropItem`.
+
+        A damaged body that the ledger has come to believe passes on as it is.
+        """
+        ledger, call = self._staging.ledger, self._staging.thread.call
+        if isinstance(trouble, DownloadCancelled):
+            raise DropItem("the crawl is being stopped")
+        if self._is_gone(item, trouble):
+            await call(ledger.settle, [item.number], State.GONE)
+            raise DropItem("gone")
+        if item.body and await self._is_damaged_at_source(item):
+            return
+        item.body = b""
+        failed = failure(
+            item.number,
+            trouble,
+            attempts=item.attempts,
+            most_attempts=self._most_attempts,
+            now=time.time(),
+            fresh=item.fresh,
+            outage=False,
+            random=self._random,
+        )
+        logger.debug("Image %s: %s", item.image_id, failed.error)
+        self.crawler.stats.inc_value(f"images/trouble/{type(trouble).__name__}")
+        await call(ledger.queue.fail, [failed])
+        raise DropItem(failed.error)
+
+    def _is_gone(self, item: ImageItem, trouble: Exception) -> bool:
+        """Say whether the CDN's "not found" is believed: not if all of a sudden all are gone."""
+        if not is_gone(trouble, fresh=item.fresh):
+            return False
+        self._gone_in_a_row += 1
+        return self._gone_in_a_row <= _GONE_IN_A_ROW
+
+    async def _is_damaged_at_source(self, item: ImageItem) -> bool:
+        """Note a damaged body; where it is the source's, let it pass as served."""
+        digest = hashlib.sha256(item.body).digest()
+        queue, run = self._staging.ledger.queue, self._staging.run
+        believed: bool = await self._staging.thread.call(
+            queue.damaged, item.number, digest, fresh=item.fresh, run=run
+        )
+        if believed:
+            logger.warning("Image %s is damaged at the source; stored as served", item.image_id)
+            item.damaged, item.sha256_served, item.trouble = True, digest, None
+        return believed
+
+    def _item_left(self, item: ImageItem) -> None:
+        """Give back the bytes of an item that has left the pipelines, whichever way."""
+        taken = self._taken.pop(item.number, None)
+        if taken is not None:
+            self._budget.give_back(taken)

@@ -1,0 +1,152 @@
+"""Settings of mapillary_crawler, in the order of Scrapy's template.
+
+Beside each changed value stand Scrapy's default and the reason. The last part holds the
+project's own settings: each can also be set by an environment variable of the same name
+(`-s` and Scrapyd's `setting=` win over the environment, the environment over the default;
+an empty variable counts as unset).
+
+    https://docs.scrapy.org/en/latest/topics/settings.html
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def _setting(name: str, default: Any) -> Any:
+    return os.environ.get(name) or default
+
+
+BOT_NAME = "mapillary_crawler"
+
+SPIDER_MODULES = ["mapillary_crawler.spiders"]
+NEWSPIDER_MODULE = "mapillary_crawler.spiders"
+
+# scrapy crawl, archive, plan, status, verify, clean, adopt, sandbox, demo, ia_stats, ia_upload
+COMMANDS_MODULE = "mapillary_crawler.commands"
+
+# Default "Scrapy/VERSION (+https://scrapy.org)": the service should know who asks.
+USER_AGENT = "mapillary_crawler (archives one user's images; Scrapy)"
+
+# Default False, too, and decided so: an API with a token and its CDN, not a site.
+ROBOTSTXT_OBEY = False
+
+# Default 16; 0 is no limit: the slots limit themselves (downloader.py, throttle.py), and a backlog
+# of images must not block the API.
+CONCURRENT_REQUESTS = 0
+# Default 8; the two slots have limits of their own.
+CONCURRENT_REQUESTS_PER_DOMAIN = 2
+# Default 100: images on their way at once, those waiting for a commit included. Bytes are bounded
+# by IN_FLIGHT_BYTES, transfers by MAPILLARY_CONCURRENCY_MAX.
+CONCURRENT_ITEMS = 512
+# Default 5,000,000: API pages are held while the listing waits, and are few.
+SCRAPER_SLOT_MAX_ACTIVE_SIZE = 1 << 40
+# Default {}: two slots whatever the host, since the CDN has many names and they share one line.
+DOWNLOAD_SLOTS = {
+    "api": {"concurrency": 2, "delay": 0, "jitter": 0},
+    "images": {"concurrency": 16, "delay": 0, "jitter": 0},
+    "archive.org": {"concurrency": 1, "delay": 0, "jitter": 0},
+}
+
+# Default scrapy.core.downloader.Downloader, which under asyncio does not enforce slot limits.
+DOWNLOADER = "mapillary_crawler.downloader.LimitedDownloader"
+# Default 1 GiB: no image of the service is near 128 MiB, and a body is held whole.
+DOWNLOAD_MAXSIZE = 128 * 1024 * 1024
+# Default 32 MiB: originals of tens of megabytes are nothing to warn of.
+DOWNLOAD_WARNSIZE = 0
+# Default False: a token is sent.
+DOWNLOAD_VERIFY_CERTIFICATES = True
+# Default: all schemes. The API's answers name URLs; none may read a file or another protocol.
+DOWNLOAD_HANDLERS = {"file": None, "ftp": None, "s3": None}
+
+# Default True: neither the API nor the CDN needs them.
+COOKIES_ENABLED = False
+# Default True: the ports would be open to every user of the machine.
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False
+# Default True: they cost time on every image and none of them is needed. API redirects are never
+# followed, retries wait in the ledger, and referers and offsite rules have no meaning here.
+REDIRECT_ENABLED = False
+METAREFRESH_ENABLED = False
+RETRY_ENABLED = False
+REFERER_ENABLED = False
+
+DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+    "mapillary_crawler.middlewares.TokenMiddleware": 900,
+}
+
+# Default {}: Scrapy's spider middlewares do nothing for requests that the spider builds itself.
+SPIDER_MIDDLEWARES = {
+    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
+    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
+    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+}
+
+# The way of an image, from its URL to the disk.
+ITEM_PIPELINES = {
+    "mapillary_crawler.pipelines.thumbnails.ThumbnailsPipeline": 100,
+    "mapillary_crawler.pipelines.storage.StoragePipeline": 900,
+}
+
+EXTENSIONS = {
+    # Default 0: the project's own lines say what a person wants to know.
+    "scrapy.extensions.logstats.LogStats": None,
+    "mapillary_crawler.extensions.ending.Ending": 900,
+}
+
+# Default False: the adaptive concurrency control is a subclass of AutoThrottle.
+AUTOTHROTTLE_ENABLED = True
+# Default 5.0 s: the throttle starts by concurrency, not by delay.
+AUTOTHROTTLE_START_DELAY = 0
+
+# Default scrapy.logformatter.LogFormatter, which prints every item and signed URLs.
+LOG_FORMATTER = "mapillary_crawler.log_formatter.QuietLogFormatter"
+# Default DEBUG: one line a page and one a minute; images only with -L DEBUG.
+LOG_LEVEL = "INFO"
+
+# Default utf-8 since 2.13's template.
+FEED_EXPORT_ENCODING = "utf-8"
+
+
+# Project configuration. Values are checked before the first request (limits.py).
+
+# Where the Graph API is. The token goes there only if it is https://graph.mapillary.com, loopback,
+# or the host that the environment variable MAPILLARY_TRUSTED_API_HOST names.
+MAPILLARY_API_URL = _setting("MAPILLARY_API_URL", "https://graph.mapillary.com")
+# Where finished collections are, and where unfinished ones are worked on
+# (empty: STORE/.incomplete).
+MAPILLARY_STORE = _setting("MAPILLARY_STORE", "./mapillary_data")
+MAPILLARY_STAGING = _setting("MAPILLARY_STAGING", "")
+ARCHIVE_ORG_URL = _setting("ARCHIVE_ORG_URL", "https://archive.org")
+ARCHIVE_ORG_S3_URL = _setting("ARCHIVE_ORG_S3_URL", "https://s3.us.archive.org")
+
+# Images in transfer at once: where the throttle starts, and its bounds. FIXED switches it off.
+MAPILLARY_CONCURRENCY_START = _setting("MAPILLARY_CONCURRENCY_START", 16)
+MAPILLARY_CONCURRENCY_MIN = _setting("MAPILLARY_CONCURRENCY_MIN", 1)
+MAPILLARY_CONCURRENCY_MAX = _setting("MAPILLARY_CONCURRENCY_MAX", 128)
+MAPILLARY_CONCURRENCY_FIXED = _setting("MAPILLARY_CONCURRENCY_FIXED", 0)
+
+# Seconds that the API may stay away before a run ends with exit code 7.
+API_PATIENCE = _setting("API_PATIENCE", 7200)
+# Attempts an image has in a run; what the CDN as a whole does costs none.
+IMAGE_ATTEMPTS = _setting("IMAGE_ATTEMPTS", 6)
+# Bytes of images on their way, every copy counted; one larger image passes alone.
+IN_FLIGHT_BYTES = _setting("IN_FLIGHT_BYTES", 64 * 1024 * 1024)
+# Bytes that stay free on the disk; below, a run ends with exit code 6.
+MIN_FREE_BYTES = _setting("MIN_FREE_BYTES", 1_000_000_000)
+# Bytes a tar stays below; a day that has more goes on in the next part.
+TAR_MAX_BYTES = _setting("TAR_MAX_BYTES", 10 * 1024**3)
+
+# cwebp's -q and -m, and which encoder: auto, cwebp or pillow. Fixed by a collection's first image.
+WEBP_QUALITY = _setting("WEBP_QUALITY", 75)
+WEBP_METHOD = _setting("WEBP_METHOD", 4)
+WEBP_ENCODER = _setting("WEBP_ENCODER", "auto")

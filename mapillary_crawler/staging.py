@@ -1,0 +1,225 @@
+"""The collection while it is worked on: its folders, its lock and its ledger."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mapillary_crawler import __version__
+from mapillary_crawler.arguments import Arguments
+from mapillary_crawler.balance import Balance, Outcome
+from mapillary_crawler.collection import QUALITIES, Collection
+from mapillary_crawler.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.database import DatabaseThread
+from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.limits import Limits
+
+
+class Refused(Exception):
+    """The run cannot start; carries the outcome, the message is one line for the user."""
+
+    def __init__(self, outcome: Outcome, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class Lock:
+    """The right to work on a collection; a dead process does not hold it.
+
+    One file in the store and one in the staging folder, since either may be shared with a
+    process that has another of the other. The files go when the lock is let go.
+    """
+
+    def __init__(self, folders: set[Path], name: str) -> None:
+        self._held: list[tuple[Path, int]] = []
+        for folder in sorted(folders):
+            path = folder / ".locks" / name
+            handle = self._take(path)
+            if handle is None:
+                self.release()
+                raise Refused(
+                    Outcome.LOCKED,
+                    f"another process works on {name}; wait for it, or stop it first",
+                )
+            self._held.append((path, handle))
+
+    @staticmethod
+    def _take(path: Path) -> int | None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                return None
+            with suppress(FileNotFoundError):  # the one before may just have removed it
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    return handle
+            os.close(handle)
+
+    def release(self) -> None:
+        """Let the lock go and remove its files."""
+        for path, handle in self._held:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+            with suppress(OSError):
+                path.parent.rmdir()
+        self._held.clear()
+
+
+class Staging:
+    """An open collection: made by `open`, ended by `close`.
+
+    `folder` is where it is worked on, `destination` where it will be once finished; `ledger`
+    may be used in `thread` only.
+    """
+
+    def __init__(self, arguments: Arguments, limits: Limits) -> None:
+        self.arguments = arguments
+        self.limits = limits
+        self.collection = arguments.collection
+        self.folder = limits.staging / self.collection.name
+        self.destination = limits.store / self.collection.name
+        self.thread = DatabaseThread()
+        self.ledger: Ledger
+        self.run = 0
+        self.tar = True
+        self.balance = Balance()
+        #: No earlier run has listed anything.
+        self.new = True
+        self._lock: Lock
+
+    @classmethod
+    def open(cls, arguments: Arguments, limits: Limits) -> Staging:
+        """Lock the collection and open its ledger; raises `Refused`."""
+        staging = cls(arguments, limits)
+        try:
+            staging._open()
+        except BaseException:
+            staging.thread.close()
+            raise
+        return staging
+
+    def _open(self) -> None:
+        _writable(self.limits.store)
+        _writable(self.limits.staging)
+        self._lock = Lock({self.limits.store, self.limits.staging}, self.collection.name)
+        try:
+            if self.destination.exists():
+                _refuse_existing(self.destination, self.collection)
+            self.thread.wait_for(self._open_ledger)
+        except BaseException:
+            self._lock.release()
+            self._remove_empty_folders()
+            raise
+
+    def _open_ledger(self) -> None:
+        path = self.folder / LEDGER_PATH
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.ledger = Ledger(path)
+            self.new = self.ledger.images.listed() == 0
+            self._settle_facts()
+            self.run = self.ledger.start_run()
+        except LedgerTooNew as error:
+            raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise Refused(
+                Outcome.REFUSED,
+                f"{path} cannot be read ({error}); move {self.folder} away to start again",
+            ) from None
+
+    def _settle_facts(self) -> None:
+        """Fix what the first run decides, and hold later runs to it."""
+        facts, asked = self.ledger.facts, self.arguments.tar
+        fixed = facts.get("tar")
+        if fixed is not None and asked is not None and asked != fixed:
+            raise Refused(
+                Outcome.REFUSED,
+                f"tar={asked:d} does not fit: this collection was begun with tar={fixed:d}",
+            )
+        self.tar = fixed if fixed is not None else asked is not False
+        facts.set(
+            username=self.collection.username,
+            tar=self.tar,
+            versions=sorted({*facts.get("versions", []), __version__}),
+        )
+
+    def siblings(self) -> list[str]:
+        """Return names of the same user's collections at other qualities or as WebP."""
+        username = self.collection.username
+        names = [
+            Collection(username, quality, webp).name
+            for quality in QUALITIES
+            for webp in (False, True)
+        ]
+        places = (self.limits.store, self.limits.staging)
+        return [
+            name
+            for name in names
+            if name != self.collection.identifier
+            and any((place / name).exists() for place in places)
+        ]
+
+    def discard(self) -> None:
+        """Remove the folder of a collection that turned out to be nothing (in the thread)."""
+        self.ledger.close()
+        for path in sorted(self.folder.rglob("*"), reverse=True):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def close(self) -> None:
+        """Close the ledger, let the lock go, and leave no empty folders behind."""
+        self.thread.wait_for(self.ledger.close)
+        self.thread.close()
+        self._lock.release()
+        self._remove_empty_folders()
+
+    def _remove_empty_folders(self) -> None:
+        for folder in (self.limits.staging, self.limits.store):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            Outcome.REFUSED, f"{folder} cannot be made: {error.strerror}; set MAPILLARY_STORE"
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Refused(
+            Outcome.REFUSED, f"{folder} is not writable; change its mode or set MAPILLARY_STORE"
+        )
+
+
+def _refuse_existing(destination: Path, collection: Collection) -> None:
+    """Say why a collection that is in the store already is not crawled."""
+    path = destination / LEDGER_PATH
+    if not path.is_file():
+        raise Refused(
+            Outcome.REFUSED,
+            f"{destination} exists and was not made by this program; it is left untouched. "
+            "Move it away, or take it over with: scrapy adopt",
+        )
+    try:
+        ledger = Ledger(path, read_only=True)
+    except (sqlite3.DatabaseError, LedgerTooNew) as error:
+        raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
+    finished, balance = ledger.facts.get("finished_at"), ledger.images.balance()
+    ledger.close()
+    if finished is None:
+        raise Refused(Outcome.REFUSED, f"{destination} is in the store, but not finished")
+    since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    raise Refused(
+        Outcome.ALREADY_ARCHIVED,
+        f"{collection.name} is archived since {since} with {balance.saved} images: {destination}",
+    )
