@@ -100,7 +100,9 @@ class Items:
     """All items by identifier."""
 
     def __init__(self, answers: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self._items = {name: Item(deepcopy(dict(answer))) for name, answer in (answers or {}).items()}
+        self._items = {
+            name: Item(deepcopy(dict(answer))) for name, answer in (answers or {}).items()
+        }
         self._tasks = 0
 
     def find(self, identifier: str) -> Item | None:

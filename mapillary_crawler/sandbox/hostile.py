@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -51,6 +52,21 @@ _WRONG: tuple[Any, ...] = (
     "../../x",
     "a\0b",
     "\ud83d",
+    json.loads("[" * 500 + "]" * 500),
+    "x" * 100_000,
+)
+#: What stands where a URL should be.
+URLS = (
+    "not a url",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "http://[",
+    "//localhost/image",
+    "http://127.0.0.1:0/m1/v/t6/x",
+    ["http://127.0.0.1/"],
+    7,
+    True,
+    {"url": "http://127.0.0.1/"},
 )
 #: Fields that may get a wrong type; ids and URLs have faults of their own.
 _FIELDS = ("captured_at", "geometry", "computed_geometry", "altitude", "compass_angle",

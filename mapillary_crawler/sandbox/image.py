@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: What is drawn for each image.
 _CHOICES = ("sequence", "undated", "panorama", "photograph", "url", "page_url", "thumb", "share",
-            "turned")  # fmt: skip
+            "bad_url", "turned")  # fmt: skip
 
 
 class Image:
@@ -29,7 +29,7 @@ class Image:
         self.index = index
         #: The image's number among those of all users.
         self.number = user.first_number + index
-        drawn = struct.unpack("<9I", identifiers.digest(user.seed, self.number, size=36))
+        drawn = struct.unpack("<10I", identifiers.digest(user.seed, self.number, size=40))
         self._drawn: dict[str, float] = dict(
             zip(_CHOICES, (each / 2**32 for each in drawn), strict=True)
         )
@@ -109,6 +109,12 @@ class Image:
     def late(self) -> bool:
         """Whether it is listed only after `api.appear_after` requests."""
         return self.index in self.user.late
+
+    @property
+    def bad_url(self) -> Any:
+        """What the API gives in place of this image's URLs, None if they are good."""
+        drawn, rate = self._drawn["bad_url"], self.user.specification.bad_urls
+        return hostile.URLS[int(drawn / rate * len(hostile.URLS))] if drawn < rate else None
 
     def has_url(self, quality: str, *, listed: bool = False) -> bool:
         """Whether the entity, or with `listed` the page, offers a URL at this quality."""

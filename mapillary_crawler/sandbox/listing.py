@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -40,15 +40,14 @@ class Cursor:
     """Where a page begins; opaque to clients."""
 
     position: int
-    #: `api.cursor_epoch` and the count of requests when it was issued.
+    #: Cursors of another epoch are rejected.
     epoch: int = 0
-    issued: int = 0
     #: Empty pages already served at this position.
     empty: int = 0
 
     def encode(self, seed: int) -> str:
         """Return the text that clients send back."""
-        data = struct.pack(">QIIB", self.position, self.epoch, self.issued, self.empty)
+        data = struct.pack(">QQB", self.position, self.epoch, self.empty)
         return "QVFI" + identifiers.encode(data + identifiers.digest(seed, data, size=22))
 
     @classmethod
@@ -57,7 +56,7 @@ class Cursor:
         data = identifiers.decode(text.removeprefix("QVFI"))[:17]
         if len(data) < 17:
             return None
-        cursor = cls(*struct.unpack(">QIIB", data))
+        cursor = cls(*struct.unpack(">QQB", data))
         return cursor if cursor.encode(seed) == text else None
 
 
@@ -114,31 +113,33 @@ class Listing:
         """The faults in force."""
         return self.chance.faults.api
 
-    def rejected(self, cursor: Cursor, requests: int) -> bool:
-        """Whether a cursor is no longer good after this many requests."""
-        if cursor == Cursor(0):
-            return False
+    def epoch(self, requests: int) -> int:
+        """Return the epoch of cursors after this many requests."""
         turn = self.faults.reject_cursors_after
-        late = 0 <= turn < requests and cursor.issued <= turn
-        return late or cursor.epoch != self.faults.cursor_epoch
+        return self.faults.cursor_epoch + (0 <= turn < requests)
 
     def page(
         self, search: Search, requests: int, is_listed: Callable[[Image], bool]
     ) -> tuple[list[Image], Cursor | None, Cursor]:
-        """Return the images of a page, the cursor of the next page if any, and `after`."""
+        """Return the images of a page, the cursor of the next page if any, and `after`.
+
+        BadRequestError if the cursor is no longer good after this many requests.
+        """
         position, cursor = search.cursor.position, search.cursor
-        faults = self.faults
+        faults, epoch = self.faults, self.epoch(requests)
+        if cursor not in (Cursor(0), replace(cursor, epoch=epoch)):
+            raise BadRequestError(errors.INVALID_PARAMETER.answer(parameter="after"))
         if (
             position
             and not cursor.empty
             and self.chance.strikes("api", "empty_page", search.user.name, position)
         ):
-            again = Cursor(position, faults.cursor_epoch, requests, 1)
+            again = Cursor(position, epoch, 1)
             return [], again, again
         following = self._from(search, position, is_listed)
         images = list(islice(following, search.limit))
         position = images[-1].index + 1 if images else position
-        after = Cursor(position, faults.cursor_epoch, requests)
+        after = Cursor(position, epoch)
         more = len(images) == search.limit and (
             faults.paging == "extra_page" or next(following, None) is not None
         )

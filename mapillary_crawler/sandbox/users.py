@@ -31,6 +31,7 @@ class UserSpecification:
     no_url: float = _key(0.0, "rate without any thumb URL")
     missing_thumbs: float = _key(0.0, "rate that lacks a single one of the four thumb URLs")
     url_by_id_only: float = _key(0.0, "rate whose URLs the entity has but no page")
+    bad_urls: float = _key(0.0, "rate whose thumb URLs are no URLs")
     dead: int = _key(0, "images that are listed but no longer exist")
     late: int = _key(0, "images among the others that appear with api.appear_after")
     new: int = _key(0, "newest images that appear with api.appear_after")

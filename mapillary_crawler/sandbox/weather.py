@@ -86,6 +86,7 @@ class Weather:
         faults: SurfaceFaults = getattr(self.chance.faults, self.surface)
         delay = self._delay(faults, key, nth, in_flight)
         if faults.down:
+            self.chance.dealt[f"{self.surface}.down"] += 1
             return Disturbance(delivery=Delivery.RESET)
         if faults.ceiling and in_flight > faults.ceiling:
             self.chance.dealt[f"{self.surface}.ceiling"] += 1

@@ -1,0 +1,170 @@
+"""`scrapy sandbox`: the local Graph API, image CDN and archive.org at the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
+from scrapy.exceptions import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mapillary_crawler.sandbox.server import Server
+
+# The sandbox itself is imported when it is run: every scrapy command imports this module.
+# ruff: noqa: PLC0415
+
+_USERS: Any = {"users": [{"username": "alice", "images": 200}]}
+_EPILOG = """\
+Example
+=======
+
+  echo '{{"users": [{{"username": "alice", "images": 2000, "panoramas": 0.2, "dead": 10}}]}}' > users.json
+  scrapy sandbox --port 8700 --users users.json --faults '{{"cdn": {{"reset": 0.02}}}}'
+
+and in another terminal, with the export lines that the sandbox prints:
+
+  scrapy crawl user -a username=alice -a quality=1024
+
+While it runs, http://127.0.0.1:8700/_sandbox/counters shows what was asked for, and faults change:
+
+  curl http://127.0.0.1:8700/_sandbox/counters
+  curl http://127.0.0.1:8700/_sandbox/faults -d '{{"api": {{"latency_ms": 900}}}}'
+  curl -X POST http://127.0.0.1:8700/_sandbox/reset
+
+Keys of a user in FILE
+======================
+
+Only username is needed. FILE may also have "items": what archive.org has, by identifier.
+
+{users}
+
+Faults
+======
+
+A rate is 0 to 1 and drawn anew for each request; where it strikes single images, a list of their
+ids may stand for it, and then it strikes them always. `*` is api, cdn and archive.
+
+{faults}
+"""  # noqa: E501 - lines of a terminal
+
+
+class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the examples."""
+
+
+class SandboxCommand(ScrapyCommand):
+    """Runs the sandbox until Ctrl-C."""
+
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        """Return the usage behind the command's name."""
+        return "[--port N] [--users FILE] [--photos DIR] [--seed N] [--faults JSON|FILE]"
+
+    def short_desc(self) -> str:
+        """Return the line of `scrapy -h`."""
+        return "Run a local Graph API, image CDN and archive.org to try a crawl against"
+
+    def long_desc(self) -> str:
+        """Return the first paragraph of `-h`."""
+        return fill(
+            "Serves made-up users with made-up photographs on this machine, as the Graph API, its "
+            "image CDN and archive.org would, until Ctrl-C. The same seed and users give the same "
+            "images each time; faults of the real services can be switched on.",
+            96,
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the sandbox."""
+        from mapillary_crawler.sandbox import faults, users
+
+        super().add_options(parser)
+        parser.formatter_class = _Formatter
+        parser.epilog = _EPILOG.format(
+            users=_table(users.explanation()), faults=_table(faults.explanation())
+        )
+        parser.add_argument("--port", type=int, default=8700, help="port, 0 takes a free one")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+        parser.add_argument(
+            "--users", metavar="FILE", help="JSON, see below; without it one user, alice"
+        )
+        parser.add_argument("--photos", metavar="DIR", help="serve the JPEGs of a folder")
+        parser.add_argument("--seed", type=int, default=1, help="another seed, other images")
+        parser.add_argument("--faults", metavar="JSON|FILE", help="faults from the start")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Serve until interrupted; a wrong argument is one line and exit code 2."""
+        if args:
+            raise UsageError(f"unexpected argument: {args[0]}", print_help=False)
+        try:
+            server = _server(opts)
+        except (OSError, ValueError) as error:
+            raise UsageError(str(error), print_help=False) from None
+        try:
+            with suppress(KeyboardInterrupt):
+                asyncio.run(_serve(server, opts.host, opts.port))
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {opts.host} port {opts.port}: {error.strerror or error}; "
+                "--port 0 takes a free one",
+                print_help=False,
+            ) from None
+
+
+def _server(opts: argparse.Namespace) -> Server:
+    """Return the server for the options; OSError and ValueError say what is wrong with them."""
+    from mapillary_crawler.sandbox.catalogue import Catalogue
+    from mapillary_crawler.sandbox.server import Server
+
+    content = _json(Path(opts.users).read_text(encoding="utf-8")) if opts.users else _USERS
+    users = content.get("users") if isinstance(content, dict) else None
+    items = content.get("items", {}) if isinstance(content, dict) else None
+    if not (isinstance(users, list) and isinstance(items, dict)):
+        raise ValueError(  # noqa: TRY004 - wrong input, not a wrong call
+            f'{opts.users}: not of the form {{"users": [{{"username": "…"}}]}}'
+        )
+    faults = opts.faults or "{}"
+    if not faults.lstrip().startswith("{"):
+        faults = Path(faults).read_text(encoding="utf-8")
+    photos = Path(opts.photos) if opts.photos else None
+    catalogue = Catalogue(users, opts.seed, photos)
+    return Server(catalogue, faults=_json(faults), items=items)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}: {text[:60]}") from None
+
+
+async def _serve(server: Server, host: str, port: int) -> None:
+    from mapillary_crawler.sandbox.graph import TOKEN
+    from mapillary_crawler.sandbox.server import listening
+
+    async with listening(server, host, port) as address:
+        names = ", ".join(f"{user.name} ({user.size} images)" for user in server.catalogue.users)
+        print(f"The sandbox listens on {address} and has {names}.")
+        print("To point a crawl at it:\n")
+        for variable in ("MAPILLARY_API_URL", "ARCHIVE_ORG_URL", "ARCHIVE_ORG_S3_URL"):
+            print(f"  export {variable}={address}")
+        print(f"  export MAPILLARY_TOKEN={shlex.quote(TOKEN)}\n\nCtrl-C ends it.", flush=True)
+        await asyncio.Event().wait()
+
+
+def _table(rows: Iterable[tuple[str, str, str]]) -> str:
+    """Return names, defaults and meanings below each other."""
+    lines = []
+    for name, default, meaning in rows:
+        lead = f"  {name:<26} {default:<22} "
+        lines.append(fill(meaning, 110, initial_indent=lead, subsequent_indent=" " * len(lead)))
+    return "\n".join(lines)
