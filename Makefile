@@ -1,0 +1,53 @@
+# make demo   archives a user of the sandbox, offline, and shows what came of it
+# make test   the tests
+# The rest is for those who work on the project.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types check bench profile chaos test-peer clean
+
+demo: $(VENV)/installed
+	$(BIN)/scrapy demo
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+check: lint types test
+
+# Side by side with the tool that this project replaces; takes long.
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m bench
+
+# Where a crawl spends its time: profiles in bench/results.
+profile: $(VENV)/installed-dev
+	$(BIN)/python -m bench.profile
+
+# Crawls with all faults on, killed at random instants until they are complete; takes long.
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/chaos --kills 50 -p no:randomly
+
+# Adopts what mapillary-downloader made, which is installed into an environment of its own.
+test-peer: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/peer
+
+clean:
+	rm -rf $(VENV) .demo build *.egg-info
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; say make PYTHON=python3.11" * (sys.version_info < (3, 11)))'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,60 @@
+"""SIGINT and SIGTERM end a crawl within seconds in every phase, with exit code 4."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mapillary_crawler.sandbox import Sandbox
+from tests.crawling import Crawling, wait_until
+
+pytestmark = pytest.mark.slow
+
+USERS = [{"username": "bob", "images": 3000, "days": 40.0}]
+#: What holds a crawl in each phase.
+PHASES: dict[str, dict[str, Any]] = {
+    "listing": {"api": {"stall": 1.0}},
+    "waiting for the API": {"api": {"server_error": 1.0}},
+    "fetching": {"cdn": {"latency_ms": 300}},
+    "fetching from a CDN that stalls": {"cdn": {"stall_body": 1.0}},
+    "waiting for the CDN": {"cdn": {"down": True}},
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.running(USERS, seed=3) as running:
+        yield running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", PHASES)
+def test_signal(sandbox: Sandbox, tmp_path: Path, phase: str, number: signal.Signals) -> None:
+    sandbox.reset()
+    sandbox.set_faults(PHASES[phase])
+    crawling = Crawling(tmp_path / "store", sandbox)
+    surface = next(iter(PHASES[phase]))
+    with crawling.started(username="bob", quality="256", check_ia=0) as process:
+        wait_until(lambda: sandbox.counters()["requests"].get(surface, 0) >= 2 - ("list" in phase))
+        time.sleep(0.5)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=5)
+    assert process.returncode == 4, output
+    assert "Traceback" not in output
+
+
+def test_second_signal_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    sandbox.set_faults({"api": {"stall": 1.0}})
+    crawling = Crawling(tmp_path / "store", sandbox)
+    with crawling.started(username="bob", quality="256", check_ia=0) as process:
+        wait_until(lambda: sandbox.counters()["requests"].get("api", 0) >= 1)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=5)
+    assert process.returncode == 4

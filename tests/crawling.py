@@ -1,0 +1,181 @@
+"""Runs the real command against a sandbox, and reads what it left."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mapillary_crawler.collection import capture_day, member_path, sequence_part
+from mapillary_crawler.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.sandbox import Sandbox
+
+PROJECT = Path(__file__).parent.parent
+SCRAPY = [sys.executable, "-W", "error::DeprecationWarning:mapillary_crawler", "-m", "scrapy"]
+
+
+@dataclass
+class Result:
+    """What a command printed and how it ended."""
+
+    code: int
+    output: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.output.strip().splitlines()
+
+    @property
+    def balance(self) -> dict[str, int]:
+        """The numbers of the last line."""
+        found = re.search(
+            r"listed (\d+) = saved (\d+) \+ gone (\d+) \+ unavailable (\d+) \+ failed (\d+)",
+            self.lines[-1],
+        )
+        assert found, self.output
+        names = ("listed", "saved", "gone", "unavailable", "failed")
+        return dict(zip(names, map(int, found.groups()), strict=True))
+
+
+class Crawling:
+    """A store, and the command pointed at a sandbox and at that store."""
+
+    def __init__(self, store: Path, sandbox: Sandbox | None = None) -> None:
+        self.store = store
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "MAPILLARY" not in name},
+            **(sandbox.environment if sandbox else {}),
+            "MAPILLARY_STORE": str(store),
+            "MIN_FREE_BYTES": "1000000",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def command(self, *options: str, **arguments: Any) -> list[str]:
+        """Return the command line of a crawl."""
+        given = [f"-a{name}={value}" for name, value in arguments.items()]
+        return [*SCRAPY, "crawl", "user", *given, *options]
+
+    def run(self, *options: str, timeout: float = 120, **arguments: Any) -> Result:
+        """Crawl to the end."""
+        return self.scrapy(*self.command(*options, **arguments)[len(SCRAPY) :], timeout=timeout)
+
+    def scrapy(self, *command: str, timeout: float = 120) -> Result:
+        """Run any command of the project to its end."""
+        done = subprocess.run(
+            [*SCRAPY, *command],
+            cwd=PROJECT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout)
+
+    @contextmanager
+    def started(self, *options: str, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
+        """Start a crawl; it is killed when the context ends, if it has not ended."""
+        process = subprocess.Popen(
+            self.command(*options, **arguments),
+            cwd=PROJECT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(happened: Any, seconds: float = 60) -> None:
+    """Wait until `happened()` is true; fail if it never becomes so."""
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.02)
+
+
+def images(folder: Path) -> dict[str, bytes]:
+    """Return a collection's images by member path, loose ones and those in tars."""
+    found: dict[str, bytes] = {}
+    for path in folder.glob("*/**/*"):
+        if path.suffix in {".jpg", ".webp"} and not path.relative_to(folder).parts[0].startswith(
+            "."
+        ):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    for path in sorted(folder.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                assert member.name not in found, f"{member.name} is there twice"
+                content = tar.extractfile(member)
+                assert content is not None
+                found[member.name] = content.read()
+    return found
+
+
+def states(folder: Path) -> dict[str, State]:
+    """Return what the ledger says has become of each image."""
+    ledger = Ledger(folder / LEDGER_PATH, read_only=True)
+    try:
+        return {record.image_id: record.state for record in ledger.images.in_order()}
+    finally:
+        ledger.close()
+
+
+def manifest(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSON lines file, compressed or not."""
+    content = path.read_bytes()
+    text = gzip.decompress(content) if path.suffix == ".gz" else content
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def compressed_data(jpeg: bytes) -> bytes:
+    """Return what is no application or comment segment of a JPEG: tables, frames and scans."""
+    assert jpeg[:2] == b"\xff\xd8"
+    kept, place = bytearray(jpeg[:2]), 2
+    while jpeg[place + 1] != 0xDA:
+        length = 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+        if not (0xE0 <= jpeg[place + 1] <= 0xEF or jpeg[place + 1] == 0xFE):
+            kept += jpeg[place : place + length]
+        place += length
+    return bytes(kept + jpeg[place:])
+
+
+def assert_complete(
+    folder: Path, sandbox: Sandbox, username: str, quality: str
+) -> Mapping[str, Any]:
+    """Assert that a JPEG collection holds exactly what the service has, byte for byte.
+
+    Returns the sandbox's images by member path.
+    """
+    found = images(folder)
+    wanted = {}
+    for image in sandbox.catalogue.user(username).images():
+        if image.image_id and not image.dead and image.has_url(quality):
+            path = member_path(
+                capture_day(image.captured_at), sequence_part(image.sequence), image.image_id, "jpg"
+            )
+            wanted[path] = image
+    assert sorted(found) == sorted(wanted)
+    for path, image in wanted.items():
+        served = sandbox.catalogue.body(image, quality)
+        assert compressed_data(found[path]) == compressed_data(served), path
+    return wanted
