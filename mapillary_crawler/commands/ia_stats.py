@@ -1,0 +1,139 @@
+"""`scrapy ia_stats`: what of Mapillary is on archive.org."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
+from scrapy.exceptions import UsageError
+from scrapy.settings import Settings
+
+from mapillary_crawler.arguments import ArgumentRefused
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.internet_archive.cache import Cache, Found
+from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_options
+from mapillary_crawler.internet_archive.retry import Retry
+from mapillary_crawler.internet_archive.search import Search
+from mapillary_crawler.internet_archive.statistics import statistics
+from mapillary_crawler.internet_archive.tables import readable_age, report
+from mapillary_crawler.internet_archive.trouble import Trouble
+
+_EPILOG = """\
+Examples:
+
+  scrapy ia_stats
+  scrapy ia_stats --cached --users
+  scrapy ia_stats --json | jq .unique_images
+"""
+#: A person waits, so a search is given up soon: seconds of a first wait, and of all.
+_WAIT, _PATIENCE = 1.0, 10.0
+
+
+class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the examples."""
+
+
+class Command(ScrapyCommand):
+    """Searches archive.org, or reads what an earlier search found."""
+
+    requires_crawler_process = False
+    default_settings = DEFAULTS
+
+    def syntax(self) -> str:
+        """Return the usage behind the command's name."""
+        return "[--cached] [--json] [--users]"
+
+    def short_desc(self) -> str:
+        """Return the line of `scrapy -h`."""
+        return "Count the Mapillary collections on archive.org"
+
+    def long_desc(self) -> str:
+        """Return the first paragraph of `-h`."""
+        return (
+            "Counts all collections on archive.org that this program or mapillary_downloader made: "
+            "users, images and bytes, by quality, and what lies outside the mapillary-images "
+            "collection. What a search finds is kept in the cache folder; without a network the "
+            "figures come from there, with their age."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the command."""
+        super().add_options(parser)
+        parser.formatter_class = _Formatter
+        parser.epilog = _EPILOG
+        parser.add_argument(
+            "--cached", action="store_true", help="ask nothing, use the last search"
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument("--users", action="store_true", help="also the figures of each user")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Print the figures."""
+        if args:
+            raise UsageError(f"unexpected argument: {args[0]}", print_help=False)
+        assert isinstance(self.settings, Settings)
+        cache = Cache.of_user()
+        try:
+            options = read_options(self.settings)
+        except ArgumentRefused as refused:
+            self._end(Outcome.REFUSED, str(refused))
+            return
+        found = cache.read() if opts.cached else self._found(options, cache)
+        if found is not None:
+            print(_json(found, users=opts.users) if opts.json else _table(found, users=opts.users))
+        elif opts.cached:
+            self._end(Outcome.REFUSED, f"nothing was searched yet, there is no {cache.path}")
+
+    def _found(self, options: Options, cache: Cache) -> Found | None:
+        """Search, and fall back on the last search if that fails."""
+        # Imported here, since a session patches the process's sockets.
+        from mapillary_crawler.internet_archive.archive_org import (  # noqa: PLC0415
+            ArchiveOrg,
+            CredentialsMissing,
+        )
+
+        retry = Retry(min(_WAIT, options.retry_wait), min(_PATIENCE, options.patience), _say)
+        try:
+            archive = ArchiveOrg(options.url, options.s3_url, anonymous=True)
+            return Search(archive, cache, retry, _say).run()
+        except (Trouble, CredentialsMissing) as trouble:
+            found = cache.read()
+            if found is None:
+                self._end(Outcome.UNAVAILABLE, f"{trouble}, and there is no earlier search")
+            else:
+                _say(f"{trouble}; these are the figures of the last search")
+        except KeyboardInterrupt:
+            self._end(Outcome.INTERRUPTED, "interrupted")
+            found = None
+        return found
+
+    def _end(self, outcome: Outcome, message: str) -> None:
+        _say(message)
+        self.exitcode = outcome.exit_code
+
+
+def _say(line: str) -> None:
+    print(f"scrapy ia_stats: {line}", file=sys.stderr, flush=True)
+
+
+def _table(found: Found, *, users: bool) -> str:
+    age = readable_age(max(0.0, time.time() - found.fetched_at))
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(found.fetched_at))
+    tables = report(statistics(found.items), users=users)
+    return f"Mapillary on archive.org as of {when} ({age} ago)\n\n{tables}"
+
+
+def _json(found: Found, *, users: bool) -> str:
+    figures = statistics(found.items)
+    answer: dict[str, Any] = {
+        "fetched_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.fetched_at)),
+        "age_seconds": int(max(0.0, time.time() - found.fetched_at)),
+        **figures.as_json(),
+    }
+    if users:
+        answer["by_user"] = figures.users_as_json()
+    return json.dumps(answer, indent=2, ensure_ascii=False)

@@ -1,0 +1,58 @@
+"""Trying again: what is transient is waited for, as long as patience lasts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeVar
+
+from mapillary_crawler.backoff import retry_after
+from mapillary_crawler.internet_archive.trouble import OutOfPatience, Unavailable
+
+_Result = TypeVar("_Result")
+
+#: The longest wait, as a multiple of the first one.
+_LONGEST = 20
+
+
+@dataclass
+class Retry:
+    """Waits `wait` seconds after a first failure, twice as long after each further one.
+
+    `patience` is how many seconds a thing may fail before it is given up; `say` hears of each
+    failure. Waits vary by a quarter, so that uploads that failed together do not come back so.
+    """
+
+    wait: float
+    patience: float
+    say: Callable[[str], None]
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    random: Random = field(default_factory=Random)
+
+    def __call__(self, what: str, work: Callable[[], _Result]) -> _Result:
+        """Return what `work` returns; raises `OutOfPatience`, or what it raises otherwise."""
+        began, failures = self.clock(), 0
+        while True:
+            try:
+                return work()
+            except Unavailable as failure:
+                away = self.clock() - began
+                if away >= self.patience:
+                    raise OutOfPatience(
+                        f"{what}: archive.org stayed unavailable for {away:.0f} s ({failure})"
+                    ) from None
+                wait = self._delay(failures, failure)
+                failures += 1
+                self.say(f"{what}: {failure}; trying again in {wait:.0f} s")
+                self.sleep(wait)
+
+    def pause(self) -> None:
+        """Wait as before a first retry."""
+        self.sleep(self.wait)
+
+    def _delay(self, failures: int, failure: Unavailable) -> float:
+        wait = self.wait * min(2.0**failures, _LONGEST) * self.random.uniform(0.75, 1.25)
+        return max(wait, retry_after(failure.retry_after, time.time()) or 0.0)
