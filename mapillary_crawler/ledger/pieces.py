@@ -42,8 +42,13 @@ class Pieces:
         )
         return number
 
-    def written(self, number: int, *, size: int, sha256: bytes, md5: bytes) -> None:
-        """Record what a tar is, before it gets its name: so a crash leaves no stranger."""
+    def written(
+        self, number: int, *, size: int | None, sha256: bytes | None, md5: bytes | None
+    ) -> None:
+        """Record what a tar is, before it gets its name: so a crash leaves no stranger.
+
+        What is not known of a tar that is not here is None.
+        """
         self._database.execute(
             "UPDATE pieces SET bytes = ?, sha256 = ?, md5 = ? WHERE number = ?",
             (size, sha256, md5, number),

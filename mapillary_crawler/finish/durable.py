@@ -1,0 +1,111 @@
+"""Files that are there whole or not at all, with their checksums taken while they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+#: Bytes read or written at once.
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What a file holds: bytes, sha256 and md5."""
+
+    size: int
+    sha256: bytes
+    md5: bytes
+
+
+class WholeFile:
+    """A file that is written under a temporary name and appears when the block ends well.
+
+    `scratch` is a folder of the same file system. An exception leaves nothing; a
+    crash leaves the temporary name, which the next file of that name takes over.
+    """
+
+    def __init__(self, path: Path, scratch: Path) -> None:
+        self.path = path
+        self.temporary = scratch / path.name
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._size = 0
+        #: Set to False, nothing appears when the block ends.
+        self.kept = True
+
+    def __enter__(self) -> Self:
+        self._file = self.temporary.open("wb", buffering=CHUNK)
+        return self
+
+    def write(self, data: bytes) -> int:
+        """Write and hash."""
+        self._sha256.update(data)
+        self._md5.update(data)
+        self._size += len(data)
+        return self._file.write(data)
+
+    @property
+    def digests(self) -> Digests:
+        """The checksums of what was written so far."""
+        return Digests(self._size, self._sha256.digest(), self._md5.digest())
+
+    def flush(self) -> None:
+        """Bring what was written to the disk."""
+        flush(self._file)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None and self.kept:
+                self.flush()
+                self._file.close()
+                self.temporary.replace(self.path)
+                sync_folder(self.path.parent)
+        finally:
+            with suppress(OSError):  # what could not be written is wanted no more
+                self._file.close()
+            self.temporary.unlink(missing_ok=True)
+
+
+def flush(file: BinaryIO) -> None:
+    """Bring a file to the disk; a later read comes from there, not from memory."""
+    file.flush()
+    os.fsync(file.fileno())
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """Yield a file's bytes."""
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def digests_of(path: Path) -> Digests:
+    """Return the checksums of a file."""
+    size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    for chunk in chunks(path):
+        size += len(chunk)
+        sha256.update(chunk)
+        md5.update(chunk)
+    return Digests(size, sha256.digest(), md5.digest())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def exists(path: Path) -> bool:
+    """Say whether a name is taken, be it by a link that leads nowhere."""
+    return os.path.lexists(path)

@@ -1,0 +1,55 @@
+"""Why a finish ends before the collection is finished; nothing is lost by any of them."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+
+class StopRequested(Exception):
+    """The run is to end; the next one goes on where this one was."""
+
+
+class NotSettled(Exception):
+    """The listing is open, or images are unsettled: there is nothing to finish yet."""
+
+
+class ImagesChanged(Exception):
+    """Stored files are missing or do not match; their rows are unsettled, to be fetched again."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"{count} stored images are missing or do not match their checksums; "
+            "they are fetched again by the same command"
+        )
+        self.count = count
+
+
+class ForeignTar(Exception):
+    """A file has a tar's name and is not in the ledger."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} exists and is none of the ledger's; it is left untouched. "
+            "Move it elsewhere and run the same command again"
+        )
+        self.name = path.name
+
+
+class DestinationTaken(Exception):
+    """Something in the store has the collection's name already."""
+
+    def __init__(self, destination: Path) -> None:
+        super().__init__(
+            f"{destination} exists already and is left untouched. "
+            "Move it elsewhere and run the same command again"
+        )
+
+
+class ReadBackFailed(OSError):
+    """A file does not read as it was written, from files that are good: the disk is at fault."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            errno.EIO, "reads otherwise than it was written; check the disk, then run again", path
+        )
