@@ -181,8 +181,8 @@ def test_existing_packet_is_merged_never_doubled():
 def test_other_prefixes_of_the_same_namespaces():
     other = (
         f'<m:xmpmeta xmlns:m="adobe:ns:meta/"><r:RDF xmlns:r="{RDF[1:-1]}">'
-        f'<r:Description r:about="" xmlns:d="{DC[1:-1]}" d:format="image/jpeg"><d:rights>mine</d:rights></r:Description>'
-        "</r:RDF></m:xmpmeta>"
+        f'<r:Description r:about="" xmlns:d="{DC[1:-1]}" d:format="image/jpeg">'
+        "<d:rights>mine</d:rights></r:Description></r:RDF></m:xmpmeta>"
     )
     written = write(add_app1(picture(), jpeg.XMP + other.encode()), {})
     _, theirs = descriptions(written.data)

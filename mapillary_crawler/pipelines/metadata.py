@@ -1,0 +1,64 @@
+"""What the pipelines that write metadata have in common."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from mapillary_crawler import jpeg
+from mapillary_crawler.warnings_once import WarningsOnce
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from scrapy.statscollectors import StatsCollector
+
+    from mapillary_crawler.items import ImageItem
+
+logger = logging.getLogger(__name__)
+
+
+class MetadataPipeline(ABC):
+    """Replaces the body by one with metadata; under a millisecond, so on the reactor thread.
+
+    An image that cannot take it goes on as served, counted in `metadata/{kind}_failed/…`
+    and named in the log. A damaged image stays as it is.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, stats: StatsCollector, username: str) -> None:
+        self.username = username
+        self._stats = stats
+        self._warnings = WarningsOnce(logger)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Take the true user name from the spider."""
+        spider: Any = crawler.spider
+        return cls(crawler.stats, spider.username)
+
+    @abstractmethod
+    def write(self, item: ImageItem) -> jpeg.Written:
+        """Return the item's body with metadata; raise `jpeg.JpegError` if it cannot be."""
+
+    def process_item(self, item: ImageItem) -> ImageItem:
+        """Write the metadata, count it, and name the first image of each trouble."""
+        if item.damaged:
+            return item
+        try:
+            item.body, troubles = self.write(item)
+        except jpeg.JpegError as error:
+            self._stats.inc_value(f"metadata/{self.kind}_failed/{error}")
+            cause = f"No {self.kind.upper()} written, image saved as served: {error}"
+            self._warnings.note(cause, item.image_id)
+            return item
+        self._stats.inc_value(f"metadata/{self.kind}_written")
+        for trouble in troubles:
+            self._stats.inc_value(f"metadata/{self.kind}_trouble/{trouble}")
+            self._warnings.note(trouble, item.image_id)
+        return item
+
+    def close_spider(self) -> None:
+        """Log how often each trouble happened."""
+        self._warnings.summary()

@@ -1,0 +1,151 @@
+"""Encodes images as WebP where the crawl was asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from scrapy.exceptions import DropItem, NotConfigured
+
+from mapillary_crawler import webp
+from mapillary_crawler.warnings_once import WarningsOnce
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+    from mapillary_crawler.items import ImageItem
+
+logger = logging.getLogger(__name__)
+
+#: Seconds; the largest panoramas take some ten of them.
+TIMEOUT = 120.0
+# How somebody ends a program: not the image's fault.
+_ENDED_BY = frozenset({-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP})
+
+
+class WebpPipeline:
+    """Replaces the JPEG by WebP, as many at once as there are processors.
+
+    What cannot be WebP keeps its JPEG, counted in `webp/kept_jpeg/…` and named in
+    the log. An encode that was interrupted decides nothing: its item is dropped, and
+    the image stays due.
+    """
+
+    def __init__(
+        self,
+        crawler: Crawler,
+        encoder: webp.Encoder,
+        *,
+        quality: int = 75,
+        method: int = 4,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._crawler = crawler
+        self._encoder = encoder
+        self._quality = quality
+        self._method = method
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._running: set[asyncio.subprocess.Process] = set()
+        self._ended = False
+        self._warnings = WarningsOnce(logger)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Take encoder, quality and method from the settings; not configured without `webp`."""
+        spider: Any = crawler.spider
+        if not spider.webp:
+            raise NotConfigured
+        settings = crawler.settings
+        return cls(
+            crawler,
+            webp.installed_encoder(settings.get("WEBP_ENCODER", "auto")),
+            quality=settings.getint("WEBP_QUALITY", 75),
+            method=settings.getint("WEBP_METHOD", 4),
+        )
+
+    async def process_item(self, item: ImageItem) -> ImageItem:
+        """Encode the body; raise DropItem if the encode was interrupted."""
+        if item.damaged:
+            return item
+        stats = self._crawler.stats
+        try:
+            encoded = await self._encode(item)
+            webp.verify(encoded, item.body)
+        except webp.WebpError as error:
+            if self._stopping():
+                raise DropItem(f"{item.image_id}: encode interrupted") from error
+            stats.inc_value(f"webp/kept_jpeg/{error.reason}")
+            self._warnings.note(f"JPEG kept, {error.reason}", f"{item.image_id}: {error}")
+            return item
+        item.body, item.extension = encoded, "webp"
+        stats.inc_value("webp/encoded")
+        return item
+
+    def kill_children(self) -> None:
+        """End the encoders that are running and begin no more; their items are dropped."""
+        self._ended = True
+        for process in self._running:
+            _kill(process)
+
+    def close_spider(self) -> None:
+        """End what is still running, and log how many JPEGs were kept."""
+        self.kill_children()
+        self._warnings.summary()
+
+    def _stopping(self) -> bool:
+        spider: Any = self._crawler.spider
+        return self._ended or bool(spider.stopping.is_set())
+
+    async def _encode(self, item: ImageItem) -> bytes:
+        if max(item.width, item.height) > webp.MAX_SIDE:
+            raise webp.WebpError("too-large", f"{item.width} x {item.height} pixels")
+        options = {"quality": self._quality, "method": self._method}
+        async with self._slots:
+            if self._stopping():
+                raise DropItem(f"{item.image_id}: stopped before its encode")
+            if self._encoder.kind == "cwebp":
+                command = webp.cwebp_command(self._encoder.path, **options)
+                return await self._run(command, item)
+            # Cannot be ended like a process, but libwebp's work on one image is bounded.
+            return await asyncio.to_thread(webp.encode_with_pillow, item.body, **options)
+
+    async def _run(self, command: list[str], item: ImageItem) -> bytes:
+        """Return what the encoder writes when it is given the body."""
+        pipe = asyncio.subprocess.PIPE
+        try:
+            # In a session of its own, so that Ctrl-C reaches us alone.
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            )
+        except OSError as error:
+            # No process, or no memory for one, says nothing about the image.
+            self._warnings.note(f"{self._encoder.path} did not start", f"{item.image_id}: {error}")
+            raise DropItem(f"{item.image_id}: no encoder: {error}") from error
+        self._running.add(process)
+        try:
+            async with asyncio.timeout(self._timeout):
+                output, messages = await process.communicate(item.body)
+        except TimeoutError as error:
+            raise webp.WebpError("timeout", f"no end after {self._timeout:g} s") from error
+        finally:
+            _kill(process)
+            await process.wait()
+            self._running.discard(process)
+        if process.returncode in _ENDED_BY:
+            raise DropItem(f"{item.image_id}: encode interrupted")
+        if process.returncode != 0:
+            lines = messages.decode(errors="replace").split("\n")
+            raise webp.WebpError("encoder-failed", f"exit {process.returncode}: {lines[0][:200]}")
+        return output
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End a process with all that it has started."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

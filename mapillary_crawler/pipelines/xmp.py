@@ -1,0 +1,28 @@
+"""Licence, origin and, of panoramas, the photo sphere, as XMP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mapillary_crawler import xmp
+from mapillary_crawler.pipelines.metadata import MetadataPipeline
+
+if TYPE_CHECKING:
+    from mapillary_crawler import jpeg
+    from mapillary_crawler.items import ImageItem
+
+
+class XmpPipeline(MetadataPipeline):
+    """Writes XMP; comes after `ExifPipeline`, before `WebpPipeline`."""
+
+    kind = "xmp"
+
+    def write(self, item: ImageItem) -> jpeg.Written:
+        """Return the body with XMP."""
+        return xmp.write(
+            item.body,
+            item.metadata,
+            image_id=item.image_id,
+            username=self.username,
+            captured_at=item.captured_at,
+        )
