@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 from .catalogue import Catalogue
+from .faults import Faults
 from .graph import TOKEN
 
 if TYPE_CHECKING:
@@ -44,9 +45,11 @@ class Sandbox:
     ) -> Iterator[Sandbox]:
         """Run a sandbox on a free loopback port while the context lasts.
 
-        `users` are entries of the USERS file, `items` what archive.org has by identifier.
+        `users` are entries of the USERS file, `items` what archive.org has by identifier;
+        ValueError names what is wrong with them or with the faults.
         """
         catalogue = Catalogue(users, seed, photos)
+        Faults().merged(faults or {})
         configuration = {
             "users": users,
             "seed": seed,
