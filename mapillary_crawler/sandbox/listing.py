@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -84,7 +85,7 @@ def parse(request: Request, user: User, seed: int) -> Search:
 def parse_limit(request: Request) -> int:
     """Return the number of rows asked for, at most a full page."""
     text = request.query.get("limit", str(PAGE))
-    if not (text.isascii() and text.isdigit()):
+    if not re.fullmatch("[0-9]{1,9}", text):
         raise BadRequestError(errors.INVALID_PARAMETER.answer(parameter="limit"))
     return min(int(text), PAGE) or PAGE
 
@@ -96,10 +97,10 @@ def _time(request: Request, name: str) -> int | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        return round(time.timestamp() * 1000)
+    except (ValueError, OverflowError):
         raise BadRequestError(errors.INVALID_PARAMETER.answer(parameter=name)) from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round(time.timestamp() * 1000)
 
 
 class Listing:

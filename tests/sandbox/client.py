@@ -2,7 +2,7 @@
 
 import json
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from mapillary_crawler.sandbox import Catalogue
 from mapillary_crawler.sandbox.answer import Request
@@ -21,7 +21,7 @@ def served(faults: dict[str, Any] | None = None, seed: int = 1, **keys: Any) -> 
 def ask(
     server: Server, path: str, headers: dict[str, str] | None = None, **query: str
 ) -> tuple[int, Any]:
-    target = f"{path}?{urlencode(query)}"
+    target = f"{quote(path)}?{urlencode(query)}"
     request = Request(
         "GET", target, path, query, HEADER if headers is None else headers, b"", ORIGIN
     )

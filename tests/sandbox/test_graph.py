@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mapillary_crawler.sandbox import Catalogue
 from mapillary_crawler.sandbox.fields import NAMES
@@ -16,6 +18,7 @@ from mapillary_crawler.sandbox.server import Server
 from tests.sandbox.client import ask, expected, listed, pages, served
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "graph-responses"
+FUZZED = served(images=30)
 
 
 def test_a_user_is_listed_whole_newest_first_in_pages_of_2000() -> None:
@@ -197,6 +200,23 @@ def test_urls_expire_in_about_thirty_days() -> None:
         ends.append((int(query["oe"][0], 16) - time()) / 86400)
     assert 29.7 < min(ends) < max(ends) < 30.0
     assert max(ends) - min(ends) > 0.1, "no jitter between images"
+
+
+@given(
+    st.one_of(st.sampled_from(["/images", "/", "/image_ids"]), st.text().map("/".__add__)),
+    st.dictionaries(
+        st.sampled_from(["creator_username", "limit", "after", "start_captured_at", "bbox", "ids",
+                         "fields", "sequence_id", "access_token", "end_captured_at"]),
+        st.one_of(
+            st.text(),
+            st.sampled_from(["alice", "9" * 5000, "0", "0001-01-01T00:00:00+23:00", "nan,1,2,inf",
+                             "1,2,3", "QVFI" + "A" * 52, "id,captured_at", "²", ",,,"]),
+        ),
+    ),
+)  # fmt: skip
+def test_any_request_has_an_answer(path: str, query: dict[str, str]) -> None:
+    status, body = ask(FUZZED, path, **query)
+    assert (status == 200) != ("error" in body)
 
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="../shared/data/graph-responses is absent")
