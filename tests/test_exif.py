@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from mapillary_crawler import exif, jpeg
+from tests import shared_data
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 CAPTURED_AT = 1_700_000_000_123
 BERLIN = {"coordinates": [13.4, 52.5]}
 
@@ -264,8 +264,7 @@ def test_writing_twice_changes_nothing():
     assert write(once, metadata) == (once, ())
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="../shared/data is absent")
-@pytest.mark.parametrize("path", sorted(DATA.glob("photos/*.jpg")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", shared_data.files("photos/*.jpg"))
 def test_photographs_keep_what_does_not_contradict(path: Path):
     before = read(path.read_bytes())
     written = write(path.read_bytes(), {"computed_geometry": BERLIN, "altitude": 3})

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mapillary_crawler import jpeg
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
+from tests import shared_data
 
 
 def picture(**options: object) -> bytes:
@@ -121,12 +120,7 @@ def test_damaged_headers_raise_the_one_documented_error_or_are_kept(
     assert b"".join((b"\xff\xd8", *(s.raw for s in parsed.segments), parsed.scan)) == damaged
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="../shared/data is absent")
-@pytest.mark.parametrize(
-    "path",
-    sorted((*DATA.glob("photos/*.jpg"), *DATA.glob("cdn-files/*.jpg"))),
-    ids=lambda p: p.name,
-)
+@pytest.mark.parametrize("path", shared_data.files("photos/*.jpg", "cdn-files/*.jpg"))
 def test_real_files_come_back_byte_for_byte(path: Path):
     data = path.read_bytes()
     parsed = jpeg.parse(data)

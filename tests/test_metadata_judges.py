@@ -20,7 +20,6 @@ from PIL import Image
 
 from mapillary_crawler import exif, jpeg, xmp
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 # The judges' warnings that no metadata of ours could prevent.
 ALLOWED = ("GPS accuracy", "focal length", "focal_length", "sensor")
 
@@ -133,10 +132,9 @@ def test_exiftool(tmp_path: Path):
             assert not [key for key in found if key.startswith("XMP-GPano")]
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="../shared/data is absent")
-def test_exiftool_on_real_files(tmp_path: Path):
+def test_exiftool_on_real_files(tmp_path: Path, shared_folder: Path):
     one = CASES["zeros"]
-    paths = [*DATA.glob("photos/*.jpg"), *DATA.glob("cdn-files/*.jpg")]
+    paths = [*shared_folder.glob("photos/*.jpg"), *shared_folder.glob("cdn-files/*.jpg")]
     for path in paths:
         (tmp_path / path.name).write_bytes(written(one, path.read_bytes()))
     found = exiftool(tmp_path)

@@ -14,7 +14,6 @@ from PIL import Image, ImageChops, ImageCms, ImageStat, features
 
 from mapillary_crawler import exif, jpeg, webp, xmp
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 ROW: dict[str, Any] = {"camera_type": "spherical", "geometry": {"coordinates": [1, 2]}}
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -176,9 +175,8 @@ def test_chunk_that_claims_too_much():
 
 
 @needs_cwebp
-@pytest.mark.skipif(not DATA.exists(), reason="../shared/data is absent")
-def test_both_encoders_agree_on_a_photograph():
-    source = with_metadata((DATA / "cdn-files" / "161759252476678-1024.jpg").read_bytes())
+def test_both_encoders_agree_on_a_photograph(shared_folder: Path):
+    source = with_metadata((shared_folder / "cdn-files" / "161759252476678-1024.jpg").read_bytes())
     pictures = []
     for kind in ("cwebp", "pillow"):
         encoded = encode(source, kind)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from mapillary_crawler import exif, jpeg, xmp
+from tests import shared_data
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC = "{http://purl.org/dc/elements/1.1/}"
 RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
@@ -287,8 +287,7 @@ def test_identifier_without_its_parts_is_left_out():
     assert len(descriptions(written.data)) == 2
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="../shared/data is absent")
-@pytest.mark.parametrize("path", sorted(DATA.glob("photos/*.jpg")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", shared_data.files("photos/*.jpg"))
 def test_photographs(path: Path):
     data = path.read_bytes()
     written = write(data, SPHERE)

@@ -51,12 +51,12 @@ class MetadataPipeline(ABC):
         except jpeg.JpegError as error:
             self._stats.inc_value(f"metadata/{self.kind}_failed/{error}")
             cause = f"No {self.kind.upper()} written, image saved as served: {error}"
-            self._warnings.note(cause, item.image_id)
+            self._warnings.note(cause, f"image {item.image_id}")
             return item
         self._stats.inc_value(f"metadata/{self.kind}_written")
         for trouble in troubles:
             self._stats.inc_value(f"metadata/{self.kind}_trouble/{trouble}")
-            self._warnings.note(trouble, item.image_id)
+            self._warnings.note(trouble, f"image {item.image_id}")
         return item
 
     def close_spider(self) -> None:

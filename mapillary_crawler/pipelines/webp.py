@@ -6,18 +6,22 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from contextlib import suppress
+from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.exceptions import DropItem, NotConfigured
 
 from mapillary_crawler import webp
+from mapillary_crawler.image_troubles import failure
 from mapillary_crawler.warnings_once import WarningsOnce
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from mapillary_crawler.items import ImageItem
+    from mapillary_crawler.staging import Encoding
 
 logger = logging.getLogger(__name__)
 
@@ -27,63 +31,56 @@ TIMEOUT = 120.0
 _ENDED_BY = frozenset({-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP})
 
 
+class EncodeInterrupted(Exception):
+    """The encoder ended, or did not start, for a reason that is not the image's."""
+
+
 class WebpPipeline:
     """Replaces the JPEG by WebP, as many at once as there are processors.
 
     What cannot be WebP keeps its JPEG, counted in `webp/kept_jpeg/…` and named in
     the log. An encode that was interrupted decides nothing: its item is dropped, and
-    the image stays due.
+    the image becomes due again.
     """
 
-    def __init__(
-        self,
-        crawler: Crawler,
-        encoder: webp.Encoder,
-        *,
-        quality: int = 75,
-        method: int = 4,
-        timeout: float = TIMEOUT,
-    ) -> None:
-        self._crawler = crawler
-        self._encoder = encoder
-        self._quality = quality
-        self._method = method
+    def __init__(self, crawler: Crawler, encoding: Encoding, *, timeout: float = TIMEOUT) -> None:
+        self._spider: Any = crawler.spider
+        self._stats = crawler.stats
+        self._encoder = encoding.encoder
+        self._options = {"quality": encoding.quality, "method": encoding.method}
         self._timeout = timeout
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._running: set[asyncio.subprocess.Process] = set()
         self._ended = False
+        self._random = Random()
         self._warnings = WarningsOnce(logger)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take encoder, quality and method from the settings; not configured without `webp`."""
+        """Take the encoder that the ledger has fixed; not configured without `webp`."""
         spider: Any = crawler.spider
-        if not spider.webp:
+        if spider.staging.encoding is None:
             raise NotConfigured
-        settings = crawler.settings
-        return cls(
-            crawler,
-            webp.installed_encoder(settings.get("WEBP_ENCODER", "auto")),
-            quality=settings.getint("WEBP_QUALITY", 75),
-            method=settings.getint("WEBP_METHOD", 4),
-        )
+        return cls(crawler, spider.staging.encoding)
 
     async def process_item(self, item: ImageItem) -> ImageItem:
-        """Encode the body; raise DropItem if the encode was interrupted."""
+        """Encode the body; raises `DropItem` if the encode was interrupted."""
         if item.damaged:
             return item
-        stats = self._crawler.stats
         try:
             encoded = await self._encode(item)
             webp.verify(encoded, item.body)
+        except EncodeInterrupted as trouble:
+            await self._report(item, trouble)
+            raise DropItem(str(trouble)) from trouble
         except webp.WebpError as error:
             if self._stopping():
                 raise DropItem(f"{item.image_id}: encode interrupted") from error
-            stats.inc_value(f"webp/kept_jpeg/{error.reason}")
+            self._stats.inc_value(f"webp/kept_jpeg/{error.reason}")
             self._warnings.note(f"JPEG kept, {error.reason}", f"{item.image_id}: {error}")
             return item
         item.body, item.extension = encoded, "webp"
-        stats.inc_value("webp/encoded")
+        self._stats.inc_value("webp/encoded")
         return item
 
     def kill_children(self) -> None:
@@ -98,21 +95,37 @@ class WebpPipeline:
         self._warnings.summary()
 
     def _stopping(self) -> bool:
-        spider: Any = self._crawler.spider
-        return self._ended or bool(spider.stopping.is_set())
+        return self._ended or bool(self._spider.stopping.is_set())
+
+    async def _report(self, item: ImageItem, trouble: EncodeInterrupted) -> None:
+        """Let the ledger make the image due again, unless the run ends anyway."""
+        if self._stopping():
+            return
+        self._warnings.note("encoder interrupted or not started", str(trouble))
+        staging = self._spider.staging
+        failed = failure(
+            item.number,
+            trouble,
+            attempts=item.attempts,
+            most_attempts=staging.limits.image_attempts,
+            now=time.time(),
+            fresh=item.fresh,
+            outage=False,
+            random=self._random,
+        )
+        await staging.thread.call(staging.ledger.queue.fail, [failed])
 
     async def _encode(self, item: ImageItem) -> bytes:
         if max(item.width, item.height) > webp.MAX_SIDE:
             raise webp.WebpError("too-large", f"{item.width} x {item.height} pixels")
-        options = {"quality": self._quality, "method": self._method}
         async with self._slots:
             if self._stopping():
                 raise DropItem(f"{item.image_id}: stopped before its encode")
             if self._encoder.kind == "cwebp":
-                command = webp.cwebp_command(self._encoder.path, **options)
+                command = webp.cwebp_command(self._encoder.path, **self._options)
                 return await self._run(command, item)
             # Cannot be ended like a process, but libwebp's work on one image is bounded.
-            return await asyncio.to_thread(webp.encode_with_pillow, item.body, **options)
+            return await asyncio.to_thread(webp.encode_with_pillow, item.body, **self._options)
 
     async def _run(self, command: list[str], item: ImageItem) -> bytes:
         """Return what the encoder writes when it is given the body."""
@@ -124,8 +137,7 @@ class WebpPipeline:
             )
         except OSError as error:
             # No process, or no memory for one, says nothing about the image.
-            self._warnings.note(f"{self._encoder.path} did not start", f"{item.image_id}: {error}")
-            raise DropItem(f"{item.image_id}: no encoder: {error}") from error
+            raise EncodeInterrupted(f"{item.image_id}: no encoder: {error}") from error
         self._running.add(process)
         try:
             async with asyncio.timeout(self._timeout):
@@ -137,7 +149,7 @@ class WebpPipeline:
             await process.wait()
             self._running.discard(process)
         if process.returncode in _ENDED_BY:
-            raise DropItem(f"{item.image_id}: encode interrupted")
+            raise EncodeInterrupted(f"{item.image_id}: encode interrupted")
         if process.returncode != 0:
             lines = messages.decode(errors="replace").split("\n")
             raise webp.WebpError("encoder-failed", f"exit {process.returncode}: {lines[0][:200]}")

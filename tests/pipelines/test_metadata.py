@@ -85,7 +85,7 @@ def test_image_that_takes_no_metadata_is_kept_counted_and_named(
     counted = f"metadata/{kind.kind}_failed/no marker after a segment"
     assert crawler.stats.get_value(counted) == 2
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "saved as served: no marker after a segment: 123" in caplog.text
+    assert "saved as served: no marker after a segment: image 123" in caplog.text
     caplog.clear()
     pipeline.close_spider()
     assert "2 in all" in caplog.text
@@ -103,6 +103,6 @@ def test_metadata_of_the_file_that_had_to_go_is_said(
 ):
     body = jpeg.parse(picture()).with_app1(payload, instead_of=lambda _: False)
     kind.from_crawler(crawler).process_item(item(body))
-    assert "unreadable, replaced: 123" in caplog.text
+    assert "unreadable, replaced: image 123" in caplog.text
     trouble = f"metadata/{kind.kind}_trouble/{kind.kind.upper()} of the file unreadable, replaced"
     assert crawler.stats.get_value(trouble) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import stat
@@ -20,9 +21,14 @@ from scrapy.utils.test import get_crawler
 from mapillary_crawler import exif, webp
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.webp import WebpPipeline
+from mapillary_crawler.staging import Encoding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy.crawler import Crawler
+
+    from mapillary_crawler.ledger.queue import Failure
 
 PILLOW = webp.installed_encoder("pillow")
 needs_cwebp = pytest.mark.skipif(shutil.which("cwebp") is None, reason="cwebp is not installed")
@@ -52,15 +58,35 @@ def item(body: bytes | None = None, **values: Any) -> ImageItem:
     )
 
 
-def crawler_with(**settings: str) -> Crawler:
-    crawler = get_crawler(settings_dict=settings)
-    crawler.spider = SimpleNamespace(webp=True, stopping=threading.Event())
-    return crawler
+@pytest.fixture
+def failures() -> list[Failure]:
+    """Collect what the ledger is told."""
+    return []
 
 
 @pytest.fixture
-def crawler() -> Crawler:
-    return crawler_with()
+def crawler(failures: list[Failure]) -> Crawler:
+    async def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    crawler = get_crawler()
+    crawler.spider = SimpleNamespace(
+        stopping=threading.Event(),
+        staging=SimpleNamespace(
+            encoding=None,
+            limits=SimpleNamespace(image_attempts=6),
+            ledger=SimpleNamespace(queue=SimpleNamespace(fail=failures.extend)),
+            thread=SimpleNamespace(call=call),
+        ),
+    )
+    return crawler
+
+
+def pipeline_of(
+    crawler: Crawler, encoder: webp.Encoder, *, quality: int = 75, method: int = 4, **options: Any
+) -> WebpPipeline:
+    encoding = Encoding(encoder, quality, method)
+    return WebpPipeline(crawler, encoding, **options)
 
 
 def program(folder: Path, script: str) -> webp.Encoder:
@@ -91,35 +117,33 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("choice", ["pillow", pytest.param("cwebp", marks=needs_cwebp)])
-def test_webp_takes_the_place_of_the_jpeg(choice: str):
-    crawler = crawler_with(WEBP_ENCODER=choice, WEBP_QUALITY="60", WEBP_METHOD="1")
-    pipeline = WebpPipeline.from_crawler(crawler)
+def test_webp_takes_the_place_of_the_jpeg(crawler: Crawler, choice: str):
+    # What the ledger has fixed counts, whatever the settings say.
+    crawler.spider.staging.encoding = Encoding(webp.installed_encoder(choice), 60, 1)
     image = item()
-    assert asyncio.run(pipeline.process_item(image)) is image
+    assert asyncio.run(WebpPipeline.from_crawler(crawler).process_item(image)) is image
     assert image.extension == "webp"
     webp.verify(image.body, picture())
-    better = webp.encode_with_pillow(picture(), quality=75, method=4)
-    assert image.body != better
+    assert image.body != webp.encode_with_pillow(picture(), quality=75, method=4)
     if choice == "pillow":
         assert image.body == webp.encode_with_pillow(picture(), quality=60, method=1)
     assert crawler.stats.get_value("webp/encoded") == 1
 
 
 def test_not_configured_unless_asked_for(crawler: Crawler):
-    crawler.spider.webp = False
     with pytest.raises(NotConfigured):
         WebpPipeline.from_crawler(crawler)
 
 
 def test_damaged_image_is_never_webp(crawler: Crawler):
     image = item(damaged=True)
-    asyncio.run(WebpPipeline(crawler, PILLOW).process_item(image))
+    asyncio.run(pipeline_of(crawler, PILLOW).process_item(image))
     assert (image.extension, image.body) == ("jpg", picture())
 
 
 def test_side_too_long(crawler: Crawler, caplog: pytest.LogCaptureFixture):
     image = item(width=16_384)
-    pipeline = WebpPipeline(crawler, PILLOW)
+    pipeline = pipeline_of(crawler, PILLOW)
     asyncio.run(pipeline.process_item(image))
     assert kept(crawler, image) == "too-large"
     assert "JPEG kept, too-large: 123: 16384 x 256 pixels" in caplog.text
@@ -131,7 +155,7 @@ def test_side_too_long(crawler: Crawler, caplog: pytest.LogCaptureFixture):
 def test_colours_that_webp_has_not(crawler: Crawler, choice: str):
     body = picture("CMYK")
     image = item(body)
-    asyncio.run(WebpPipeline(crawler, webp.installed_encoder(choice)).process_item(image))
+    asyncio.run(pipeline_of(crawler, webp.installed_encoder(choice)).process_item(image))
     assert (image.extension, image.body) == ("jpg", body)
     assert crawler.stats.get_value("webp/kept_jpeg/encoder-failed") == 1
 
@@ -148,14 +172,14 @@ def test_colours_that_webp_has_not(crawler: Crawler, choice: str):
 )
 def test_failed_encode_keeps_the_jpeg(crawler: Crawler, tmp_path: Path, script: str, reason: str):
     image = item()
-    asyncio.run(WebpPipeline(crawler, program(tmp_path, script)).process_item(image))
+    asyncio.run(pipeline_of(crawler, program(tmp_path, script)).process_item(image))
     assert kept(crawler, image) == reason
 
 
 def test_encoder_that_hangs_is_ended_with_its_children(crawler: Crawler, tmp_path: Path):
     encoder = program(tmp_path, "echo $$ > pid; sleep 1000 & echo $! > child; wait")
     image = item()
-    pipeline = WebpPipeline(crawler, encoder, timeout=1)
+    pipeline = pipeline_of(crawler, encoder, timeout=1)
     asyncio.run(pipeline.process_item(image))
     assert kept(crawler, image) == "timeout"
     for name in ("pid", "child"):
@@ -163,26 +187,35 @@ def test_encoder_that_hangs_is_ended_with_its_children(crawler: Crawler, tmp_pat
         asyncio.run(until(lambda pid=pid: not is_running(pid)))
 
 
-def test_encoder_that_does_not_start_decides_nothing(crawler: Crawler, tmp_path: Path):
+def test_encoder_that_does_not_start_decides_nothing(
+    crawler: Crawler, failures: list[Failure], tmp_path: Path
+):
     image = item()
     absent = webp.Encoder("cwebp", "0", str(tmp_path / "absent"))
     with pytest.raises(DropItem, match="no encoder"):
-        asyncio.run(WebpPipeline(crawler, absent).process_item(image))
+        asyncio.run(pipeline_of(crawler, absent).process_item(image))
     assert image.extension == "jpg"
+    assert [(failed.number, failed.counts) for failed in failures] == [(1, True)]
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
-def test_encode_that_somebody_ended_decides_nothing(crawler: Crawler, tmp_path: Path, name: str):
+def test_encode_that_somebody_ended_decides_nothing(
+    crawler: Crawler, failures: list[Failure], tmp_path: Path, name: str
+):
     encoder = program(tmp_path, f"kill -{name} $$; sleep 10")
     with pytest.raises(DropItem, match="interrupted"):
-        asyncio.run(WebpPipeline(crawler, encoder).process_item(item()))
+        asyncio.run(pipeline_of(crawler, encoder).process_item(item(attempts=5)))
+    # The last attempt of this run; another run tries again.
+    assert [failed.retry_at for failed in failures] == [math.inf]
 
 
 @pytest.mark.parametrize("ending", ["kill_children", "close_spider"])
-def test_stop_ends_encoders_and_drops_their_items(crawler: Crawler, tmp_path: Path, ending: str):
+def test_stop_ends_encoders_and_drops_their_items(
+    crawler: Crawler, failures: list[Failure], tmp_path: Path, ending: str
+):
     async def stop() -> list[Any]:
         encoder = program(tmp_path, "touch started.$$; sleep 1000")
-        pipeline = WebpPipeline(crawler, encoder)
+        pipeline = pipeline_of(crawler, encoder)
         tasks = [asyncio.create_task(pipeline.process_item(item())) for _ in range(20)]
         await until(lambda: len(list(tmp_path.glob("started.*"))) == (os.cpu_count() or 1))
         getattr(pipeline, ending)()
@@ -194,12 +227,13 @@ def test_stop_ends_encoders_and_drops_their_items(crawler: Crawler, tmp_path: Pa
     # Never more at once than processors, and none began after the stop.
     assert len(list(tmp_path.glob("started.*"))) == (os.cpu_count() or 1)
     assert not [key for key in crawler.stats.get_stats() if key.startswith("webp/")]
+    assert failures == []
 
 
 def test_failure_while_stopping_keeps_no_jpeg(crawler: Crawler, tmp_path: Path):
     async def stop() -> None:
         encoder = program(tmp_path, "touch started; while [ ! -e go ]; do sleep 0.01; done; exit 1")
-        task = asyncio.create_task(WebpPipeline(crawler, encoder).process_item(item()))
+        task = asyncio.create_task(pipeline_of(crawler, encoder).process_item(item()))
         await until((tmp_path / "started").exists)
         crawler.spider.stopping.set()
         (tmp_path / "go").touch()
@@ -212,13 +246,13 @@ def test_failure_while_stopping_keeps_no_jpeg(crawler: Crawler, tmp_path: Path):
 def test_nothing_is_encoded_once_stopping(crawler: Crawler):
     crawler.spider.stopping.set()
     with pytest.raises(DropItem):
-        asyncio.run(WebpPipeline(crawler, PILLOW).process_item(item()))
+        asyncio.run(pipeline_of(crawler, PILLOW).process_item(item()))
 
 
 def test_cancelled_encode_leaves_no_process(crawler: Crawler, tmp_path: Path):
     async def cancel() -> None:
         encoder = program(tmp_path, "echo $$ > pid; exec sleep 1000")
-        task = asyncio.create_task(WebpPipeline(crawler, encoder).process_item(item()))
+        task = asyncio.create_task(pipeline_of(crawler, encoder).process_item(item()))
         await until((tmp_path / "pid").exists)
         await until((tmp_path / "pid").read_text)
         task.cancel()
@@ -239,5 +273,5 @@ def test_reactor_is_free_while_pillow_encodes(crawler: Crawler, monkeypatch: pyt
 
     real = webp.encode_with_pillow
     monkeypatch.setattr(webp, "encode_with_pillow", encode)
-    asyncio.run(WebpPipeline(crawler, PILLOW).process_item(item()))
+    asyncio.run(pipeline_of(crawler, PILLOW).process_item(item()))
     assert threads != [threading.current_thread()]
