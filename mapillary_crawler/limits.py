@@ -42,9 +42,15 @@ class Limits:
 
 def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Limits:
     """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
-    store = Path(str(settings["MAPILLARY_STORE"])).absolute()
+    store = _folder("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
     confined = environment.get("MAPILLARY_STORE_ROOT")
-    staging = Path(str(settings["MAPILLARY_STAGING"] or store / ".incomplete")).absolute()
+    staging = _folder(
+        "MAPILLARY_STAGING", str(settings["MAPILLARY_STAGING"] or store / ".incomplete")
+    )
+    if staging.resolve() == store.resolve():
+        raise ArgumentRefused(
+            f"MAPILLARY_STAGING {staging} is the store itself; name another folder, or none"
+        )
     for name, path in (("MAPILLARY_STORE", store), ("MAPILLARY_STAGING", staging)):
         if confined and not _below(path, Path(confined)):
             raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
@@ -101,10 +107,13 @@ def read_token(environment: Mapping[str, str]) -> str:
 
 def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Say whether a request to `url` may carry the token."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
     if host == API_HOST:
-        return parts.scheme == "https" and parts.port in (None, 443)
+        return parts.scheme == "https" and port in (None, 443)
     trusted = environment.get("MAPILLARY_TRUSTED_API_HOST", "").strip().lower()
     if trusted and trusted in {host, parts.netloc.lower()}:
         return True
@@ -122,14 +131,24 @@ def _below(path: Path, root: Path) -> bool:
     return path.resolve().is_relative_to(root.resolve())
 
 
+def _folder(name: str, value: str) -> Path:
+    if not value:
+        raise ArgumentRefused(f"{name} is empty; say which folder")
+    return Path(value).absolute()
+
+
 def _web_address(settings: Mapping[str, Any], name: str) -> str:
     url = str(settings[name]).rstrip("/")
+    if not url.isprintable() or set(url) & set(" ?#@"):  # not shown: it may hold a secret
+        raise ArgumentRefused(
+            f"{name} is no http(s) address that a path can follow: no user, query or space, please"
+        )
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+    if not usable:
         raise ArgumentRefused(f"{name} {url!r} is no http(s) address")
     return url
 
