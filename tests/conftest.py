@@ -1,0 +1,22 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests import shared_data
+
+# No test asserts an absolute time, not even hypothesis's own.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """Return the folder of the real inputs."""
+    if not shared_data.FOLDER.is_dir():
+        pytest.skip("../shared/data is absent")
+    return shared_data.FOLDER
