@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
+
 from mapillary_crawler.arguments import ArgumentRefused
 
 _Value = TypeVar("_Value")
@@ -38,6 +40,8 @@ class Limits:
     webp_quality: int
     webp_method: int
     webp_encoder: str
+    #: Names of the WebP settings that the user set; the others are defaults.
+    webp_set: frozenset[str] = frozenset()
 
 
 def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Limits:
@@ -71,6 +75,11 @@ def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> 
         webp_quality=_number(settings, "WEBP_QUALITY", 0, int, 100),
         webp_method=_number(settings, "WEBP_METHOD", 0, int, 6),
         webp_encoder=str(settings["WEBP_ENCODER"]),
+        webp_set=frozenset(
+            name
+            for name in ("WEBP_QUALITY", "WEBP_METHOD", "WEBP_ENCODER")
+            if environment.get(name) or _is_set(settings, name)
+        ),
     )
     if limits.concurrency_min > limits.concurrency_max:
         raise ArgumentRefused("MAPILLARY_CONCURRENCY_MIN is greater than MAPILLARY_CONCURRENCY_MAX")
@@ -125,6 +134,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_set(settings: Mapping[str, Any], name: str) -> bool:
+    """Say whether a setting comes from the command line or from Scrapyd."""
+    if not isinstance(settings, BaseSettings):
+        return False
+    return (settings.getpriority(name) or 0) > SETTINGS_PRIORITIES["project"]
 
 
 def _below(path: Path, root: Path) -> bool:

@@ -94,12 +94,18 @@ SPIDER_MIDDLEWARES = {
 # The way of an image, from its URL to the disk.
 ITEM_PIPELINES = {
     "mapillary_crawler.pipelines.thumbnails.ThumbnailsPipeline": 100,
+    "mapillary_crawler.pipelines.exif.ExifPipeline": 200,
+    "mapillary_crawler.pipelines.xmp.XmpPipeline": 300,
+    "mapillary_crawler.pipelines.webp.WebpPipeline": 400,
     "mapillary_crawler.pipelines.storage.StoragePipeline": 900,
 }
 
 EXTENSIONS = {
     # Default 0: the project's own lines say what a person wants to know.
     "scrapy.extensions.logstats.LogStats": None,
+    "scrapy.extensions.throttle.AutoThrottle": None,
+    "mapillary_crawler.extensions.log_file.LogFile": 100,
+    "mapillary_crawler.extensions.progress.Progress": 200,
     "mapillary_crawler.extensions.ending.Ending": 900,
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from mapillary_crawler import __version__
 from mapillary_crawler.arguments import Arguments
@@ -17,6 +19,17 @@ from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.database import DatabaseThread
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.limits import Limits
+from mapillary_crawler.webp import Encoder, installed_encoder
+
+logger = logging.getLogger(__name__)
+
+
+class Encoding(NamedTuple):
+    """How images become WebP, the same for all of a collection."""
+
+    encoder: Encoder
+    quality: int
+    method: int
 
 
 class Refused(Exception):
@@ -89,6 +102,8 @@ class Staging:
         self.ledger: Ledger
         self.run = 0
         self.tar = True
+        #: How images become WebP, where they do.
+        self.encoding: Encoding | None = None
         self.balance = Balance()
         #: No earlier run has listed anything.
         self.new = True
@@ -144,6 +159,8 @@ class Staging:
                 f"tar={asked:d} does not fit: this collection was begun with tar={fixed:d}",
             )
         self.tar = fixed if fixed is not None else asked is not False
+        if self.collection.webp:
+            self.encoding = _fix_encoding(self.ledger, self.limits)
         facts.set(
             username=self.collection.username,
             tar=self.tar,
@@ -186,6 +203,41 @@ class Staging:
         for folder in (self.limits.staging, self.limits.store):
             with suppress(OSError):
                 folder.rmdir()
+
+
+def _fix_encoding(ledger: Ledger, limits: Limits) -> Encoding:
+    """Return how images become WebP; what the first saved image fixed stays."""
+    fixed = ledger.facts.get("encoder") if ledger.images.balance().saved else None
+    choice = limits.webp_encoder
+    if fixed is not None:
+        asked = {
+            "WEBP_QUALITY": (limits.webp_quality, fixed["quality"]),
+            "WEBP_METHOD": (limits.webp_method, fixed["method"]),
+            "WEBP_ENCODER": (choice if choice != "auto" else fixed["kind"], fixed["kind"]),
+        }
+        for name, (value, before) in asked.items():
+            if name in limits.webp_set and value != before:
+                raise Refused(
+                    Outcome.REFUSED,
+                    f"{name}={value} does not fit: this collection was begun with {before}",
+                )
+        choice = fixed["kind"]
+    try:
+        encoder = installed_encoder(choice)
+    except ValueError as error:
+        raise Refused(Outcome.REFUSED, str(error)) from None
+    if fixed is None:
+        fixed = {"quality": limits.webp_quality, "method": limits.webp_method}
+        fixed |= {"kind": encoder.kind, "version": encoder.version}
+        ledger.facts.set(encoder=fixed)
+    elif encoder.version not in (versions := ledger.facts.get("encoder_versions", [])):
+        if encoder.version != fixed["version"]:
+            logger.warning(
+                "This collection was begun with %s %s, here is %s; images may differ in detail",
+                encoder.kind, fixed["version"], encoder.version,
+            )  # fmt: skip
+        ledger.facts.set(encoder_versions=[*versions, encoder.version])
+    return Encoding(encoder, fixed["quality"], fixed["method"])
 
 
 def _writable(folder: Path) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import sqlite3
+from collections.abc import Callable
 from typing import Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
 
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.spiders.user import UserSpider, spider_of
+from mapillary_crawler.finish import finish_collection
+from mapillary_crawler.finish.errors import ImagesChanged, NotSettled, StopRequested
+from mapillary_crawler.spiders.user import spider_of
+from mapillary_crawler.staging import Staging
 
 logger = logging.getLogger(__name__)
 
 
 class Ending:
-    """On `spider_closed`, so that all pipelines are closed; off the reactor's thread."""
+    """Works on `spider_closed`, when all pipelines are closed; off the reactor's thread."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -30,16 +36,52 @@ class Ending:
         spider = spider_of(self._crawler)
         staging = spider.staging
         staging.balance = await staging.thread.call(staging.ledger.images.balance)
-        spider.outcome = spider.outcome or await self._outcome(spider, reason)
-        self._crawler.stats.set_value("finish_reason", spider.outcome.reason)
+        if spider.outcome is None:
+            if reason == "finished" and not spider.stopping.is_set():
+                spider.outcome = await staging.thread.call(
+                    conclude, staging, spider.stopping.is_set
+                )
+            else:
+                spider.outcome = Outcome.INTERRUPTED
         if spider.outcome is Outcome.NO_IMAGES:
             await staging.thread.call(staging.discard)
+        self._crawler.stats.set_value("finish_reason", spider.outcome.reason)
 
-    async def _outcome(self, spider: UserSpider, reason: str) -> Outcome:
-        """Return how a run ended that no trouble ended."""
-        staging = spider.staging
-        if reason != "finished" or spider.stopping.is_set():
-            return Outcome.INTERRUPTED
-        if staging.balance.failed:
-            return Outcome.INCOMPLETE
-        return Outcome.COMPLETE
+
+def conclude(staging: Staging, stop: Callable[[], bool]) -> Outcome:
+    """Finish a collection whose crawl ended by itself, if nothing failed or that is accepted.
+
+    Runs in the ledger's thread. Returns how the run ends.
+    """
+    accept_failed = staging.arguments.accept_failed
+    if staging.balance.failed and not accept_failed:
+        return Outcome.INCOMPLETE
+    try:
+        finished = finish_collection(
+            staging.ledger,
+            staging.collection,
+            staging.folder,
+            staging.destination,
+            tar=staging.tar,
+            tar_max_bytes=staging.limits.tar_max_bytes,
+            accept_failed=accept_failed,
+            stop=stop,
+            say=logger.info,
+        )
+    except StopRequested:
+        return Outcome.INTERRUPTED
+    except (ImagesChanged, NotSettled) as error:
+        logger.warning("%s", error)
+        staging.balance = staging.ledger.images.balance()
+        return Outcome.INCOMPLETE
+    except Exception as error:  # noqa: BLE001  the outcome must be told whatever it was
+        logger.error("The collection could not be finished: %s", error)  # noqa: TRY400  one line
+        return Outcome.DISK_FULL if _is_disk_full(error) else Outcome.ERROR
+    staging.balance = finished.balance
+    return finished.outcome
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

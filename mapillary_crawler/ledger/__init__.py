@@ -18,6 +18,7 @@ from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.pieces import Pieces
 from mapillary_crawler.ledger.queue import Queue
 from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.survey import Survey
 
 #: Where a collection's ledger lies, below the collection's folder.
 LEDGER_PATH = Path(".crawl/ledger.sqlite")
@@ -38,6 +39,7 @@ class Ledger:
         self.images = Images(self.database, self.pages)
         self.days = Days(self.database)
         self.pieces = Pieces(self.database)
+        self.survey = Survey(self.database)
 
     def start_run(self) -> int:
         """Begin a run: everything unsettled is due. Returns the run's number."""

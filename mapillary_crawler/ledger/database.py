@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -68,7 +68,9 @@ class Database:
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Close the connection; the write-ahead log goes into the file."""
+        """Close the connection, leaving the one file, which a read-only disk can hold too."""
+        with suppress(sqlite3.OperationalError, sqlite3.ProgrammingError):
+            self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
 
