@@ -1,0 +1,116 @@
+"""Tells how far a run is: on the terminal, in the log, and in a file for monitors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from typing import Self
+
+from scrapy import signals
+from scrapy.crawler import Crawler
+
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.downloader import LimitedDownloader
+from mapillary_crawler.extensions.progress_display import ProgressDisplay
+from mapillary_crawler.extensions.progress_file import ProgressFile
+from mapillary_crawler.progress import Pace, Phase, Report, Snapshot
+from mapillary_crawler.spiders.user import spider_of
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks, two writings of the file, and two lines of the log.
+_LOOK, _WRITE, _SAY = 1.0, 5.0, 60.0
+
+
+class Progress:
+    """Looks at the ledger's counts every second; that disturbs nothing.
+
+    While the collection is finished the ledger is busy: then the last counts stand.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._pace = Pace()
+        self._phase = Phase.LISTING
+        crawler.signals.connect(self._opened, signal=signals.spider_opened)
+        crawler.signals.connect(self._finishing, signal=signals.spider_closed)
+        crawler.signals.connect(self._ended, signal=signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Connect to the crawler's beginning and end."""
+        return cls(crawler)
+
+    def _opened(self) -> None:
+        self._spider = spider_of(self._crawler)
+        self._staging = self._spider.staging
+        self._snapshot = Snapshot(self._phase, self._staging.balance)
+        self._file = ProgressFile(self._staging.folder, self._staging.destination)
+        self._display = ProgressDisplay.on_terminal(self._crawler.settings)
+        self._started_at = time.time()
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Look and tell, until the run has ended."""
+        look: asyncio.Future[Snapshot] | None = None
+        written = said = time.monotonic()
+        while True:
+            look = look or asyncio.ensure_future(self._look())
+            done, _ = await asyncio.wait({look}, timeout=_LOOK)
+            now = time.monotonic()
+            if done:
+                self._snapshot = look.result()
+                self._pace.note(now, self._snapshot)
+                look = None
+            report = self._report()
+            if self._display:
+                self._display.show(report)
+            if now - written >= _WRITE:
+                written = now
+                self._write(report)
+            if now - said >= _SAY:
+                said = now
+                logger.info("%s", report.line())
+            if done:
+                await asyncio.sleep(_LOOK)
+
+    async def _look(self) -> Snapshot:
+        """Return how far the run is."""
+        ledger, call = self._staging.ledger, self._staging.thread.call
+        try:
+            balance, waiting = await call(ledger.survey.progress)
+            if self._phase is Phase.LISTING and (await call(ledger.listing.position)).closed:
+                self._phase = Phase.FETCHING
+        except sqlite3.Error:  # the finish has closed it
+            return self._snapshot
+        downloader = self._crawler.engine.downloader
+        assert isinstance(downloader, LimitedDownloader)
+        return Snapshot(
+            phase=self._phase,
+            balance=balance,
+            to_retry=waiting.to_retry,
+            given_up=waiting.given_up,
+            in_flight=downloader.in_flight("images"),
+        )
+
+    def _report(self) -> Report:
+        return Report(self._staging.collection.name, self._snapshot, self._pace)
+
+    def _write(self, report: Report, outcome: Outcome | None = None) -> None:
+        self._file.write(
+            report.fields(started_at=self._started_at, updated_at=time.time(), outcome=outcome)
+        )
+
+    def _finishing(self) -> None:
+        self._phase = Phase.FINISHING
+
+    def _ended(self) -> None:
+        """Take the display away and leave the last figures, with the outcome, in the file."""
+        self._task.cancel()
+        if self._display:
+            self._display.close()
+        self._snapshot = Snapshot(Phase.ENDED, self._staging.balance)
+        self._pace = Pace()
+        self._write(self._report(), self._spider.outcome or Outcome.ERROR)
