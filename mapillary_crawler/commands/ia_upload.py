@@ -1,0 +1,249 @@
+"""`scrapy ia_upload`: puts finished collections on archive.org."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
+from scrapy.exceptions import UsageError
+from scrapy.settings import Settings
+
+from mapillary_crawler.arguments import ArgumentRefused
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.internet_archive.finished_collection import FinishedCollection
+from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_options
+from mapillary_crawler.internet_archive.progress import Progress, progress
+from mapillary_crawler.internet_archive.remote_item import RemoteItem
+from mapillary_crawler.internet_archive.retry import Retry
+from mapillary_crawler.internet_archive.tables import readable_size
+from mapillary_crawler.internet_archive.trouble import Denied, OutOfPatience, Trouble
+from mapillary_crawler.internet_archive.upload import (
+    UnreadableFile,
+    Upload,
+    plan,
+    refuse_item,
+    volumes_of,
+)
+from mapillary_crawler.internet_archive.verification import NotVerified, Verification
+from mapillary_crawler.limits import read_limits
+from mapillary_crawler.staging import Refused
+
+if TYPE_CHECKING:
+    from mapillary_crawler.internet_archive.archive_org import ArchiveOrg
+
+_EPILOG = """\
+Examples:
+
+  scrapy ia_upload --dry-run mapillary_data/mapillary-alice-original
+  scrapy ia_upload mapillary-alice-original
+  scrapy ia_upload --delete-after-verify mapillary-alice-original mapillary-bob-2048
+
+Keys for archive.org (https://archive.org/account/s3.php) are read from the environment variables
+IA_ACCESS_KEY_ID and IA_SECRET_ACCESS_KEY, from the file that IA_CONFIG_FILE names, or from where
+`ia configure` puts them; never from the command line. To try it: -s IA_COLLECTION=test_collection
+
+Exit codes: 0 uploaded and verified, 1 unexpected error, 2 refused, 3 not verified (run it again),
+4 interrupted, 5 keys refused, 7 archive.org stayed unavailable, 9 another process works on it.
+"""
+
+
+class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the examples."""
+
+
+class Command(ScrapyCommand):
+    """Checks all collections first, then uploads and verifies one after another."""
+
+    requires_crawler_process = False
+    default_settings = DEFAULTS
+
+    def syntax(self) -> str:
+        """Return the usage behind the command's name."""
+        return "COLLECTION... [--dry-run] [--delete-after-verify]"
+
+    def short_desc(self) -> str:
+        """Return the line of `scrapy -h`."""
+        return "Upload finished collections to archive.org and verify them there"
+
+    def long_desc(self) -> str:
+        """Return the first paragraph of `-h`."""
+        return (
+            "Uploads finished collections (folders, or names in the store) to archive.org, each as "
+            "one item or, where it is too large, as volumes by date. Goes on where it was after an "
+            "interruption, waits for archive.org's tasks, and compares md5 and size of every file "
+            "with what archive.org says before it calls a collection verified."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the command."""
+        super().add_options(parser)
+        parser.formatter_class = _Formatter
+        parser.epilog = _EPILOG
+        parser.add_argument(
+            "--dry-run", action="store_true", help="check, and say what would be uploaded"
+        )
+        parser.add_argument(
+            "--delete-after-verify",
+            action="store_true",
+            help="remove local tars once they are verified",
+        )
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Upload, and set the exit code."""
+        if not args:
+            raise UsageError("which collection? see scrapy ia_upload -h", print_help=False)
+        assert isinstance(self.settings, Settings)
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            options = read_options(self.settings)
+            store = read_limits(self.settings, os.environ).store
+            with ExitStack() as stack, progress() as shown:
+                collections = self._opened(stack, store, args)
+                _check(collections, shown)
+                self._run(options, opts, collections, shown)
+        except ArgumentRefused as refused:
+            self._end(Outcome.REFUSED, str(refused))
+        except Refused as refused:
+            self._end(refused.outcome, str(refused))
+        except KeyboardInterrupt:
+            self._end(Outcome.INTERRUPTED, "interrupted; run the same command again to go on")
+
+    def _opened(
+        self, stack: ExitStack, store: Path, args: Sequence[str]
+    ) -> list[FinishedCollection]:
+        """Open all collections, or say of each that cannot be uploaded why."""
+        collections, refusals = [], []
+        for folder in dict.fromkeys(_folder(store, name) for name in args):
+            try:
+                collections.append(stack.enter_context(FinishedCollection.opened(folder)))
+            except Refused as refused:
+                refusals.append(refused)
+        for earlier in refusals[:-1]:
+            self._end(earlier.outcome, str(earlier))
+        if refusals:
+            raise refusals[-1]
+        return collections
+
+    def _run(
+        self,
+        options: Options,
+        opts: argparse.Namespace,
+        collections: Sequence[FinishedCollection],
+        shown: Progress,
+    ) -> None:
+        # Imported here, since a session patches the process's sockets.
+        from mapillary_crawler.internet_archive.archive_org import (  # noqa: PLC0415
+            ArchiveOrg,
+            CredentialsMissing,
+        )
+
+        try:
+            archive = ArchiveOrg(
+                options.url, options.s3_url, timeout=options.timeout, anonymous=opts.dry_run
+            )
+        except CredentialsMissing as missing:
+            raise Refused(Outcome.REFUSED, str(missing)) from None
+        for collection in collections:
+            if opts.dry_run:
+                _rehearse(collection, options, archive, shown)
+            elif not self._upload(collection, options, archive, shown):
+                continue
+            elif opts.delete_after_verify:
+                shown.say(f"{collection.identifier}: {collection.remove_tars()} local tars removed")
+
+    def _upload(
+        self,
+        collection: FinishedCollection,
+        options: Options,
+        archive: ArchiveOrg,
+        shown: Progress,
+    ) -> bool:
+        """Upload and verify one collection; say whether that succeeded."""
+        retry = Retry(options.retry_wait, options.patience, shown.say)
+        upload = Upload(collection, archive, retry, shown)
+        verification = Verification(archive, retry, shown, upload.send)
+        try:
+            volumes = volumes_of(collection, options)
+            upload.run(volumes)
+            for volume in volumes:
+                verification.run(volume)
+                shown.say(
+                    f"{options.url}/details/{volume.identifier} verified: "
+                    f"{len(volume.pieces)} files, {readable_size(volume.size)}, "
+                    f"{volume.images:,} images"
+                )
+        except NotVerified as trouble:
+            self._end(Outcome.INCOMPLETE, str(trouble))
+        except OutOfPatience as trouble:
+            raise Refused(
+                Outcome.UNAVAILABLE, f"{trouble}; run the same command again to go on"
+            ) from None
+        except Denied as denied:
+            self._end(*_denial(collection, denied))
+        except (Trouble, UnreadableFile) as trouble:
+            self._end(Outcome.ERROR, f"{collection.identifier}: {trouble}")
+        else:
+            return True
+        return False
+
+    def _end(self, outcome: Outcome, message: str) -> None:
+        """Say what went wrong, and let the first such thing decide the exit code."""
+        print(f"scrapy ia_upload: {message}", file=sys.stderr, flush=True)
+        self.exitcode = self.exitcode or outcome.exit_code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _folder(store: Path, name: str) -> Path:
+    """Return the folder that a name on the command line stands for."""
+    path = Path(name)
+    if path.exists() or path.name != name:
+        return path.absolute()
+    return store / name
+
+
+def _check(collections: Sequence[FinishedCollection], shown: Progress) -> None:
+    """Compare all files of all collections with their checksums, before anything is sent."""
+    size = sum(collection.size for collection in collections)
+    shown.begin("checking", len(collections), size)
+    for collection in collections:
+        shown.begin_file(collection.identifier, collection.size)
+        collection.check(shown.advance)
+        shown.end_file()
+
+
+def _rehearse(
+    collection: FinishedCollection, options: Options, archive: ArchiveOrg, shown: Progress
+) -> None:
+    """Say what an upload would do."""
+    with collection.rehearsal():
+        for volume in volumes_of(collection, options):
+            item = None
+            try:
+                item = RemoteItem(archive.metadata(volume.identifier))
+            except Trouble as trouble:
+                shown.say(f"archive.org could not be asked for {volume.identifier}: {trouble}")
+            else:
+                refuse_item(item, volume)
+            for line in plan(volume, item):
+                shown.say(line)
+
+
+def _denial(collection: FinishedCollection, denied: Denied) -> tuple[Outcome, str]:
+    if denied.status not in {401, 403}:
+        return Outcome.REFUSED, f"{collection.identifier}: archive.org refused it: {denied}"
+    return Outcome.TOKEN_REFUSED, (
+        f"{collection.identifier}: archive.org refused these keys ({denied}): they are wrong, the "
+        "item is another account's, or only members may put items into its collection; "
+        "IA_COLLECTION names another"
+    )
