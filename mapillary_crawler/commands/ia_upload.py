@@ -23,7 +23,6 @@ from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_o
 from mapillary_crawler.internet_archive.progress import Progress, progress
 from mapillary_crawler.internet_archive.remote_item import RemoteItem
 from mapillary_crawler.internet_archive.retry import Retry
-from mapillary_crawler.internet_archive.tables import readable_size
 from mapillary_crawler.internet_archive.trouble import Denied, OutOfPatience, Trouble
 from mapillary_crawler.internet_archive.upload import (
     UnreadableFile,
@@ -34,6 +33,7 @@ from mapillary_crawler.internet_archive.upload import (
 )
 from mapillary_crawler.internet_archive.verification import NotVerified, Verification
 from mapillary_crawler.limits import read_limits
+from mapillary_crawler.quantities import size
 from mapillary_crawler.staging import Refused
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Command(ScrapyCommand):
                 verification.run(volume)
                 shown.say(
                     f"{options.url}/details/{volume.identifier} verified: "
-                    f"{len(volume.pieces)} files, {readable_size(volume.size)}, "
+                    f"{len(volume.pieces)} files, {size(volume.size)}, "
                     f"{volume.images:,} images"
                 )
         except NotVerified as trouble:

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from mapillary_crawler.internet_archive.tables import readable_size
+from mapillary_crawler import quantities
 
 #: Seconds between two lines about the same file.
 _LINE_EVERY = 60.0
@@ -85,10 +85,8 @@ class Lines:
         self._file_done += size
         if time.monotonic() - self._said >= _LINE_EVERY:
             self._said = time.monotonic()
-            self.say(
-                f"{self._doing} {self._name}: {readable_size(self._file_done)} "
-                f"of {readable_size(self._file_size)}"
-            )
+            done, whole = quantities.size(self._file_done), quantities.size(self._file_size)
+            self.say(f"{self._doing} {self._name}: {done} of {whole}")
 
     def end_file(self) -> None:
         """Say that the file is done, and how far all of them are."""
@@ -96,8 +94,8 @@ class Lines:
         self._done += self._file_size
         self.say(
             f"{self._doing} {self._file}/{self._files} {self._name} "
-            f"{readable_size(self._file_size)} "
-            f"({readable_size(self._done)} of {readable_size(self._size)})"
+            f"{quantities.size(self._file_size)} "
+            f"({quantities.size(self._done)} of {quantities.size(self._size)})"
         )
 
 

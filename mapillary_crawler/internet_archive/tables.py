@@ -6,18 +6,9 @@ from collections.abc import Sequence
 
 from mapillary_crawler.internet_archive.archived_item import HOME
 from mapillary_crawler.internet_archive.statistics import Count, Statistics
+from mapillary_crawler.quantities import size
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
-
-def readable_size(size: float) -> str:
-    """Return bytes in decimal units, as archive.org counts its limits."""
-    unit = 0
-    while size >= 999.95 and unit < len(_UNITS) - 1:
-        size /= 1000
-        unit += 1
-    return f"{size:,.1f} {_UNITS[unit]}" if unit else f"{size:.0f} {_UNITS[0]}"
 
 
 def readable_age(seconds: float) -> str:
@@ -53,7 +44,7 @@ def report(statistics: Statistics, *, users: bool) -> str:
                 ("users", f"{len(statistics.users):,}"),
                 ("images", f"{total.images:,}"),
                 ("unique images", f"{statistics.unique_images:,}"),
-                ("size", readable_size(total.bytes)),
+                ("size", size(total.bytes)),
             ]
         ),
         _counts("quality", statistics.qualities),
@@ -81,7 +72,7 @@ def _counts(what: str, counts: dict[str, Count]) -> list[str]:
             f"{count.collections:,}",
             f"{count.items:,}",
             f"{count.images:,}",
-            readable_size(count.bytes),
+            size(count.bytes),
         )
         for name, count in counts.items()
     ]
@@ -94,5 +85,5 @@ def _outside(statistics: Statistics) -> list[str]:
         count = Count()
         for item in items:
             count.add(item)
-        rows.append((uploader, f"{count.items:,}", f"{count.images:,}", readable_size(count.bytes)))
+        rows.append((uploader, f"{count.items:,}", f"{count.images:,}", size(count.bytes)))
     return aligned(rows)

@@ -19,11 +19,11 @@ from mapillary_crawler.internet_archive.options import Options
 from mapillary_crawler.internet_archive.progress import Progress
 from mapillary_crawler.internet_archive.remote_item import RemoteItem
 from mapillary_crawler.internet_archive.retry import Retry
-from mapillary_crawler.internet_archive.tables import readable_size
 from mapillary_crawler.internet_archive.trouble import BadDigest, SlowDown
 from mapillary_crawler.internet_archive.volumes import volume_number
 from mapillary_crawler.ledger.pieces import Piece
 from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.quantities import size
 from mapillary_crawler.staging import Refused
 
 
@@ -204,7 +204,7 @@ def refuse_item(item: RemoteItem, volume: Volume) -> None:
 def plan(volume: Volume, item: RemoteItem | None) -> list[str]:
     """Return the lines of a dry run; without an item archive.org could not be asked."""
     lines = [
-        f"{volume.identifier}: {len(volume.pieces)} files, {readable_size(volume.size)}, "
+        f"{volume.identifier}: {len(volume.pieces)} files, {size(volume.size)}, "
         f"{volume.images:,} images"
     ]
     for tag, values in volume.metadata.items():
@@ -214,7 +214,7 @@ def plan(volume: Volume, item: RemoteItem | None) -> list[str]:
             state = "is there"
         else:
             state = "would be uploaded"
-        lines.append(f"  {piece.name}  {readable_size(piece.size or 0)}  {state}")
+        lines.append(f"  {piece.name}  {size(piece.size or 0)}  {state}")
     return lines
 
 

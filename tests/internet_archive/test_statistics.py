@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mapillary_crawler.internet_archive.archived_item import ArchivedItem, image_count
 from mapillary_crawler.internet_archive.cache import Cache, Found, with_known_uploaders
 from mapillary_crawler.internet_archive.statistics import statistics
-from mapillary_crawler.internet_archive.tables import aligned, readable_age, readable_size, report
+from mapillary_crawler.internet_archive.tables import aligned, readable_age, report
 from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.sandbox.archive_crowd import crowd
 
@@ -193,14 +193,6 @@ def test_tables_are_aligned():
     text = report(statistics([item("mapillary-ann-original", 1_234_567, 5 * 10**9)]), users=True)
     assert "1,234,567" in text
     assert "5.0 GB" in text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (2 * 10**18, "2,000.0 PB")],
-)
-def test_sizes(size, text):
-    assert readable_size(size) == text
 
 
 def test_ages():
