@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -42,17 +44,22 @@ class Answer:
 _TOKEN = re.compile(
     r"access token|failed to decode|error validating application|verifying the token", re.IGNORECASE
 )
-_LESS = re.compile(r"reduce the amount of data", re.IGNORECASE)
+_LESS = re.compile(r"reduce the amount of data|area is too large", re.IGNORECASE)
 _LIMIT = re.compile(r"request limit|rate limit|too many (calls|requests)", re.IGNORECASE)
 _GONE = re.compile(r"object with id '([^']*)' does not exist", re.IGNORECASE)
 _FIELD = re.compile(r"nonexisting field \(([A-Za-z0-9_.]+)\)", re.IGNORECASE)
 _CURSOR = re.compile(r"cursor|\bafter\b", re.IGNORECASE)
 
 #: Whatever an error message may echo of a token.
-_SECRET = re.compile(r"MLY\|\S+|access_token=\S+", re.IGNORECASE)
+_SECRET = re.compile(r"MLY(?:\||%7C)\S+|access_token=\S+", re.IGNORECASE)
+
+#: Digits of the longest integer that Python reads.
+_DIGITS = sys.int_info.default_max_str_digits
 
 #: Graph API: application, user and call limits, and "too many calls".
 _LIMIT_CODES = frozenset({4, 17, 32, 613})
+#: Graph API: "unknown error" and "service unavailable", whatever the message says besides.
+_OUTAGE_CODES = frozenset({1, 2})
 
 
 def read_answer(status: int, body: bytes, *, with_cursor: bool = False) -> Answer:
@@ -81,21 +88,34 @@ def read_answer(status: int, body: bytes, *, with_cursor: bool = False) -> Answe
 def _decoded(body: bytes) -> Any:
     """Return the JSON of a body, None if it is none; what is nested too deep is left out."""
     try:
-        return json.loads(body)
-    except RecursionError:
-        return json.loads(flatten(body))
+        return _parsed(body)
     except ValueError:
         return None
+    except RecursionError:
+        pass
+    with suppress(ValueError, RecursionError):
+        return _parsed(flatten(body))
+    return None
+
+
+def _parsed(body: bytes) -> Any:
+    return json.loads(body, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | None:
+    """Return an integer, None for one so long that Python would refuse the whole answer."""
+    return int(digits) if len(digits) <= _DIGITS else None
 
 
 def _is_html(body: bytes) -> bool:
-    return body.lstrip()[:1] == b"<"
+    return body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
 def _error(status: int, error: Any, *, with_cursor: bool) -> Answer:
-    details: dict[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
+    details: dict[str, Any] = error if isinstance(error, dict) else {"message": error}
     code, subcode = (_number(details.get(name)) for name in ("code", "error_subcode"))
-    message = str(details.get("message") or details.get("error_user_title") or "")
+    said = (details.get(name) for name in ("message", "error_user_title"))
+    message = next((text for text in said if isinstance(text, str) and text), "")
     gone, unknown = _GONE.search(message), _FIELD.search(message)
     subject = None
     if code == 190 or _TOKEN.search(message):
@@ -108,12 +128,22 @@ def _error(status: int, error: Any, *, with_cursor: bool) -> Answer:
         meaning = Meaning.ASK_FOR_LESS
     elif code in _LIMIT_CODES or status == 429 or _LIMIT.search(message):
         meaning = Meaning.PAUSE
-    elif with_cursor and status < 500 and (code == 100 or _CURSOR.search(message)):
+    elif (
+        with_cursor
+        and status < 500
+        and code not in _OUTAGE_CODES
+        and (code == 100 or _CURSOR.search(message))
+    ):
         meaning = Meaning.CURSOR_REJECTED
     else:
         meaning = Meaning.RETRY
-    said = _SECRET.sub("…", " ".join(message.split())[:200])
-    return Answer(meaning, f"{said} (HTTP {status}, code {code})", subject=subject)
+    return Answer(meaning, f"{_quotable(message)} (HTTP {status}, code {code})", subject=subject)
+
+
+def _quotable(message: str) -> str:
+    """Return a message that logs and the ledger can hold: one line, no secrets, not too long."""
+    line = _SECRET.sub("…", " ".join(message.split()))[:200]
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 def _number(value: Any) -> int | None:

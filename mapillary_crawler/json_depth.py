@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+#: Strings and brackets; possessive, since a repeated group that can go back keeps every step.
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def flatten(document: bytes, depth: int = 100) -> bytes:
