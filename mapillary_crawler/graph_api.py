@@ -145,15 +145,17 @@ def read_page(answer: dict[str, Any]) -> Page:
     after = cursors.get("after") if isinstance(cursors, dict) else None
     if not isinstance(after, str) or not after:
         after = _cursor_of(following)
-    if after is None:
+    if after is None or after != text(after):
         raise MalformedPage("a page follows, but the answer has no cursor")
     return Page(rows, after)
 
 
 def _cursor_of(following: Any) -> str | None:
-    if not isinstance(following, str):
+    try:
+        query = urlsplit(following).query if isinstance(following, str) else ""
+    except ValueError:
         return None
-    return parse_qs(urlsplit(following).query).get("after", [None])[0]
+    return parse_qs(query).get("after", [None])[0]
 
 
 def listed_row(row: Any, collection: Collection) -> ListedRow | None:
@@ -177,9 +179,14 @@ def listed_row(row: Any, collection: Collection) -> ListedRow | None:
 
 def image_url(value: Any) -> str | None:
     """Return a row's URL if it is one that may be fetched: http or https, nothing else."""
-    if isinstance(value, str) and re.match(r"https?://[^/\s]", value) and value.isprintable():
-        return value
-    return None
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
+        return None
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return value if usable else None
 
 
 def url_expiry(url: str) -> int | None:
@@ -201,13 +208,17 @@ def canonical_line(row: dict[str, Any]) -> bytes:
     try:
         line = _dump(fields)
     except (ValueError, RecursionError):
-        line = _dump(_cleaned(fields, _DEPTH))
+        line = b""
+    if not line or line.count(b"[") + line.count(b"{") > _DEPTH:  # perhaps nested too deep
+        fields = _cleaned(fields, _DEPTH)
+        line = _dump(fields)
     if len(line) > _ROW_BYTES:
-        shortened = {
-            name: value if len(_dump(value)) <= _VALUE_BYTES else None
-            for name, value in _cleaned(fields, _DEPTH).items()
-        }
-        line = _dump(shortened)
+        line = _dump(
+            {
+                name: value if len(_dump(value)) <= _VALUE_BYTES else None
+                for name, value in fields.items()
+            }
+        )
     return line
 
 

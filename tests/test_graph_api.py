@@ -1,0 +1,400 @@
+"""What is asked of the Graph API, and what its rows and pages become, hostile ones included."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapillary_crawler.collection import CAPTURE_TIME_END, Collection, Selection
+from mapillary_crawler.graph_api import (
+    IMAGE_FIELDS,
+    MalformedPage,
+    Page,
+    batch_url,
+    canonical_line,
+    entity_url,
+    image_url,
+    listed_row,
+    page_url,
+    read_page,
+    thumb_field,
+    url_expiry,
+)
+from tests import shared_data
+
+BASE = "https://graph.mapillary.com"
+ALICE = Collection("alice", "2048")
+#: As long and as signed as the CDN's, but of no image.
+SIGNED = (
+    "https://scontent-muc2-1.xx.fbcdn.net/m1/v/t6/An" + "x" * 150 + "?stp=s2048x1536&"
+    "edm=AOnQwmMEAAAA&_nc_gid=abc&_nc_oc=def&ccb=10-5&oh=00_Af" + "y" * 32 + "&oe=68B04FC4&"
+    "_nc_sid=201bca"
+)
+anything = st.text(st.characters(exclude_categories=()), max_size=30)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | anything,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(anything, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def asked(url: str) -> dict[str, str]:
+    """Return the parameters of a URL as a server reads them."""
+    parsed = parse_qs(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
+    assert all(len(values) == 1 for values in parsed.values())
+    return {name: values[0] for name, values in parsed.items()}
+
+
+# What is asked
+
+
+def test_the_first_page() -> None:
+    url = page_url(BASE, ALICE, ("id", "thumb_2048_url"))
+    assert url.startswith("https://graph.mapillary.com/images?")
+    assert asked(url) == {
+        "creator_username": "alice",
+        "fields": "id,thumb_2048_url",
+        "limit": "2000",
+    }
+
+
+def test_a_later_page_carries_the_cursor_and_nothing_else() -> None:
+    url = page_url(BASE, ALICE, ("id",), cursor="QVFIUm+/=&?x", limit=25)
+    assert asked(url)["after"] == "QVFIUm+/=&?x"
+    assert asked(url)["limit"] == "25"
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_every_name_and_cursor_arrives_as_it_is(username: str, cursor: str) -> None:
+    url = page_url(BASE, Collection(username), ("id",), cursor=cursor)
+    assert (asked(url)["creator_username"], asked(url)["after"]) == (username, cursor)
+    assert url.isascii()
+    assert " " not in url
+
+
+def test_a_path_prefix_of_the_base_stays() -> None:
+    for base in ("http://127.0.0.1:8000/graph", "http://127.0.0.1:8000/graph/"):
+        assert page_url(base, ALICE, ("id",)).startswith("http://127.0.0.1:8000/graph/images?")
+        assert batch_url(base, ["1"], ("id",)).startswith("http://127.0.0.1:8000/graph/?ids=1&")
+        assert entity_url(base, "1", ("id",)) == "http://127.0.0.1:8000/graph/1?fields=id"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "window"),
+    [
+        (None, None, (None, None)),
+        (date(2024, 3, 1), None, ("2024-02-29T00:00:00Z", None)),
+        (None, date(2023, 12, 30), (None, "2024-01-01T00:00:00Z")),
+        (date(2024, 1, 1), date(2024, 1, 1), ("2023-12-31T00:00:00Z", "2024-01-03T00:00:00Z")),
+        (date.min, date.max, (None, None)),
+        (date(1, 1, 2), date(9999, 12, 29), ("0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z")),
+        (None, date(9999, 12, 30), (None, None)),
+    ],
+)
+def test_days_are_widened_by_one_on_each_side(
+    start: date | None, end: date | None, window: tuple[str | None, str | None]
+) -> None:
+    parameters = asked(page_url(BASE, Collection("a", selection=Selection(None, start, end)), ()))
+    found = (parameters.get("start_captured_at"), parameters.get("end_captured_at"))
+    assert found == window
+
+
+def test_a_box_is_never_sent() -> None:
+    boxed = Collection("alice", "2048", selection=Selection(bbox=(1.0, 2.0, 3.0, 4.0)))
+    assert page_url(BASE, boxed, ("id",)) == page_url(BASE, ALICE, ("id",))
+
+
+def test_a_batch_and_an_entity() -> None:
+    assert asked(batch_url(BASE, ["1", "26774514888887982"], ("id", "thumb_256_url"))) == {
+        "ids": "1,26774514888887982",
+        "fields": "id,thumb_256_url",
+    }
+    assert entity_url(BASE, "1", ("id", "width")) == f"{BASE}/1?fields=id,width"
+    assert entity_url(BASE, "a/../b?x#y", ("id",)) == f"{BASE}/a%2F..%2Fb%3Fx%23y?fields=id"
+
+
+def test_the_fields_describe_the_image_and_hold_no_signed_url() -> None:
+    assert {"id", "captured_at", "geometry", "computed_geometry", "sequence"} <= set(IMAGE_FIELDS)
+    assert not {"detections", "mesh", "sfm_cluster"} & set(IMAGE_FIELDS)
+    assert not [name for name in IMAGE_FIELDS if "url" in name or "thumb" in name]
+    assert len(set(IMAGE_FIELDS)) == len(IMAGE_FIELDS)
+    assert thumb_field("original") == "thumb_original_url"
+
+
+# What a page holds
+
+ROWS = [{"id": "2"}, {"id": "1"}]
+NEXT = "https://graph.mapillary.com/images?creator_username=a&after=from-next&limit=2000"
+
+
+@pytest.mark.parametrize(
+    ("answer", "following"),
+    [
+        ({"data": ROWS}, None),
+        ({"data": ROWS, "paging": None}, None),
+        ({"data": ROWS, "paging": []}, None),
+        ({"data": ROWS, "paging": {}}, None),
+        ({"data": ROWS, "paging": {"cursors": {"after": "x"}}}, None),
+        ({"data": ROWS, "paging": {"cursors": {"after": "x"}, "next": ""}}, None),
+        ({"data": ROWS, "paging": {"cursors": {"after": "x"}, "next": None}}, None),
+        ({"data": ROWS, "paging": {"cursors": {"after": "x"}, "next": NEXT}}, "x"),
+        ({"data": ROWS, "paging": {"cursors": {"after": "x"}, "next": "http://["}}, "x"),
+        ({"data": ROWS, "paging": {"cursors": {"after": ""}, "next": NEXT}}, "from-next"),
+        ({"data": ROWS, "paging": {"cursors": {"after": 5}, "next": NEXT}}, "from-next"),
+        ({"data": ROWS, "paging": {"cursors": None, "next": NEXT}}, "from-next"),
+        ({"data": ROWS, "paging": {"next": NEXT.replace("from-next", "a%2Bb%3D")}}, "a+b="),
+    ],
+)
+def test_only_next_says_that_a_page_follows(answer: dict[str, Any], following: str | None) -> None:
+    assert read_page(answer) == Page(ROWS, following)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"data": None},
+        {"data": {"id": "1"}},
+        {"data": "x"},
+        {"id": "135511895288847"},
+        {"data": ROWS, "paging": {"next": "https://graph.mapillary.com/images"}},
+        {"data": ROWS, "paging": {"next": 7}},
+        {"data": ROWS, "paging": {"next": "http://["}},
+        {"data": ROWS, "paging": {"cursors": {"after": "\ud800"}, "next": NEXT}},
+    ],
+)
+def test_what_is_no_page(answer: dict[str, Any]) -> None:
+    with pytest.raises(MalformedPage) as malformed:
+        read_page(answer)
+    assert str(malformed.value).isprintable()
+
+
+@given(json_values, json_values, json_values)
+def test_no_paging_breaks_it(data: Any, cursors: Any, following: Any) -> None:
+    answer = {"data": data, "paging": {"cursors": {"after": cursors}, "next": following}}
+    try:
+        page = read_page(answer)
+    except MalformedPage:
+        return
+    assert page.rows == data or page.rows is data
+    assert page.following is None or page.following.encode()
+
+
+@given(st.text())
+def test_a_cursor_read_can_be_sent(cursor: str) -> None:
+    following = page_url(BASE, ALICE, ("id",), cursor=cursor)
+    if cursor:
+        assert read_page({"data": [], "paging": {"next": following}}).following == cursor
+
+
+# What a row becomes
+
+ROW: dict[str, Any] = {
+    "thumb_2048_url": SIGNED,
+    "sequence": "3XT8wrxnFU9BcCqKomDvRY",
+    "id": "135511895288847",
+    "captured_at": 1563721072184,
+    "geometry": {"type": "Point", "coordinates": [-108.57081597222, 39.068354972222]},
+    "make": "Gö\u2028Pro",
+    "merge_cc": 4.546427159383e18,
+    "mesh": {"id": "1", "url": SIGNED},
+    "detections": {"data": []},
+}
+
+
+def test_a_row_as_the_ledger_keeps_it() -> None:
+    row = listed_row(ROW, ALICE)
+    assert row is not None
+    assert (row.image_id, row.captured_at, row.day) == (
+        "135511895288847", 1563721072184, "2019-07-21",
+    )  # fmt: skip
+    assert (row.sequence, row.url, row.expires) == ("3XT8wrxnFU9BcCqKomDvRY", SIGNED, 0x68B04FC4)
+    assert not row.outside
+    assert (
+        row.line
+        == (
+            '{"captured_at":1563721072184,"geometry":{"coordinates":[-108.57081597222,39.068354972222],'
+            '"type":"Point"},"id":"135511895288847","make":"Gö\u2028Pro","merge_cc":4.546427159383e+18,'
+            '"sequence":"3XT8wrxnFU9BcCqKomDvRY"}'
+        ).encode()
+    )
+
+
+def test_a_row_of_the_least() -> None:
+    row = listed_row({"id": 7}, ALICE)
+    assert row is not None
+    assert (row.image_id, row.captured_at, row.day, row.sequence, row.url, row.expires) == (
+        "7", None, "unknown-date", "", None, None,
+    )  # fmt: skip
+    assert row.line == b'{"id":7}'
+
+
+@pytest.mark.parametrize("row", [None, [], "1", 1, {}, {"id": None}, {"id": ""}, {"id": 1.5}])
+def test_a_row_without_a_usable_id(row: Any) -> None:
+    assert listed_row(row, ALICE) is None
+
+
+def test_the_thumb_of_another_quality_is_no_url() -> None:
+    row = listed_row({"id": "1", "thumb_1024_url": SIGNED}, ALICE)
+    assert row is not None
+    assert row.url is None
+
+
+def test_rows_outside_are_marked() -> None:
+    selected = Collection("a", "2048", selection=Selection(start=date(2024, 1, 1)))
+    row = listed_row(ROW, selected)
+    assert row is not None
+    assert row.outside
+
+
+odd_rows = st.fixed_dictionaries(
+    {"id": st.integers() | anything},
+    optional=dict.fromkeys(
+        ("captured_at", "sequence", "geometry", "make", "thumb_2048_url", "creator"), json_values
+    ),
+)
+
+
+@given(odd_rows)
+def test_no_row_breaks_it(row: dict[str, Any]) -> None:
+    listed = listed_row(row, ALICE)
+    if listed is None:
+        assert isinstance(row["id"], str)
+        assert not row["id"].strip()
+        return
+    assert listed.image_id.encode()
+    assert "/" not in listed.sequence
+    assert listed.captured_at is None or 0 <= listed.captured_at < CAPTURE_TIME_END
+    assert b"\n" not in listed.line
+    fields = json.loads(listed.line)
+    assert set(fields) <= set(IMAGE_FIELDS)
+    assert listed.line == canonical_line(fields)
+
+
+# Canonical lines
+
+
+@pytest.mark.parametrize(
+    ("value", "canonical"),
+    [
+        (math.nan, "null"),
+        ([math.inf, -math.inf, 0.0], "[null,null,0.0]"),
+        ("\ud83d", '"\ufffd"'),
+        ({"\udc00": ["\ud800x"]}, '{"\ufffd":["\ufffdx"]}'),
+        ({"b": 1, "a": {"d": 1, "c": None}}, '{"a":{"c":null,"d":1},"b":1}'),
+        ('é\u2028\n"', '"é\u2028\\n\\""'),
+        (4294967281, "4294967281"),
+        (2**70, "1180591620717411303424"),
+        (-0.0, "-0.0"),
+        ([[[]]], "[[[]]]"),
+    ],
+)
+def test_values_that_json_or_utf8_cannot_hold(value: Any, canonical: str) -> None:
+    assert canonical_line({"make": value}) == f'{{"make":{canonical}}}'.encode()
+
+
+def test_the_order_of_fields_does_not_matter() -> None:
+    backwards = dict(reversed(ROW.items()))
+    assert canonical_line(backwards) == canonical_line(ROW)
+
+
+def deep(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", [15, 20, 900, 100_000])
+def test_deep_values_end_in_null_wherever_the_stack_would_have_ended(depth: int) -> None:
+    line = canonical_line({"id": "1", "camera_parameters": deep(depth), "make": "[{" * 20})
+    levels = "[" * 15 + "null" + "]" * 15
+    assert line == (f'{{"camera_parameters":{levels},"id":"1","make":"{"[{" * 20}"}}'.encode())
+
+
+def test_huge_values_are_left_out_and_the_rest_stays() -> None:
+    row = {"id": "1", "make": "x" * 1_000_000, "camera_parameters": [0.5] * 100_000, "width": 4160}
+    assert json.loads(canonical_line(row)) == {
+        "id": "1", "make": None, "camera_parameters": None, "width": 4160,
+    }  # fmt: skip
+    row = dict.fromkeys(IMAGE_FIELDS, "x" * 4000)
+    assert len(canonical_line(row)) < 100_000
+    assert json.loads(canonical_line(row)) == row
+
+
+# URLs of images
+
+
+@pytest.mark.parametrize(
+    "url", [SIGNED, "http://127.0.0.1:8000/x?oe=1", "HTTPS://x.example.org/a", "https://[::1]/a"]
+)
+def test_urls_that_are_fetched_as_they_are(url: str) -> None:
+    assert image_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None, 7, [], {}, "", "x", "file:///etc/passwd", "ftp://x.example.org/a", "data:,x",
+        "//x.example.org/a", "https://", "https:///a", "https://[::1", "https://x:99999/",
+        "https://x:y/", "https://x:0/", "https://x/\n", "https://x/ y", "https://x/\ud800",
+        "javascript:alert(1)", "https://?a", "https://@/",
+    ],
+)  # fmt: skip
+def test_urls_that_cannot_be_fetched(url: Any) -> None:
+    assert image_url(url) is None
+
+
+@given(anything | st.from_regex(r"https?://[\[\]@:/a-z0-9.%?#\\ ]{0,30}", fullmatch=True))
+def test_every_url_accepted_can_be_taken_apart(url: str) -> None:
+    if image_url(url) is not None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port != 0
+
+
+@pytest.mark.parametrize(
+    ("url", "expires"),
+    [
+        (SIGNED, 0x68B04FC4),
+        ("https://x/?oe=68b04fc4", 0x68B04FC4),
+        ("https://x/?oe=0&a=1", 0),
+        ("https://x/?a=1&oe=1F", 31),
+        ("https://x/?foe=1F", None),
+        ("https://x/oe=1F", None),
+        ("https://x/?oe=", None),
+        ("https://x/?oe=xyz", None),
+        ("https://x/?oe=1Fxyz", None),
+        ("https://x/?oe=FFFFFFFFFFFFF", None),
+        ("https://x/", None),
+    ],
+)
+def test_the_expiry_is_hexadecimal(url: str, expires: int | None) -> None:
+    assert url_expiry(url) == expires
+
+
+@pytest.mark.parametrize("path", shared_data.files("graph-responses/[0-9]*.json"))
+def test_recorded_entities_become_rows(path: Path) -> None:
+    recorded = json.loads(path.read_bytes())
+    if "captured_at" not in recorded:  # users and a sign were recorded, too
+        assert not {"computed_geometry", "camera_type"} & set(recorded)
+        return
+    row = listed_row({**recorded, "thumb_2048_url": SIGNED}, ALICE)
+    assert row is not None
+    assert row.day == "2019-07-21"
+    assert row.captured_at == recorded["captured_at"]
+    assert row.image_id == recorded["id"]
+    assert row.sequence == recorded["sequence"]
+    kept = json.loads(row.line)
+    assert kept == {name: value for name, value in recorded.items() if name in IMAGE_FIELDS}
+    assert {"altitude", "computed_geometry", "camera_parameters"} <= set(kept)
+    box = Selection(bbox=(-108.6, 39.0, -108.5, 39.1))
+    assert box.holds(recorded, row.captured_at)
