@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sqlite3
 import time
 from typing import Self
@@ -55,7 +56,7 @@ class Progress:
     async def _watch(self) -> None:
         """Look and tell, until the run has ended."""
         look: asyncio.Future[Snapshot] | None = None
-        written = said = time.monotonic()
+        written, said = -math.inf, time.monotonic()
         while True:
             look = look or asyncio.ensure_future(self._look())
             done, _ = await asyncio.wait({look}, timeout=_LOOK)
