@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import Any
 
 from mapillary_crawler.json_depth import flatten
+from mapillary_crawler.quoting import one_line
 
 
 class Meaning(Enum):
@@ -49,9 +50,6 @@ _LIMIT = re.compile(r"request limit|rate limit|too many (calls|requests)", re.IG
 _GONE = re.compile(r"object with id '([^']*)' does not exist", re.IGNORECASE)
 _FIELD = re.compile(r"nonexisting field \(([A-Za-z0-9_.]+)\)", re.IGNORECASE)
 _CURSOR = re.compile(r"cursor|\bafter\b", re.IGNORECASE)
-
-#: Whatever an error message may echo of a token.
-_SECRET = re.compile(r"MLY(?:\||%7C)\S+|access_token=\S+", re.IGNORECASE)
 
 #: Digits of the longest integer that Python reads.
 _DIGITS = sys.int_info.default_max_str_digits
@@ -137,13 +135,9 @@ def _error(status: int, error: Any, *, with_cursor: bool) -> Answer:
         meaning = Meaning.CURSOR_REJECTED
     else:
         meaning = Meaning.RETRY
-    return Answer(meaning, f"{_quotable(message)} (HTTP {status}, code {code})", subject=subject)
-
-
-def _quotable(message: str) -> str:
-    """Return a message that logs and the ledger can hold: one line, no secrets, not too long."""
-    line = _SECRET.sub("…", " ".join(message.split()))[:200]
-    return "".join(character if character.isprintable() else "\ufffd" for character in line)
+    return Answer(
+        meaning, f"{one_line(message, 200)} (HTTP {status}, code {code})", subject=subject
+    )
 
 
 def _number(value: Any) -> int | None:

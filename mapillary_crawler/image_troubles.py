@@ -8,6 +8,7 @@ from random import Random
 from mapillary_crawler.backoff import full_jitter
 from mapillary_crawler.inspection import DamagedImage, NotAnImage
 from mapillary_crawler.ledger.queue import Failure
+from mapillary_crawler.quoting import one_line
 
 #: Seconds of back-off between attempts at one image: base and cap.
 _BASE, _CAP = 1.0, 60.0
@@ -30,7 +31,7 @@ class TransferFailed(Exception):
 def refuse_status(status: int, body: bytes) -> None:
     """Raise `Refusal` unless the status says that the body is the image."""
     if status != 200:
-        said = " ".join(body[:80].decode("latin-1").split()) if len(body) < 500 else ""
+        said = one_line(body.decode("ascii", "replace"), 80) if len(body) < 500 else ""
         raise Refusal(status, f"HTTP {status} {said}".rstrip())
 
 

@@ -1,0 +1,18 @@
+"""Pure: what others said, made fit for a log, a terminal and the ledger."""
+
+from __future__ import annotations
+
+import re
+
+#: Whatever an answer may echo of a token or of a signed URL.
+_SECRET = re.compile(r"MLY(?:\||%7C)\S+|access_token=\S+|\?\S+=\S+", re.IGNORECASE)
+
+
+def one_line(said: str, longest: int) -> str:
+    """Return `said` on one line of at most `longest` characters, without secrets.
+
+    Control characters and lone surrogates, which a terminal obeys and UTF-8 cannot hold,
+    become U+FFFD.
+    """
+    line = _SECRET.sub("…", " ".join(said.split()))[:longest]
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
