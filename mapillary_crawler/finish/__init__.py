@@ -15,7 +15,7 @@ from mapillary_crawler.finish.durable import exists
 from mapillary_crawler.finish.errors import DestinationTaken, ImagesChanged, NotSettled
 from mapillary_crawler.finish.ia_meta import Contents, write_meta
 from mapillary_crawler.finish.manifests import write_manifests
-from mapillary_crawler.finish.move import move
+from mapillary_crawler.finish.move import move_collection
 from mapillary_crawler.finish.seal import check_day, forget_unfinished, seal_day
 from mapillary_crawler.finish.sums import write_sums
 from mapillary_crawler.finish.thumbnail import write_thumbnail
@@ -80,7 +80,7 @@ def finish_collection(
         shutil.rmtree(rubbish, ignore_errors=True)
     ledger.facts.set(finished_at=time.time())
     ledger.close()
-    move(folder, destination, absent=absent, stop=stop, say=say)
+    move_collection(folder, destination, absent=absent, stop=stop, say=say)
     return finished
 
 

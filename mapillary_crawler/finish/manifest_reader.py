@@ -120,10 +120,10 @@ class _Manifest:
     def advance(self) -> None:
         """Go to the next line."""
         try:
+            self._number += 1
             line = next(self._lines, None)
             self.ended = line is None
             self.line = (line or b"").rstrip(b"\n")
-            self._number += 1
             fields = {} if self.ended else json.loads(self.line)
         except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             raise self.disagree(f"cannot be read: {error}") from None

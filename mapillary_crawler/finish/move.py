@@ -28,7 +28,7 @@ from mapillary_crawler.finish.work import require_space
 _COPIED = Path(".crawl") / "copied"
 
 
-def move(
+def move_collection(
     folder: Path,
     destination: Path,
     *,
@@ -148,7 +148,7 @@ def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     mode = source.lstat().st_mode
     if stat.S_ISLNK(mode):
-        target.symlink_to(source.readlink())
+        shutil.copy2(source, target, follow_symlinks=False)
     if not stat.S_ISREG(mode):
         return None
     sha256 = hashlib.sha256()
