@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 
-import simplejpeg
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from simplejpeg import decode_jpeg, decode_jpeg_header  # type: ignore[attr-defined]
 
 #: Pixels of the largest picture that is decoded; the service's largest known has 60 million.
 _PIXELS = 250_000_000
+#: Pixels beyond which pictures are decoded one at a time: a progressive one costs up to six
+#: bytes a pixel at any scale, also where a body of a few bytes only claims to be so large.
+_LARGE_PIXELS = 64_000_000
+_large = threading.Lock()
 #: Side of the reduced picture that is decoded, in pixels: libjpeg scales while it decodes.
 _REDUCED = 64
 #: Colour spaces that libjpeg cannot turn into grey.
@@ -44,19 +49,26 @@ def inspect(body: bytes) -> Inspection:
     if not body.startswith(b"\xff\xd8"):
         raise NotAnImage(_what_it_is(body))
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(body, strict=True)
+        height, width, colours, _ = decode_jpeg_header(body, strict=True)
     except ValueError as error:
-        height, width = _decode_with_pillow(body, error)
+        width, height = _decode_with_pillow(body, error)
     else:
-        if width * height > _PIXELS:
-            raise DamagedImage(f"absurd dimensions, {width} x {height} pixels")
-        _decode(body, "CMYK" if colours in _FOUR_INKS else "GRAY")
+        width, height = int(width), int(height)
+        with _turn(width, height):
+            _decode(body, "CMYK" if colours in _FOUR_INKS else "GRAY")
     return Inspection(width, height, hashlib.sha256(body).digest())
+
+
+def _turn(width: int, height: int) -> AbstractContextManager[object]:
+    """Return what a picture of that size is to be decoded in; raises `DamagedImage`."""
+    if width * height > _PIXELS:
+        raise DamagedImage(f"absurd dimensions, {width} x {height} pixels")
+    return _large if width * height > _LARGE_PIXELS else nullcontext()
 
 
 def _decode(body: bytes, colours: str) -> None:
     try:
-        simplejpeg.decode_jpeg(
+        decode_jpeg(
             body,
             colorspace=colours,
             fastdct=True,
@@ -70,20 +82,18 @@ def _decode(body: bytes, colours: str) -> None:
 
 
 def _decode_with_pillow(body: bytes, first: ValueError) -> tuple[int, int]:
+    """Decode what simplejpeg does not know, odd subsampling say; return width and height."""
     try:
-        with warnings.catch_warnings(action="error"), Image.open(BytesIO(body)) as image:
-            if image.format not in {"JPEG", "MPO"}:
-                raise DamagedImage(f"{image.format} in a JPEG's place")
-            if image.width * image.height > _PIXELS:
-                raise DamagedImage(f"absurd dimensions, {image.width} x {image.height} pixels")
-            image.draft(None, (_REDUCED, _REDUCED))
-            width, height = image.size
-            image.load()
+        with JpegImageFile(BytesIO(body)) as image:
+            width, height = image.size  # before `draft`, which makes it the reduced one
+            with _turn(width, height):
+                image.draft(None, (_REDUCED, _REDUCED))
+                image.load()
     except DamagedImage:
         raise
     except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds
         raise DamagedImage(f"{first}; {error}") from None
-    return height, width
+    return width, height
 
 
 def _what_it_is(body: bytes) -> str:
