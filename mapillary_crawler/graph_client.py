@@ -78,7 +78,7 @@ class GraphClient:
             if answer.meaning in (Meaning.DATA, Meaning.GONE):
                 self.patience.succeeded()
                 return answer
-            await self.endure(answer, wait)
+            await self.endure(answer, wait, subject="images")
             if answer.meaning in (Meaning.ASK_FOR_LESS, Meaning.FIELD_UNKNOWN):
                 return answer
 
@@ -94,7 +94,9 @@ class GraphClient:
         meaning = Meaning.ASK_FOR_LESS if slow else Meaning.RETRY
         return Answer(meaning, f"no answer ({type(error).__name__})")
 
-    async def endure(self, answer: Answer, wait: float | None = None) -> None:
+    async def endure(
+        self, answer: Answer, wait: float | None = None, *, subject: str = "pages"
+    ) -> None:
         """Wait for as long as an answer asks for; raises `EndOfRun` where waiting is no use."""
         if answer.meaning is Meaning.TOKEN:
             raise EndOfRun(Outcome.TOKEN_REFUSED, f"the API refused the token: {answer.message}")
@@ -106,7 +108,11 @@ class GraphClient:
             return
         try:
             seconds = self.patience.failed(
-                answer.meaning, answer.message, now=time.monotonic(), asked_to_wait=wait
+                answer.meaning,
+                answer.message,
+                now=time.monotonic(),
+                subject=subject,
+                asked_to_wait=wait,
             )
         except OutOfPatience as error:
             raise EndOfRun(Outcome.UNAVAILABLE, str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
@@ -10,7 +11,7 @@ from mapillary_crawler.graph_answers import Meaning
 from mapillary_crawler.graph_api import PAGE_ROWS, PAGE_ROWS_LEAST
 
 #: Seconds of back-off after an error, and after a rate limit: base and cap.
-_RETRY = (1.0, 60.0)
+_RETRY = (0.5, 60.0)
 _PAUSE = (5.0, 300.0)
 #: Seconds to wait for a first answer of the run at all: a wrong token looks like an outage.
 _FIRST_ANSWER = 300.0
@@ -34,14 +35,14 @@ class Patience:
     answered: bool = False
     #: Rows to ask for in a page (Graph API: at most 2000).
     page_rows: int = PAGE_ROWS
-    _failures: int = 0
+    _failures: Counter[str] = field(default_factory=Counter)
     _failing_since: float | None = None
     _good_pages: int = 0
 
     def succeeded(self) -> None:
         """Note an answer that could be used."""
         self.answered = True
-        self._failures = 0
+        self._failures.clear()
         self._failing_since = None
 
     def page_succeeded(self) -> None:
@@ -53,10 +54,17 @@ class Patience:
             self.page_rows = min(PAGE_ROWS, self.page_rows * 2)
 
     def failed(
-        self, meaning: Meaning, message: str, *, now: float, asked_to_wait: float | None = None
+        self,
+        meaning: Meaning,
+        message: str,
+        *,
+        now: float,
+        subject: str = "",
+        asked_to_wait: float | None = None,
     ) -> float:
         """Note an answer that could not be used and return how many seconds to wait.
 
+        `subject` is what was asked for: pages and images back off each by themselves.
         `asked_to_wait` is the server's Retry-After. Raises `OutOfPatience`.
         """
         if self._failing_since is None:
@@ -65,10 +73,12 @@ class Patience:
         if away >= (self.longest if self.answered else min(self.longest, _FIRST_ANSWER)):
             hint = "" if self.answered else "; it has not answered once, so the token may be wrong"
             raise OutOfPatience(f"the API gave no usable answer for {away:.0f} s: {message}{hint}")
-        if meaning is Meaning.ASK_FOR_LESS:
-            self._good_pages = 0
-            self.page_rows = max(PAGE_ROWS_LEAST, self.page_rows // 2)
         base, cap = _PAUSE if meaning is Meaning.PAUSE else _RETRY
-        wait = full_jitter(self._failures, base, cap, self.random)
-        self._failures += 1
+        if meaning is Meaning.ASK_FOR_LESS and self.page_rows > PAGE_ROWS_LEAST:
+            # Waiting is no remedy here, asking for less is: the back-off begins anew.
+            self._good_pages = self._failures[subject] = 0
+            self.page_rows = max(PAGE_ROWS_LEAST, self.page_rows // 2)
+            return max(full_jitter(0, base, cap, self.random), asked_to_wait or 0.0)
+        wait = full_jitter(self._failures[subject], base, cap, self.random)
+        self._failures[subject] += 1
         return max(wait, asked_to_wait or 0.0)

@@ -27,6 +27,7 @@ from mapillary_crawler.ledger.listing import Committed, CursorLoop, CursorMoved
 from mapillary_crawler.limits import read_limits
 from mapillary_crawler.listing_end import Step, next_step
 from mapillary_crawler.patience import Patience
+from mapillary_crawler.pipelines.webp import WebpPipeline
 from mapillary_crawler.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -319,6 +320,9 @@ class UserSpider(Spider):
         downloader = self.crawler.engine.downloader
         assert isinstance(downloader, LimitedDownloader)
         downloader.cancel_all()
+        encoding = self.crawler.get_item_pipeline(WebpPipeline)
+        if encoding is not None:
+            encoding.kill_children()
 
 
 def spider_of(crawler: Crawler) -> UserSpider:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 USERS = [{"username": "carol", "images": 120, "days": 4.0, "dead": 1}]
 #: Small pages, so that a listing of 120 images has several.
-SMALL = {"too_much_above": 25}
+SMALL = {"too_much_above": 63}
 
 SURVIVED: dict[str, dict[str, Any]] = {
     "latency and jitter": {"api": {"latency_ms": 50, "jitter_ms": 100}, "cdn": {"jitter_ms": 50}},
