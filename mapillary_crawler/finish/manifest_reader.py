@@ -88,7 +88,7 @@ def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
         stored = StoredFile(
             number=0,
             extension=extension,
-            sha256_served=_digest(fields["sha256_served"]),
+            sha256_served=_digest(served) if (served := fields["sha256_served"]) else None,
             sha256_stored=_digest(fields["sha256_stored"]),
             size=int(fields["size"]),
             damaged=_SAVED_STATES[fields["state"]] is State.DAMAGED,

@@ -68,14 +68,16 @@ def _write_lines(work: Work, files: dict[str, WholeFile]) -> None:
 
 
 def checksum(image: ImageRecord) -> dict[str, Any]:
-    """Return what checksums.jsonl.gz says of a saved image."""
-    assert image.sha256_served is not None
+    """Return what checksums.jsonl.gz says of a saved image.
+
+    What was served is not known (null) of an image that another tool saved.
+    """
     assert image.sha256_stored is not None
     return {
         "id": image.image_id,
         "member": image.member,
         "offset": image.offset,
-        "sha256_served": image.sha256_served.hex(),
+        "sha256_served": image.sha256_served.hex() if image.sha256_served else None,
         "sha256_stored": image.sha256_stored.hex(),
         "size": image.size,
         "state": SAVED_STATES[image.state],

@@ -22,11 +22,14 @@ _ORDER = """
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that lies whole on the disk, as it is to be recorded."""
+    """A file that lies whole on the disk, as it is to be recorded.
+
+    What was served is not known of an image that another tool saved.
+    """
 
     number: int
     extension: str
-    sha256_served: bytes
+    sha256_served: bytes | None
     sha256_stored: bytes
     size: int
     damaged: bool = False

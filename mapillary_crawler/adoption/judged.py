@@ -1,0 +1,148 @@
+"""Images as they lie in tars and folders: every one decoded, on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from mapillary_crawler.adoption.foreign_folder import DayTar, ForeignFolder, ImagePath, image_path
+from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
+
+#: Bytes of a file that is looked at; no image of the service is near it.
+_LARGEST = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A file in a tar (`offset` of its bytes) or loose; `fault` is why it is no good image.
+
+    `place` is None where the path is no image's; `modified` is in seconds since 1970.
+    """
+
+    name: str
+    size: int
+    modified: float
+    place: ImagePath | None = None
+    offset: int | None = None
+    sha256: bytes = b""
+    fault: str | None = None
+
+
+class _DamagedTar(Exception):
+    """A tar cannot be read to its end."""
+
+
+class Judge:
+    """Decodes images in threads, which the decoders leave free; used as a context."""
+
+    def __init__(self) -> None:
+        workers = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
+        self._ahead = 2 * workers
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def tar(self, tar: DayTar, damaged: Callable[[str], None]) -> Iterator[Judged]:
+        """Yield the members of a tar in their order, as far as it can be read.
+
+        `damaged` hears why that is not to its end.
+        """
+        return self._in_order(self._members(tar), damaged)
+
+    def loose(self, folder: ForeignFolder) -> Iterator[Judged]:
+        """Yield the loose images of a folder."""
+        return self._in_order(self._files(folder), lambda _: None)
+
+    def _members(self, tar: DayTar) -> Iterator[Future[Judged] | Judged]:
+        try:
+            with tarfile.open(tar.path, "r:") as members:
+                for member in members:
+                    place = image_path(member.name, tar.day) if member.isreg() else None
+                    found = Judged(
+                        member.name, member.size, member.mtime, place, member.offset_data
+                    )
+                    content = members.extractfile(member) if place else None
+                    if content is None or member.size > _LARGEST:
+                        yield found
+                        continue
+                    body = content.read()
+                    if len(body) != member.size:
+                        raise _DamagedTar(f"{tar.path.name} ends within {member.name}")
+                    yield self._pool.submit(_judge, found, body)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise _DamagedTar(f"{tar.path.name} cannot be read to its end: {error}") from None
+
+    def _files(self, folder: ForeignFolder) -> Iterator[Future[Judged] | Judged]:
+        for name in folder.loose():
+            path = folder.path / name
+            status = path.stat()
+            found = Judged(name, status.st_size, status.st_mtime, image_path(name))
+            if found.place is None or status.st_size > _LARGEST:
+                yield found
+            else:
+                yield self._pool.submit(_judge_file, found, path)
+
+    def _in_order(
+        self, judged: Iterable[Future[Judged] | Judged], damaged: Callable[[str], None]
+    ) -> Iterator[Judged]:
+        """Yield results in order, with a bounded number of images in memory."""
+        waiting: deque[Future[Judged] | Judged] = deque()
+        try:
+            for each in judged:
+                waiting.append(each)
+                if len(waiting) > self._ahead:
+                    yield _result(waiting.popleft())
+        except _DamagedTar as damage:
+            damaged(str(damage))
+        for each in waiting:
+            yield _result(each)
+
+
+def _result(judged: Future[Judged] | Judged) -> Judged:
+    return judged.result() if isinstance(judged, Future) else judged
+
+
+def _judge_file(found: Judged, path: Path) -> Judged:
+    try:
+        return _judge(found, path.read_bytes())
+    except OSError as error:
+        return _with(found, b"", str(error.strerror))
+
+
+def _judge(found: Judged, body: bytes) -> Judged:
+    assert found.place is not None
+    decode = inspect if found.place.extension == "jpg" else _inspect_webp
+    try:
+        decode(body)
+    except (NotAnImage, DamagedImage) as error:
+        return _with(found, hashlib.sha256(body).digest(), str(error) or type(error).__name__)
+    return _with(found, hashlib.sha256(body).digest(), None)
+
+
+def _with(found: Judged, sha256: bytes, fault: str | None) -> Judged:
+    return Judged(found.name, found.size, found.modified, found.place, found.offset, sha256, fault)
+
+
+def _inspect_webp(body: bytes) -> None:
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(BytesIO(body), formats=["WEBP"]) as image,
+        ):
+            image.load()
+    except Exception as error:  # noqa: BLE001  Pillow raises what it likes
+        raise DamagedImage(f"no whole WebP: {type(error).__name__}") from None

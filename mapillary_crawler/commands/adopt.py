@@ -1,0 +1,120 @@
+"""`scrapy adopt`: takes over a collection that mapillary_downloader made."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
+from scrapy.exceptions import UsageError
+from scrapy.settings import Settings
+
+from mapillary_crawler.adoption.adoption import adopt
+from mapillary_crawler.adoption.foreign_folder import ForeignFolder
+from mapillary_crawler.arguments import ArgumentRefused
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.collection import Collection
+from mapillary_crawler.limits import Limits, read_limits
+from mapillary_crawler.staging import Lock, Refused
+
+_EPILOG = """\
+Example:
+
+  scrapy adopt ~/mapillary_data/mapillary-alice-original
+  scrapy crawl user -a username=alice -a quality=original
+
+What was found missing or unreadable is in .crawl/adoption.jsonl of the collection, by name.
+
+Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it again), 9 another
+process works on it.
+"""
+
+
+class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the examples."""
+
+
+class Command(ScrapyCommand):
+    """Looks at every image and moves the folder to where a crawl completes it."""
+
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        """Return the usage behind the command's name."""
+        return "FOLDER"
+
+    def short_desc(self) -> str:
+        """Return the line of `scrapy -h`."""
+        return "Take over a collection that mapillary_downloader made"
+
+    def long_desc(self) -> str:
+        """Return the first paragraph of `-h`."""
+        return (
+            "Takes over a folder that mapillary_downloader made: decodes every image, writes "
+            "ledger, checksums and metadata, tells what that tool lost, and moves the folder to "
+            "where `scrapy crawl user` completes it. No tar is changed; what is missing comes as "
+            "new ones."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add nothing but the examples."""
+        super().add_options(parser)
+        parser.formatter_class = _Formatter
+        parser.epilog = _EPILOG
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Adopt the folder, and set the exit code."""
+        if len(args) != 1:
+            raise UsageError("say which folder, one: scrapy adopt FOLDER", print_help=False)
+        assert isinstance(self.settings, Settings)
+        try:
+            limits = read_limits(self.settings, os.environ)
+            self._adopt(Path(args[0]).absolute(), limits)
+        except ArgumentRefused as refused:
+            self._end(Outcome.REFUSED, str(refused))
+        except Refused as refused:
+            self._end(refused.outcome, str(refused))
+        except KeyboardInterrupt:
+            self._end(Outcome.INTERRUPTED, "interrupted; run the same command again")
+        except OSError as error:
+            self._end(Outcome.ERROR, f"{error.filename or args[0]}: {error.strerror}")
+
+    def _adopt(self, path: Path, limits: Limits) -> None:
+        folder = ForeignFolder(path)
+        collection = folder.collection
+        limits.staging.mkdir(parents=True, exist_ok=True)
+        lock = Lock({limits.store, limits.staging}, collection.name)
+        try:
+            if (limits.store / collection.name) not in {path, path.resolve()} and (
+                limits.store / collection.name
+            ).exists():
+                raise Refused(
+                    Outcome.REFUSED, f"{limits.store / collection.name} exists; move it away first"
+                )
+            target, balance, lost = adopt(folder, limits.staging, _say)
+        finally:
+            lock.release()
+        print(f"Adopted as {target}: {balance}")
+        for line in lost:
+            print(f"  {line}")
+        print(f"Complete it with: {_command(collection)}")
+
+    def _end(self, outcome: Outcome, message: str) -> None:
+        _say(message)
+        self.exitcode = outcome.exit_code
+
+
+def _say(line: str) -> None:
+    print(f"scrapy adopt: {line}", file=sys.stderr, flush=True)
+
+
+def _command(collection: Collection) -> str:
+    """Return the crawl that completes a collection."""
+    words = ["scrapy", "crawl", "user", "-a", f"username={collection.username}"]
+    words += ["-a", f"quality={collection.quality}"]
+    if collection.webp:
+        words += ["-a", "webp=1"]
+    return shlex.join(words)
