@@ -99,11 +99,11 @@ def _seal_part(work: Work, day: str, part: list[Placed]) -> None:
         raise ForeignTar(path)
     piece = pieces.start_tar(path.name, day, number)
     with WholeFile(path, work.scratch) as file:
-        for data in _contents(work, part):
+        for data in contents(work, part):
             file.write(data)
         file.flush()
         digests = file.digests
-        _read_back(work, file, part)
+        read_back(work, file, part)
         pieces.written(piece, size=digests.size, sha256=digests.sha256, md5=digests.md5)
         if exists(path):
             raise ForeignTar(path)
@@ -111,7 +111,7 @@ def _seal_part(work: Work, day: str, part: list[Placed]) -> None:
     remove(work.folder, (record.member for record, _ in part))
 
 
-def _contents(work: Work, part: list[Placed]) -> Iterator[bytes]:
+def contents(work: Work, part: list[Placed]) -> Iterator[bytes]:
     """Yield the bytes of a part's tar; raises `MemberChanged`, `StopRequested`."""
     for record, _ in part:
         work.check_stop()
@@ -121,7 +121,7 @@ def _contents(work: Work, part: list[Placed]) -> Iterator[bytes]:
     yield ending(part)
 
 
-def _read_back(work: Work, file: WholeFile, part: list[Placed]) -> None:
+def read_back(work: Work, file: WholeFile, part: list[Placed]) -> None:
     """Compare a tar, as it lies on the disk, with what was written and with the ledger.
 
     Raises `ReadBackFailed` if the disk gives back something else, `MemberChanged` if what

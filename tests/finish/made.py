@@ -110,26 +110,32 @@ def add(
         numbered = list(enumerate(some, known + 1))
         if seed is not None:
             random.Random(seed).shuffle(numbered)
-        for number, picture in numbered:
-            settle(folder, ledger, number, picture)
+        for first in range(0, len(numbered), 64):
+            settle(folder, ledger, numbered[first : first + 64])
         ledger.listing.close()
     finally:
         ledger.close()
 
 
-def settle(folder: Path, ledger: Ledger, number: int, picture: Picture) -> None:
-    """Bring an image into the state that the crawl came to, its file too."""
-    if picture.state is State.UNSETTLED:
-        return
-    if picture.state not in (State.SAVED, State.DAMAGED):
-        ledger.images.settle([number], picture.state)
-        return
+def settle(folder: Path, ledger: Ledger, some: Iterable[tuple[int, Picture]]) -> None:
+    """Bring images, by their numbers, into the states that the crawl came to; files too."""
+    stored = []
+    for number, picture in some:
+        if picture.state in (State.SAVED, State.DAMAGED):
+            stored.append(store(folder, number, picture))
+        elif picture.state is not State.UNSETTLED:
+            ledger.images.settle([number], picture.state)
+    ledger.images.save(stored)
+
+
+def store(folder: Path, number: int, picture: Picture) -> StoredFile:
+    """Write an image's file, and return what the ledger is to have of it."""
     path = folder / picture.path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(picture.body)
     if picture.captured_at is not None:
         os.utime(path, ns=(picture.captured_at * 1_000_000,) * 2)
-    stored = StoredFile(
+    return StoredFile(
         number=number,
         extension=picture.extension,
         sha256_served=hashlib.sha256(b"served" + picture.body).digest(),
@@ -137,7 +143,6 @@ def settle(folder: Path, ledger: Ledger, number: int, picture: Picture) -> None:
         size=len(picture.body),
         damaged=picture.state is State.DAMAGED,
     )
-    ledger.images.save([stored])
 
 
 def _ledger_folder(folder: Path) -> Path:

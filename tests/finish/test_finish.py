@@ -192,17 +192,17 @@ def test_all_changed_files_are_wanted_again_in_one_go(staging, store, tar):
 
     (staging / folder.path).rmdir()
     ledger = Ledger(staging / LEDGER_PATH)
-    wanted = {image_id: error for image_id, error, _ in ledger.images.failures()}
-    assert set(wanted) == {picture.image_id for picture in (missing, longer, other, folder)}
-    assert all("checksum" in error for error in wanted.values())
+    errors = {image_id: error for image_id, error, _ in ledger.images.failures()}
+    assert set(errors) == {picture.image_id for picture in (missing, longer, other, folder)}
+    assert all("checksum" in error for error in errors.values())
     numbers = {record.image_id: record.number for record in ledger.images.in_order()}
     ledger.close()
     with pytest.raises(NotSettled):
         finish(staging, store, tar=tar)
 
     ledger = Ledger(staging / LEDGER_PATH)
-    for picture in (missing, longer, other, folder):
-        settle(staging, ledger, numbers[picture.image_id], picture)
+    wanted = [(numbers[picture.image_id], picture) for picture in (missing, longer, other, folder)]
+    settle(staging, ledger, wanted)
     ledger.close()
     finish(staging, store, tar=tar)
     undisturbed = staging.parent.parent / "undisturbed" / NAME
@@ -327,8 +327,7 @@ def test_manifests_that_went_empty_go(tmp_path, store):
     (store / NAME).rename(folder)
     ledger = Ledger(folder / LEDGER_PATH)
     ledger.images.unsettle([1, 2], "wanted again")
-    for number in (1, 2):
-        settle(folder, ledger, number, Picture(str(number)))
+    settle(folder, ledger, [(number, Picture(str(number))) for number in (1, 2)])
     ledger.close()
     finish(folder, store)
     assert not (store / NAME / "gone.jsonl").exists()
