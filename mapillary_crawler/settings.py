@@ -35,8 +35,9 @@ ROBOTSTXT_OBEY = False
 # Default 16; 0 is no limit: the slots limit themselves (downloader.py, throttle.py), and a backlog
 # of images must not block the API.
 CONCURRENT_REQUESTS = 0
-# Default 8; the two slots have limits of their own.
-CONCURRENT_REQUESTS_PER_DOMAIN = 2
+# Default 8; the slots have limits of their own, but this is also how many connections to a host are
+# kept open: with fewer than MAPILLARY_CONCURRENCY_MAX most images cost a connection and its TLS.
+CONCURRENT_REQUESTS_PER_DOMAIN = 128
 # Default 100: images on their way at once, those waiting for a commit included. Bytes are bounded
 # by IN_FLIGHT_BYTES, transfers by MAPILLARY_CONCURRENCY_MAX.
 CONCURRENT_ITEMS = 512
