@@ -158,6 +158,11 @@ def _cursor_of(following: Any) -> str | None:
     return parse_qs(query).get("after", [None])[0]
 
 
+def has_id(row: Any) -> bool:
+    """Say whether a row of a page has a usable id."""
+    return isinstance(row, dict) and image_id(row.get("id")) is not None
+
+
 def listed_row(row: Any, collection: Collection) -> ListedRow | None:
     """Return a row of a page as the ledger keeps it, None if it has no usable id."""
     image = image_id(row.get("id")) if isinstance(row, dict) else None

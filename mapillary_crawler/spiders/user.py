@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 _ARCHIVE_ORG_SECONDS = 10
 #: Empty answers for a user with images after which a run ends.
 _EMPTY_ANSWERS = 8
+#: Pages without a usable row that are asked for again; the next is taken as it is.
+_UNUSABLE_PAGES = 5
 #: Images the listing may be ahead of the pipelines: some hours of fetching.
 _AHEAD = 100_000
 
@@ -64,6 +66,7 @@ class UserSpider(Spider):
         self.client: GraphClient
         self._listing_open = True
         self._empty_answers = 0
+        self._unusable_pages = 0
 
     @classmethod
     def from_crawler(
@@ -180,6 +183,7 @@ class UserSpider(Spider):
             return
         try:
             page = graph_api.read_page(answer.data)
+            self._doubt_rows(page)
             if not page.rows and page.following is None and not await self._believe_empty(cursor):
                 return
             committed = await call(self._commit, page, cursor)
@@ -210,6 +214,13 @@ class UserSpider(Spider):
             else:
                 rows.append(listed)
         return ledger.listing.commit(cursor, page.following, rows)
+
+    def _doubt_rows(self, page: graph_api.Page) -> None:
+        """Raise `MalformedPage`, some times, for a page whose rows are all unusable."""
+        if page.rows and not any(graph_api.has_id(row) for row in page.rows):
+            self._unusable_pages += 1
+            if self._unusable_pages <= _UNUSABLE_PAGES:
+                raise graph_api.MalformedPage("no row of the page has a usable id")
 
     async def _believe_empty(self, cursor: str | None) -> bool:
         """Say whether an empty last page is to be believed; raises `EndOfRun`.
