@@ -31,6 +31,8 @@ _LOOK_AGAIN = 0.1
 _GATHERING = 0.3
 #: "Gone" answers in a row that are not believed without a check.
 _GONE_IN_A_ROW = 50
+#: Seconds until an image is asked for again whose "gone" was not believed.
+_DISTRUST = 60.0
 #: Images known to exist that are asked for in that check.
 _WITNESSES = 3
 
@@ -183,8 +185,9 @@ class Feeder:
         elif answer.meaning is Meaning.GONE and await self._believed():
             await self._settle(image, State.GONE)
         else:
-            failure = Failure(image.number, answer.message, time.time() + 60, counts=False)
-            await call(ledger.queue.fail, [failure])
+            last = image.attempts + 1 >= self.staging.limits.image_attempts
+            retry_at = math.inf if last else time.time() + _DISTRUST
+            await call(ledger.queue.fail, [Failure(image.number, answer.message, retry_at)])
 
     async def _settle(self, image: DueImage, state: State) -> None:
         await self.staging.thread.call(self.staging.ledger.settle, [image.number], state)
