@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.database import DatabaseThread
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.limits import Limits
+from mapillary_crawler.storage import is_disk_full, remove_incoming
 from mapillary_crawler.webp import Encoder, installed_encoder
 
 logger = logging.getLogger(__name__)
@@ -62,9 +63,14 @@ class Lock:
 
     @staticmethod
     def _take(path: Path) -> int | None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except (FileNotFoundError, FileExistsError):
+                if path.parent.is_file():
+                    raise
+                continue  # the one before has just removed the folder
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -135,15 +141,24 @@ class Staging:
 
     def _open_ledger(self) -> None:
         path = self.folder / LEDGER_PATH
-        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = path.exists()
         try:
-            self.ledger = Ledger(path)
-            self.new = self.ledger.images.listed() == 0
-            self._settle_facts()
-            self.run = self.ledger.start_run()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_incoming(self.folder)
+            with ExitStack() as on_failure:
+                if not begun:
+                    on_failure.callback(self._remove_state)
+                self.ledger = Ledger(path)
+                on_failure.callback(self.ledger.close)
+                self.new = self.ledger.images.listed() == 0
+                self._settle_facts()
+                self.run = self.ledger.start_run()
+                on_failure.pop_all()
         except LedgerTooNew as error:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
-        except sqlite3.DatabaseError as error:
+        except (OSError, sqlite3.DatabaseError) as error:
+            if is_disk_full(error):
+                raise Refused(Outcome.DISK_FULL, f"no space left for {path}: {error}") from None
             raise Refused(
                 Outcome.REFUSED,
                 f"{path} cannot be read ({error}); move {self.folder} away to start again",
@@ -152,6 +167,7 @@ class Staging:
     def _settle_facts(self) -> None:
         """Fix what the first run decides, and hold later runs to it."""
         facts, asked = self.ledger.facts, self.arguments.tar
+        _ensure_same_user(self.folder, facts.get("username"), self.collection)
         fixed = facts.get("tar")
         if fixed is not None and asked is not None and asked != fixed:
             raise Refused(
@@ -186,7 +202,12 @@ class Staging:
     def discard(self) -> None:
         """Remove the folder of a collection that turned out to be nothing (in the thread)."""
         self.ledger.close()
-        for path in sorted(self.folder.rglob("*"), reverse=True):
+        self._remove_state()
+
+    def _remove_state(self) -> None:
+        """Remove what runs keep beside the days; pictures, should there be any, stay."""
+        state = self.folder / LEDGER_PATH.parent
+        for path in [*sorted(state.rglob("*"), reverse=True), state, *self.folder.glob("*")]:
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         with suppress(OSError):
@@ -244,12 +265,22 @@ def _writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
         raise Refused(
-            Outcome.REFUSED, f"{folder} cannot be made: {error.strerror}; set MAPILLARY_STORE"
+            outcome, f"{folder} cannot be made: {error.strerror}; set MAPILLARY_STORE"
         ) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise Refused(
             Outcome.REFUSED, f"{folder} is not writable; change its mode or set MAPILLARY_STORE"
+        )
+
+
+def _ensure_same_user(folder: Path, username: str | None, collection: Collection) -> None:
+    """Names meet where a disk takes capitals and small letters for the same, or if very long."""
+    if username not in (None, collection.username):
+        raise Refused(
+            Outcome.REFUSED,
+            f"{folder} holds the images of another user, {username!r}; set MAPILLARY_STORE",
         )
 
 
@@ -263,11 +294,12 @@ def _refuse_existing(destination: Path, collection: Collection) -> None:
             "Move it away, or take it over with: scrapy adopt",
         )
     try:
-        ledger = Ledger(path, read_only=True)
+        with closing(Ledger(path, read_only=True)) as ledger:
+            facts, balance = ledger.facts, ledger.images.balance()
+            username, finished = facts.get("username"), facts.get("finished_at")
     except (sqlite3.DatabaseError, LedgerTooNew) as error:
         raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
-    finished, balance = ledger.facts.get("finished_at"), ledger.images.balance()
-    ledger.close()
+    _ensure_same_user(destination, username, collection)
     if finished is None:
         raise Refused(Outcome.REFUSED, f"{destination} is in the store, but not finished")
     since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")

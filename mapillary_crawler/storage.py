@@ -7,17 +7,28 @@ import errno
 import hashlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
+#: Where files lie until they are whole, below the collection's folder.
+_INCOMING = Path(".crawl/incoming")
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DiskFull(Exception):
     """There is no room for the next files; the message says how much is needed."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether an error of the file system or of SQLite means that there is no room."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
     folders flushed, so a file that has its name is whole. What is there already under such
     a name is replaced. Raises `DiskFull`.
     """
-    incoming = folder / ".crawl" / "incoming"
+    incoming = folder / _INCOMING
     try:
         incoming.mkdir(parents=True, exist_ok=True)
         _ensure_room(folder, sum(len(file.body) for file in files), min_free_bytes)
@@ -50,10 +61,20 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
         for parent in {target.parent for target in targets} | made:
             _flush_folder(parent)
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        remove_incoming(folder)
+        if is_disk_full(error):
             raise DiskFull(f"no space left below {folder.name}: {error.strerror}") from None
         raise
     return digests
+
+
+def remove_incoming(folder: Path) -> None:
+    """Remove what a failed or killed run left half-written below `folder`."""
+    incoming = folder / _INCOMING
+    with suppress(OSError):
+        for path in incoming.iterdir():
+            path.unlink()
+        incoming.rmdir()
 
 
 def _ensure_room(folder: Path, size: int, min_free_bytes: int) -> None:
