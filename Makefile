@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	$(BIN)/scrapy demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from tests.crawling import Crawling, assert_complete, manifest
 
 pytestmark = pytest.mark.slow
 
-USERS = [{"username": "carol", "images": 120, "days": 4.0, "dead": 1}]
+USERS = [{"username": "carol", "images": 120, "days": 2.0, "dead": 1}]
 #: Small pages, so that a listing of 120 images has several.
 SMALL = {"too_much_above": 63}
 
@@ -22,7 +22,7 @@ SURVIVED: dict[str, dict[str, Any]] = {
     "API 500, 502, 503": {"api": {"server_error": 0.3, **SMALL}},
     "API 429": {"api": {"too_many": 0.3, "retry_after": 0.3, **SMALL}},
     "API 429 with a date": {"api": {"too_many": 0.3, "retry_after_date": True, **SMALL}},
-    "API rate limit, 403 code 4": {"api": {"rate_limited": 0.2, **SMALL}},
+    "API rate limit, 403 code 4": {"api": {"rate_limited": 0.1, **SMALL}},
     "API resets": {"api": {"reset": 0.3, **SMALL}},
     "API answers cut": {"api": {"cut": 0.3, **SMALL}},
     "API broken JSON": {"api": {"broken_json": 0.3, **SMALL}},
