@@ -131,7 +131,7 @@ class Feeder:
                 cursor=cursor,
                 limit=self.client.patience.page_rows,
             )
-            answer = await self.client.ask(url)
+            answer = await self.client.ask(url, of_many=True)
             if answer.meaning is not Meaning.DATA:
                 continue
             try:
@@ -157,7 +157,12 @@ class Feeder:
             url = graph_api.batch_url(
                 self.staging.limits.api_url, [image.image_id for image in plain], self._fields()
             )
-            answer = await self.client.ask(url)
+            answer = await self.client.ask(url, of_many=len(plain) > 1)
+            if answer.meaning is Meaning.ASK_FOR_LESS:
+                half = len(plain) // 2
+                await self._refresh_batch(plain[:half])
+                await self._refresh_batch(plain[half:] + alone)
+                return
             found = answer.data if answer.meaning is Meaning.DATA else {}
             for image in plain:
                 entity = found.get(image.image_id)

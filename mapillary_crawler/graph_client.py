@@ -63,10 +63,10 @@ class GraphClient:
             **arguments,
         )
 
-    async def ask(self, url: str) -> Answer:
-        """Ask until the API says something that can be used: data, gone, ask for less.
+    async def ask(self, url: str, *, of_many: bool = False) -> Answer:
+        """Ask until the API says something that can be used: data or gone.
 
-        Raises `EndOfRun`.
+        Of a question for many things, "ask for less" can be used too. Raises `EndOfRun`.
         """
         while True:
             try:
@@ -79,7 +79,7 @@ class GraphClient:
                 self.patience.succeeded()
                 return answer
             await self.endure(answer, wait, subject="images")
-            if answer.meaning in (Meaning.ASK_FOR_LESS, Meaning.FIELD_UNKNOWN):
+            if of_many and answer.meaning is Meaning.ASK_FOR_LESS:
                 return answer
 
     def read(self, response: Response, *, with_cursor: bool = False) -> tuple[Answer, float | None]:
