@@ -110,15 +110,18 @@ class LiveLines(io.TextIOBase):
         return True
 
 
-class StandardError:
-    """Live lines on the process's standard error, while the context lasts."""
+class LiveTerminal:
+    """Live lines for the process's standard error, and output where that is a terminal too."""
 
     def __enter__(self) -> LiveLines:
-        self._before = sys.stderr
-        self.lines = LiveLines(self._before)
+        self._before = sys.stdout, sys.stderr
+        self.lines = LiveLines(sys.stderr)
+        if sys.stdout.isatty():
+            sys.stdout.flush()
+            sys.stdout = self.lines
         sys.stderr = self.lines
         return self.lines
 
     def __exit__(self, *_: object) -> None:
-        sys.stderr = self._before
+        sys.stdout, sys.stderr = self._before
         self.lines.close()

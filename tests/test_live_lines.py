@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
 
 import pytest
 from rich.text import Text
 
-from mapillary_crawler import live_lines
-from mapillary_crawler.live_lines import LiveLines, StandardError, can_be_live
+from mapillary_crawler.live_lines import LiveLines, LiveTerminal, can_be_live
 
 
 class Terminal(io.StringIO):
@@ -127,12 +127,15 @@ def test_other_program_in_the_foreground(
     assert terminal.screen == ["a line"]
 
 
-def test_standard_error_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = Terminal(80)
-    monkeypatch.setattr("sys.stderr", stream)
-    with StandardError() as lines:
-        assert live_lines.sys.stderr is lines
-    assert live_lines.sys.stderr is stream
+@pytest.mark.parametrize("output", [Terminal(80), io.StringIO()])
+def test_streams_are_given_back(monkeypatch: pytest.MonkeyPatch, output: io.StringIO) -> None:
+    errors = Terminal(80)
+    monkeypatch.setattr("sys.stderr", errors)
+    monkeypatch.setattr("sys.stdout", output)
+    with LiveTerminal() as lines:
+        assert sys.stderr is lines
+        assert (sys.stdout is lines) is output.isatty()
+    assert (sys.stdout, sys.stderr) == (output, errors)
 
 
 @pytest.mark.parametrize(("name", "live"), [("xterm-256color", True), ("dumb", False), ("", False)])

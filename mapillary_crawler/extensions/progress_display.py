@@ -12,7 +12,7 @@ from rich.text import Text
 from scrapy.settings import BaseSettings
 from scrapy.utils.log import get_scrapy_root_handler
 
-from mapillary_crawler.live_lines import StandardError, can_be_live
+from mapillary_crawler.live_lines import LiveTerminal, can_be_live
 from mapillary_crawler.progress import Phase, Report
 
 #: Columns of the bar; the other lines are hardly longer.
@@ -24,8 +24,8 @@ class ProgressDisplay:
 
     def __init__(self, handler: logging.StreamHandler[TextIO]) -> None:
         self._handler = handler
-        self._standard_error = StandardError()
-        self._lines = self._standard_error.__enter__()
+        self._terminal = LiveTerminal()
+        self._lines = self._terminal.__enter__()
         self._stream = handler.stream
         handler.setStream(cast("TextIO", self._lines))
         handler.addFilter(_is_no_progress)
@@ -61,7 +61,7 @@ class ProgressDisplay:
         """Take the lines away and give the terminal back."""
         self._handler.removeFilter(_is_no_progress)
         self._handler.setStream(self._stream)
-        self._standard_error.__exit__()
+        self._terminal.__exit__()
 
 
 def _is_no_progress(record: logging.LogRecord) -> bool:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mapillary_crawler.balance import Balance
+from mapillary_crawler.collection import member_path
 from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.pieces import Piece
 from mapillary_crawler.ledger.schema import State
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMember:
+    """An image in a tar: offset and size of its own bytes."""
+
+    name: str
+    offset: int
+    size: int
+    sha256: bytes
+    damaged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +38,31 @@ class Survey:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def recount(self) -> dict[State, tuple[int, int]]:
+        """Return images and bytes by state as the rows have them; looks at every row."""
+        rows = self._database.execute(
+            "SELECT state, count(*), coalesce(sum(size), 0) FROM images GROUP BY state"
+        )
+        return {State(state): (images, size) for state, images, size in rows}
+
+    def kept(self) -> dict[State, tuple[int, int]]:
+        """Return images and bytes by state as the balance has them."""
+        rows = self._database.execute("SELECT state, images, bytes FROM balance")
+        return {State(state): (images, size) for state, images, size in rows}
+
+    def members(self, piece: Piece) -> Iterator[StoredMember]:
+        """Yield the images in a tar by their offset."""
+        rows = self._database.execute(
+            "SELECT day, sequence, id, extension, offset, size, sha256_stored, "
+            f"state = {State.DAMAGED:d} FROM images WHERE day = ? AND piece = ? ORDER BY offset",
+            (piece.day, piece.number),
+        )
+        for *names, offset, size, sha256, damaged in rows:
+            yield StoredMember(member_path(*names), offset, size, sha256, bool(damaged))
+
     def progress(self) -> tuple[Balance, Waiting]:
         """Return the balance without `untried`, and what waits; cheap, whatever is listed."""
-        counts = {
-            State(state): (images, size)
-            for state, images, size in self._database.execute("SELECT * FROM balance")
-        }
+        counts = self.kept()
         images = {state: counts[state][0] for state in State}
         nameless = self._database.value("SELECT value FROM facts WHERE name = 'nameless'")
         balance = Balance(

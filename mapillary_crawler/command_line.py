@@ -1,0 +1,43 @@
+"""What the project's commands have in common: their help, their errors, their tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from scrapy.commands import ScrapyHelpFormatter
+
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.limits import read_limits
+from mapillary_crawler.places import Places
+
+
+class KeepsLines(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of examples and lists in a help text."""
+
+
+def say(command: str, message: object) -> None:
+    """Write a line about a command to standard error."""
+    sys.stderr.write(f"scrapy {command}: {message}\n")
+    sys.stderr.flush()
+
+
+def refuse(command: str, message: object) -> NoReturn:
+    """End with one line for a user's mistake."""
+    say(command, message)
+    sys.exit(Outcome.REFUSED.exit_code)
+
+
+def refuse_options(command: str, args: Sequence[str]) -> None:
+    """End where an argument is an option that the command does not know."""
+    for argument in args:
+        if argument.startswith("-") and argument != "-":
+            refuse(command, f"unknown option {argument}; see scrapy {command} -h")
+
+
+def read_places(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Places:
+    """Return where collections are; raises `ArgumentRefused`."""
+    limits = read_limits(settings, environment)
+    return Places(limits.store, limits.staging)
