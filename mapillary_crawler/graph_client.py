@@ -14,6 +14,7 @@ from scrapy.http import Response
 
 from mapillary_crawler.backoff import retry_after
 from mapillary_crawler.balance import Outcome
+from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.graph_answers import Answer, Meaning, read_answer
 from mapillary_crawler.graph_api import IMAGE_FIELDS
 from mapillary_crawler.patience import OutOfPatience, Patience
@@ -24,14 +25,6 @@ logger = logging.getLogger(__name__)
 _TIMEOUT = 90
 #: Bytes of an answer; a page of 2000 rows has about 4 MB.
 _LONGEST_ANSWER = 64 * 1024 * 1024
-
-
-class EndOfRun(Exception):
-    """The run cannot go on; carries the outcome, the message says why."""
-
-    def __init__(self, outcome: Outcome, message: str) -> None:
-        super().__init__(message)
-        self.outcome = outcome
 
 
 class GraphClient:

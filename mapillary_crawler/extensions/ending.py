@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import sqlite3
 from collections.abc import Callable
 from typing import Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
+from twisted.python.failure import Failure
 
 from mapillary_crawler.balance import Outcome
+from mapillary_crawler.end_of_run import end_of_run
 from mapillary_crawler.finish import finish_collection
 from mapillary_crawler.finish.errors import ImagesChanged, NotSettled, StopRequested
 from mapillary_crawler.spiders.user import spider_of
@@ -26,11 +26,18 @@ class Ending:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         crawler.signals.connect(self._spider_closed, signal=signals.spider_closed)
+        for signal in (signals.spider_error, signals.item_error):
+            crawler.signals.connect(self._failed, signal=signal)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Connect to the crawler's end."""
         return cls(crawler)
+
+    def _failed(self, failure: Failure) -> None:
+        """End the run where a callback or a pipeline failed unexpectedly: images would wait."""
+        assert failure.value is not None
+        spider_of(self._crawler).end(end_of_run(failure.value))
 
     async def _spider_closed(self, reason: str) -> None:
         spider = spider_of(self._crawler)
@@ -76,12 +83,6 @@ def conclude(staging: Staging, stop: Callable[[], bool]) -> Outcome:
         return Outcome.INCOMPLETE
     except Exception as error:  # noqa: BLE001  the outcome must be told whatever it was
         logger.error("The collection could not be finished: %s", error)  # noqa: TRY400  one line
-        return Outcome.DISK_FULL if _is_disk_full(error) else Outcome.ERROR
+        return end_of_run(error).outcome
     staging.balance = finished.balance
     return finished.outcome
-
-
-def _is_disk_full(error: Exception) -> bool:
-    if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

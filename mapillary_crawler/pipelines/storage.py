@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from contextlib import suppress
 from typing import Self
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import member_path
-from mapillary_crawler.graph_client import EndOfRun
+from mapillary_crawler.end_of_run import end_of_run
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.images import StoredFile
 from mapillary_crawler.spiders.user import spider_of
-from mapillary_crawler.storage import DiskFull, NewFile, write_files
+from mapillary_crawler.storage import NewFile, write_files
 
 #: A batch is written when it has so many images, or is so many seconds old.
 _BATCH_IMAGES = 64
@@ -75,11 +73,8 @@ class StoragePipeline:
         """Write and commit a batch; return why that failed, if it did."""
         try:
             await self._store([item for item, _ in batch])
-        except (DiskFull, sqlite3.OperationalError) as error:
-            self._spider.end(EndOfRun(Outcome.DISK_FULL, str(error)))
-            return str(error)
         except Exception as error:  # noqa: BLE001  whatever it is, nobody must wait for ever
-            self._spider.end(EndOfRun(Outcome.ERROR, f"images cannot be stored: {error}"))
+            self._spider.end(end_of_run(error))
             return str(error)
         return None
 

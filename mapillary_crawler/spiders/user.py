@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from typing import Any, Self
@@ -21,7 +22,8 @@ from mapillary_crawler.collection import Collection
 from mapillary_crawler.downloader import LimitedDownloader
 from mapillary_crawler.feeder import Feeder
 from mapillary_crawler.graph_answers import Answer, Meaning
-from mapillary_crawler.graph_client import EndOfRun, GraphClient
+from mapillary_crawler.end_of_run import EndOfRun, end_of_run
+from mapillary_crawler.graph_client import GraphClient
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.listing import Committed, CursorLoop, CursorMoved
 from mapillary_crawler.limits import read_limits
@@ -165,8 +167,8 @@ class UserSpider(Spider):
                 await self.sleep(1)
         except CursorMoved:
             return
-        except EndOfRun as end:
-            self.end(end)
+        except (EndOfRun, OSError, sqlite3.Error) as error:
+            self.end(end_of_run(error))
             return
         if self._listing_open and not self.closing():
             yield await self._page_request()
@@ -295,8 +297,8 @@ class UserSpider(Spider):
         try:
             async for item in feeder.items():
                 yield item
-        except EndOfRun as end:
-            self.end(end)
+        except (EndOfRun, OSError, sqlite3.Error) as error:
+            self.end(end_of_run(error))
 
     # Ending
 
