@@ -20,9 +20,9 @@ from mapillary_crawler.arguments import validate
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import Collection
 from mapillary_crawler.downloader import LimitedDownloader
+from mapillary_crawler.end_of_run import EndOfRun, end_of_run
 from mapillary_crawler.feeder import Feeder
 from mapillary_crawler.graph_answers import Answer, Meaning
-from mapillary_crawler.end_of_run import EndOfRun, end_of_run
 from mapillary_crawler.graph_client import GraphClient
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.listing import Committed, CursorLoop, CursorMoved
