@@ -43,11 +43,11 @@ def of_volume(
 ) -> Metadata:
     """Return the metadata of one of several volumes: it counts its own images only."""
     dated = sorted(day for day in days if day != UNKNOWN_DATE)
-    span = f"captured between {dated[0]} and {dated[-1]} (UTC)" if dated else "without dates"
+    span = f"captured between {dated[0]} and {dated[-1]} (UTC)" if dated else "without date"
     result = {tag: list(values) for tag, values in metadata.items()}
     description = "\n".join(metadata.get("description", []))
     counted = _CONTAINS.sub(
-        lambda found: f"Contains {images:,} images in {found['quality']}, {span}.",
+        lambda found: f"Contains {images:,} images in {found['quality']} {span}.",
         description,
         count=1,
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapillary_crawler.balance import Balance
+from mapillary_crawler.collection import Collection
+from mapillary_crawler.finish.ia_meta import Contents, tags
+from mapillary_crawler.internet_archive.archived_item import image_count
 from mapillary_crawler.internet_archive.identifier import volume_identifier
 from mapillary_crawler.internet_archive.item_metadata import of_volume, read_metadata
 from mapillary_crawler.internet_archive.volumes import volume_number, volumes
@@ -112,34 +117,29 @@ def test_metadata_is_read_as_rip_reads_it(tmp_path):
     assert read_metadata(tmp_path / "nowhere") == {}
 
 
-DESCRIPTION = (
-    "Street-level imagery from Mapillary user 'v. 2'. Contains 1,234 images in original "
-    "resolution, captured between 2024-01-01 and 2024-03-01 (UTC). The pictures are as served.\n\n"
-    "Archived with mapillary_crawler 0.1.0."
-)
+ANN = Collection("v. 2")
+DAYS = ["2024-01-01", "2024-02-01", "2024-02-03", "2024-03-01", "unknown-date"]
 
 
 @pytest.mark.parametrize("volume", [1, 2])
 def test_a_volume_tells_of_its_own_images(volume):
-    whole = {
-        "title": ["Mapillary images by v. 2"],
-        "description": [DESCRIPTION],
-        "date": ["2024-01-01"],
-        "coverage": ["2024-01-01 - 2024-03-01"],
-        "subject": ["mapillary", "street-view"],
-    }
-    own = of_volume(
-        whole, ITEM, volume, images=2_000, days=["2024-02-03", "2024-02-01", "unknown-date"]
-    )
-    assert (
-        "Contains 2,000 images in original resolution, captured between 2024-02-01 and"
-        in (own["description"][0])
-    )
-    assert "1,234" not in own["description"][0]
-    assert "The pictures are as served.\n\nArchived with" in own["description"][0]
-    assert own["coverage"] == ["2024-02-01 - 2024-02-03"]
+    def described(images, days):
+        return tags(Contents(ANN, Balance(saved=images), days, tar=True))
+
+    whole = described(1_234, DAYS)
+    before = deepcopy(whole)
+    own = of_volume(whole, ITEM, volume, images=2_000, days=["2024-02-03", "2024-02-01"])
+    assert whole == before
+    expected = described(2_000, ["2024-02-01", "2024-02-03"])
+    sentence = expected["description"][0].split(". The pictures")[0]
+    assert own["description"][0].startswith(sentence), "as the finish would say it"
+    rest = whole["description"][0].split(". The pictures")[1]
+    assert rest in own["description"][0]
+    assert image_count(own["description"][0]) == 2_000
+    assert own["coverage"] == expected["coverage"]
+    assert own["date"] == expected["date"]
     assert own["title"] == ["Mapillary images by v. 2" + (" (volume 2)" if volume == 2 else "")]
-    assert whole["coverage"] == ["2024-01-01 - 2024-03-01"], "the whole is left as it was"
     undated = of_volume(whole, ITEM, volume, images=1, days=["unknown-date"])
     assert "date" not in undated
-    assert "without dates." in undated["description"][0]
+    sentence = described(1, ["unknown-date"])["description"][0].split(". The pictures")[0]
+    assert undated["description"][0].startswith(sentence)
