@@ -14,8 +14,8 @@ from mapillary_crawler.collection import QUALITIES, Collection, Selection
 
 _Value = TypeVar("_Value")
 
-#: Arguments others add: Scrapyd names its job.
-_OTHERS = frozenset({"_job"})
+#: Arguments others add: Scrapyd names its job, and the version of the egg if one was asked for.
+_OTHERS = frozenset({"_job", "_version"})
 
 _ALLOWED = (
     "username",

@@ -56,7 +56,7 @@ def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> 
             f"MAPILLARY_STAGING {staging} is the store itself; name another folder, or none"
         )
     for name, path in (("MAPILLARY_STORE", store), ("MAPILLARY_STAGING", staging)):
-        if confined and not _below(path, Path(confined)):
+        if confined and not is_below(path, Path(confined)):
             raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
     limits = Limits(
         api_url=_web_address(settings, "MAPILLARY_API_URL"),
@@ -143,7 +143,8 @@ def _is_set(settings: Mapping[str, Any], name: str) -> bool:
     return (settings.getpriority(name) or 0) > SETTINGS_PRIORITIES["project"]
 
 
-def _below(path: Path, root: Path) -> bool:
+def is_below(path: Path, root: Path) -> bool:
+    """Say whether `path` is `root` or within it, links followed."""
     return path.resolve().is_relative_to(root.resolve())
 
 

@@ -122,6 +122,11 @@ LOG_LEVEL = "INFO"
 
 # Default utf-8 since 2.13's template.
 FEED_EXPORT_ENCODING = "utf-8"
+# Default None, all fields: bytes are no text, and signed URLs are nobody's.
+FEED_EXPORT_FIELDS = [
+    "image_id", "captured_at", "day", "sequence", "width", "height", "extension", "damaged",
+    "metadata",
+]  # fmt: skip
 
 
 # Project configuration. Values are checked before the first request (limits.py).

@@ -18,6 +18,7 @@ from scrapy.utils.log import configure_logging
 from mapillary_crawler.arguments import ArgumentRefused, validate
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.limits import read_limits, read_token
+from mapillary_crawler.scheduled import withhold
 from mapillary_crawler.spiders.user import UserSpider
 from mapillary_crawler.staging import Refused, Staging
 from mapillary_crawler.stopping import Stopping, end_now
@@ -54,8 +55,11 @@ class Command(crawl.Command):
         assert isinstance(self.settings, Settings)
         self._stopping = Stopping(end_now)
         self._stopping.install()
+        opts.set, withheld = withhold(opts.set, opts.spargs, self.settings, os.environ)
         try:
             super().process_options(args, opts)
+            _check_log_level(self.settings)
+            _check_scheduled(withheld)
             _check_spider(args)
             read_token(os.environ)
             limits = read_limits(self.settings, os.environ)
@@ -98,14 +102,33 @@ class Command(crawl.Command):
         sys.exit(outcome.exit_code)
 
     def _say(self, line: str) -> None:
-        """Print a line on the terminal, or log it where the log goes to a file."""
+        """Print a line on the terminal, or write it, whatever LOG_LEVEL, to the log's file."""
         assert isinstance(self.settings, Settings)
         if self.settings["LOG_FILE"]:
             if not logging.root.handlers:
                 configure_logging(self.settings)
-            logger.info(line)
+            record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None)
+            for handler in logging.root.handlers:
+                handler.handle(record)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _check_log_level(settings: Settings) -> None:
+    level = settings["LOG_LEVEL"]
+    if level not in logging.getLevelNamesMapping():
+        settings.set("LOG_LEVEL", "INFO", priority="cmdline")  # so that there is a log to say it
+        raise ArgumentRefused(
+            f"LOG_LEVEL {level!r} is unknown; allowed are CRITICAL, ERROR, WARNING, INFO, DEBUG"
+        )
+
+
+def _check_scheduled(withheld: list[str]) -> None:
+    if withheld:
+        raise ArgumentRefused(
+            f"{withheld[0]!r} is no setting that may be scheduled, or not with this value; allowed "
+            "are the project's settings, numbers of Scrapy's, LOG_LEVEL and JOBDIR"
+        )
 
 
 def _check_spider(args: list[str]) -> None:
