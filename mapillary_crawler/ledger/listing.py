@@ -107,6 +107,7 @@ class Listing:
                 listing_started_at=time.time(),
                 listing_resumed=False,
                 listing_again=again,
+                nameless=0,
             )
 
     def close(self) -> None:
@@ -119,13 +120,18 @@ class Listing:
         self.start_round(again=False)
 
     def commit(
-        self, asked: str | None, following: str | None, rows: Sequence[ListedRow]
+        self,
+        asked: str | None,
+        following: str | None,
+        rows: Sequence[ListedRow],
+        *,
+        nameless: int = 0,
     ) -> Committed:
         """Commit a page: its rows and the cursor behind it (None: no page follows).
 
-        The first listed row of an id wins. Raises `CursorMoved` if the listing does not
-        stand at `asked`, `CursorLoop` if it stood at `following` before; nothing is
-        committed then.
+        `nameless` counts the rows without a usable id, each round anew. The first listed row
+        of an id wins. Raises `CursorMoved` if the listing does not stand at `asked`,
+        `CursorLoop` if it stood at `following` before; nothing is committed then.
         """
         with self._database.transaction():
             if self._facts.get("listing_cursor") != asked or self._facts.get("listing_ended"):
@@ -139,6 +145,8 @@ class Listing:
             self._add_outside([row for row in new if row.outside])
             self._renew(unique, known)
             self._move(following, len(unique))
+            if nameless:
+                self._facts.add("nameless", nameless)
         outside = sum(row.outside for row in new)
         return Committed(new=len(new), known=len(known), outside=outside)
 

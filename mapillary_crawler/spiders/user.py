@@ -206,16 +206,16 @@ class UserSpider(Spider):
 
     def _commit(self, page: graph_api.Page, cursor: str | None) -> Committed:
         """Commit a page (in the ledger's thread, since it takes a while)."""
-        ledger = self.staging.ledger
         rows = []
         for index, row in enumerate(page.rows):
             listed = graph_api.listed_row(row, self.collection)
             if listed is None:
                 logger.warning("Row %d of the page behind %s has no usable id", index, cursor)
-                ledger.facts.add("nameless", 1)
             else:
                 rows.append(listed)
-        return ledger.listing.commit(cursor, page.following, rows)
+        nameless = len(page.rows) - len(rows)
+        listing = self.staging.ledger.listing
+        return listing.commit(cursor, page.following, rows, nameless=nameless)
 
     def _doubt_rows(self, page: graph_api.Page) -> None:
         """Raise `MalformedPage`, some times, for a page whose rows are all unusable."""
