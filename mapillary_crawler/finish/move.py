@@ -24,6 +24,7 @@ from mapillary_crawler.finish.errors import DestinationTaken, ReadBackFailed, St
 from mapillary_crawler.finish.sums import read_sums
 from mapillary_crawler.finish.tree import LOGS, SUMS, files
 from mapillary_crawler.finish.work import require_space
+from mapillary_crawler.ledger import LEDGER_PATH
 
 _COPIED = Path(".crawl") / "copied"
 
@@ -72,9 +73,14 @@ def end_move(folder: Path, destination: Path) -> bool:
 
 
 def _holds(destination: Path, folder: Path) -> bool:
-    """Say whether all files of `folder` are in `destination`, with their sizes."""
+    """Say whether all files of `folder` are in `destination`, with their sizes.
+
+    Log and progress do not count: the run writes them while it copies. Of its state only the
+    ledger does.
+    """
     for path in files(folder):
-        if Path(path) != _COPIED and not fnmatch(path, LOGS):  # a log goes on to the very end
+        is_state = path.startswith(".crawl/") and Path(path) != LEDGER_PATH
+        if not is_state and not fnmatch(path, LOGS):
             copy = destination / path
             if not exists(copy) or copy.lstat().st_size != (folder / path).lstat().st_size:
                 return False
