@@ -15,6 +15,7 @@ from mapillary_crawler import __version__
 from mapillary_crawler.arguments import Arguments
 from mapillary_crawler.balance import Balance, Outcome
 from mapillary_crawler.collection import QUALITIES, Collection
+from mapillary_crawler.finish.move import end_move
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.database import DatabaseThread
 from mapillary_crawler.ledger.schema import LedgerTooNew
@@ -131,6 +132,7 @@ class Staging:
         _writable(self.limits.staging)
         self._lock = Lock({self.limits.store, self.limits.staging}, self.collection.name)
         try:
+            end_move(self.folder, self.destination)
             if self.destination.exists():
                 _refuse_existing(self.destination, self.collection)
             self.thread.wait_for(self._open_ledger)
