@@ -36,6 +36,7 @@ class WholeFile:
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._size = 0
+        self._flushed = False
         #: Set to False, nothing appears when the block ends.
         self.kept = True
 
@@ -48,6 +49,7 @@ class WholeFile:
         self._sha256.update(data)
         self._md5.update(data)
         self._size += len(data)
+        self._flushed = False
         return self._file.write(data)
 
     @property
@@ -57,7 +59,9 @@ class WholeFile:
 
     def flush(self) -> None:
         """Bring what was written to the disk."""
-        flush(self._file)
+        if not self._flushed:
+            flush(self._file)
+        self._flushed = True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
