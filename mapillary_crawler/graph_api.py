@@ -128,21 +128,22 @@ class MalformedPage(ValueError):
     """An answer with status 200 that is no page of images."""
 
 
-def read_page(answer: dict[str, Any]) -> Page:
-    """Return the page of an answer.
+def read_page(answer: dict[str, Any], limit: int = PAGE_ROWS) -> Page:
+    """Return the page of an answer to a question for `limit` rows.
 
-    Graph API: `data` is always an array; no `paging.next`, no further page, whatever
-    else `paging` holds. Raises `MalformedPage`.
+    Graph API: `data` is always an array; no `paging.next`, no further page. Only a full
+    page with a cursor is doubted: asking once more is cheaper than losing what may follow.
+    Raises `MalformedPage`.
     """
     rows = answer.get("data")
     if not isinstance(rows, list):
         raise MalformedPage("the answer has no list of images")
     paging = answer.get("paging")
     following = paging.get("next") if isinstance(paging, dict) else None
-    if not following:
-        return Page(rows, None)
     cursors = paging.get("cursors") if isinstance(paging, dict) else None
     after = cursors.get("after") if isinstance(cursors, dict) else None
+    if not following and not (after and len(rows) >= limit):
+        return Page(rows, None)
     if not isinstance(after, str) or not after:
         after = _cursor_of(following)
     if after is None or after != text(after):

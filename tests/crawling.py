@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mapillary_crawler.collection import capture_day, member_path, sequence_part
+from mapillary_crawler.collection import capture_day, capture_time, member_path, sequence_part
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.sandbox import Sandbox
@@ -169,10 +169,10 @@ def assert_complete(
     found = images(folder)
     wanted = {}
     for image in sandbox.catalogue.user(username).images():
-        if image.image_id and not image.dead and image.has_url(quality):
-            path = member_path(
-                capture_day(image.captured_at), sequence_part(image.sequence), image.image_id, "jpg"
-            )
+        if image.image_id and not image.dead and image.has_url(quality) and not image.bad_url:
+            row = image.metadata()
+            day = capture_day(capture_time(row.get("captured_at")))
+            path = member_path(day, sequence_part(row.get("sequence")), image.image_id, "jpg")
             wanted[path] = image
     assert sorted(found) == sorted(wanted)
     for path, image in wanted.items():

@@ -139,13 +139,15 @@ class UserSpider(Spider):
             url,
             callback=self.parse_page,
             errback=self.page_failed,
-            cb_kwargs={"cursor": position.cursor},
+            cb_kwargs={"cursor": position.cursor, "limit": self.client.patience.page_rows},
         )
 
-    async def parse_page(self, response: Response, cursor: str | None) -> AsyncIterator[Any]:
+    async def parse_page(
+        self, response: Response, cursor: str | None, limit: int
+    ) -> AsyncIterator[Any]:
         """Commit a page and ask for the next; a page of a cursor that was left is ignored."""
         answer, wait = self.client.read(response, with_cursor=cursor is not None)
-        async for request in self._continue(answer, cursor, wait):
+        async for request in self._continue(answer, cursor, limit, wait):
             yield request
 
     async def page_failed(self, failure: Failure) -> AsyncIterator[Any]:
@@ -154,15 +156,15 @@ class UserSpider(Spider):
             return
         assert failure.value is not None
         answer = self.client.failed_transfer(failure.value)
-        cursor = failure.request.cb_kwargs["cursor"]  # type: ignore[attr-defined]
-        async for request in self._continue(answer, cursor, None):
+        asked = failure.request.cb_kwargs  # type: ignore[attr-defined]
+        async for request in self._continue(answer, asked["cursor"], asked["limit"], None):
             yield request
 
     async def _continue(
-        self, answer: Answer, cursor: str | None, wait: float | None
+        self, answer: Answer, cursor: str | None, limit: int, wait: float | None
     ) -> AsyncIterator[Request]:
         try:
-            await self._take_page(answer, cursor, wait)
+            await self._take_page(answer, cursor, limit, wait)
             while self._listing_open and await self._is_ahead():
                 await self.sleep(1)
         except CursorMoved:
@@ -173,7 +175,9 @@ class UserSpider(Spider):
         if self._listing_open and not self.closing():
             yield await self._page_request()
 
-    async def _take_page(self, answer: Answer, cursor: str | None, wait: float | None) -> None:
+    async def _take_page(
+        self, answer: Answer, cursor: str | None, limit: int, wait: float | None
+    ) -> None:
         """Commit a page, or wait for as long as its answer asks for."""
         listing, call = self.staging.ledger.listing, self.staging.thread.call
         if answer.meaning in (Meaning.CURSOR_REJECTED, Meaning.GONE) and cursor is not None:
@@ -184,7 +188,7 @@ class UserSpider(Spider):
             await self.client.endure(answer, wait)
             return
         try:
-            page = graph_api.read_page(answer.data)
+            page = graph_api.read_page(answer.data, limit)
             self._doubt_rows(page)
             if not page.rows and page.following is None and not await self._believe_empty(cursor):
                 return

@@ -128,4 +128,4 @@ def test_stop_and_run_again(
     assert_complete(crawling.store / "mapillary-many-256", sandbox, "many", "256")
     counted = sandbox.counters(images=True)
     dead = {image.image_id for image in sandbox.catalogue.user("many").images() if image.dead}
-    assert all(count == 1 or name in dead for name, count in counted["images"]["by_id"].items())
+    assert all(count == 1 or name in dead for name, count in counted["images"]["requests"].items())
