@@ -27,10 +27,14 @@ class Database:
         address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         self._connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
         self._depth = 0
-        if not read_only:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-        migrate(self._connection, read_only=read_only)
+        try:
+            if not read_only:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = FULL")
+            migrate(self._connection, read_only=read_only)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def execute(self, statement: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
         """Run one statement; outside a transaction it commits by itself."""

@@ -11,12 +11,14 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.schema import DayState, State
 
+#: Not only digits. GLOB would stop at a NUL, which an id from elsewhere may hold.
+_NO_NUMBER = "trim(id, '0123456789') <> ''"
 #: The order of all manifests: dated first, by capture time, then by id as an integer
 #: (length before digits), ids that are no decimal number last, bytewise.
-_ORDER = """
-    ORDER BY captured_at IS NULL, captured_at, id GLOB '*[^0-9]*',
-    iif(id GLOB '*[^0-9]*', 0, length(ltrim(id, '0'))),
-    iif(id GLOB '*[^0-9]*', id, ltrim(id, '0')), id
+_ORDER = f"""
+    ORDER BY captured_at IS NULL, captured_at, {_NO_NUMBER},
+    iif({_NO_NUMBER}, 0, length(ltrim(id, '0'))),
+    iif({_NO_NUMBER}, id, ltrim(id, '0')), id
 """
 
 
