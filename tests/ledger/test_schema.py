@@ -1,0 +1,121 @@
+"""Versions of the ledger: older ones are brought here in one step, later ones are refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mapillary_crawler.ledger import Ledger, schema
+from mapillary_crawler.ledger.schema import LedgerTooNew, State
+from tests.ledgers import list_rows, row
+
+LATER = "ALTER TABLE images ADD COLUMN note TEXT; CREATE TABLE notes (text TEXT);"
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return number
+
+
+def tables(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+
+
+@pytest.fixture
+def older(path: Path) -> Path:
+    """Return a ledger of this version, with an image."""
+    with closing(Ledger(path)) as ledger:
+        list_rows(ledger, [row(1)])
+    return path
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make this program the next version of itself."""
+    with monkeypatch.context() as changed:
+        changed.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, LATER))
+        changed.setattr(schema, "VERSION", schema.VERSION + 1)
+        yield
+
+
+def test_a_new_ledger_has_this_version_and_a_balance_of_every_state(ledger: Ledger) -> None:
+    assert ledger.database.value("PRAGMA user_version") == schema.VERSION == len(schema.MIGRATIONS)
+    states = ledger.database.execute("SELECT state, images, bytes FROM balance").fetchall()
+    assert states == [(state, 0, 0) for state in State]
+
+
+def test_opening_again_changes_nothing(older: Path) -> None:
+    before = older.read_bytes()
+    with closing(Ledger(older)) as ledger:
+        assert ledger.images.listed() == 1
+    with closing(Ledger(older, read_only=True)) as ledger:
+        assert ledger.images.listed() == 1
+    assert tables(older) == tables(older)
+    assert len(older.read_bytes()) == len(before)
+
+
+@pytest.mark.usefixtures("later")
+def test_an_older_ledger_is_migrated_with_its_images(older: Path) -> None:
+    with closing(Ledger(older)) as ledger:
+        assert ledger.database.value("SELECT note FROM images") is None
+        assert ledger.images.balance().failed == 1
+    assert version(older) == schema.VERSION
+    assert "notes" in tables(older)
+
+
+def test_a_ledger_can_come_from_two_versions_ago(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = (*schema.MIGRATIONS, LATER, "INSERT INTO notes VALUES ('third');")
+    monkeypatch.setattr(schema, "MIGRATIONS", more)
+    monkeypatch.setattr(schema, "VERSION", len(more))
+    with closing(Ledger(older)) as ledger:
+        assert ledger.database.value("SELECT text FROM notes") == "third"
+    assert version(older) == len(more)
+
+
+def test_a_migration_that_fails_changes_nothing(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tables(older), version(older)
+    with monkeypatch.context() as broken:
+        broken.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, LATER + "nonsense;"))
+        broken.setattr(schema, "VERSION", schema.VERSION + 1)
+        with pytest.raises(sqlite3.OperationalError):
+            Ledger(older)
+    assert (tables(older), version(older)) == before
+    with closing(Ledger(older)) as ledger:
+        assert ledger.images.listed() == 1
+
+
+@pytest.mark.usefixtures("later")
+def test_a_reader_leaves_an_older_ledger_as_it_is(older: Path) -> None:
+    before = older.read_bytes()
+    with closing(Ledger(older, read_only=True)) as ledger:
+        assert ledger.images.balance().failed == 1
+    assert older.read_bytes() == before
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize("ahead", [1, 1000])
+def test_a_later_ledger_is_refused_and_kept(older: Path, ahead: int, read_only: bool) -> None:
+    with closing(sqlite3.connect(older)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + ahead}")
+    for _ in range(2):  # the first refusal keeps nothing open
+        with pytest.raises(LedgerTooNew, match=f"version {schema.VERSION + ahead}.*a later one"):
+            Ledger(older, read_only=read_only)
+    assert version(older) == schema.VERSION + ahead
+    assert not list(older.parent.glob("*-wal"))
+
+
+def test_an_id_is_listed_once(ledger: Ledger) -> None:
+    list_rows(ledger, [row(1)])
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.database.execute("INSERT INTO images (id, state) VALUES ('1', 0)")
+    assert ledger.survey.recount() == {State.UNSETTLED: (1, 0)}
