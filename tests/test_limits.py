@@ -89,6 +89,16 @@ def test_scrapy_s_settings_and_text_are_read_alike() -> None:
     assert read_limits(Settings(text), {}) == limits()
 
 
+def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
+    settings = Settings()
+    settings.update(SETTINGS, priority="project")
+    assert read_limits(settings, {}).webp_set == frozenset()
+    assert read_limits(settings, {"WEBP_METHOD": ""}).webp_set == frozenset()
+    settings.set("WEBP_QUALITY", 75, priority="cmdline")
+    chosen = read_limits(settings, {"WEBP_ENCODER": "pillow", "IMAGE_ATTEMPTS": "3"}).webp_set
+    assert chosen == {"WEBP_QUALITY", "WEBP_ENCODER"}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

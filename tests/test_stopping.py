@@ -1,0 +1,138 @@
+"""Signals: the first one asks, the second one ends, and a watchdog ends what hangs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mapillary_crawler.stopping import Stopping
+
+#: A program that says `ready`, then does what is given; `stop` is what the first signal calls.
+PROGRAM = """
+import threading, time
+from mapillary_crawler import stopping
+from mapillary_crawler.stopping import Stopping, end_now
+stopping._PATIENCE = {patience}
+stopped = threading.Event()
+def stop():
+    print("asked", flush=True)
+    stopped.set()
+handling = Stopping(stop)
+handling.install()
+{work}
+"""
+WAIT = "print('ready', flush=True)\nstopped.wait()\n"
+BLOCKED_THREAD = """
+threading.Thread(target=time.sleep, args=(600,)).start()
+print('ready', flush=True)
+stopped.wait()
+print("joining", flush=True)
+"""
+BUSY = """
+print('ready', flush=True)
+while True:
+    sum(range(1000))
+"""
+DEAF = """
+print('ready', flush=True)
+while True:
+    try:
+        time.sleep(600)
+    except BaseException:
+        pass
+"""
+WORKS = [BLOCKED_THREAD, BUSY, DEAF]
+FORWARDED = """
+first = threading.Event()
+handling.forward_to(first.set)
+print('ready', flush=True)
+first.wait()
+print(handling.requested, stopped.is_set(), flush=True)
+"""
+
+
+@contextmanager
+def running(work: str, *, patience: float = 600) -> Iterator[subprocess.Popen[str]]:
+    """Run a program until the block ends; it is ready when the block begins."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(work=work, patience=patience)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks(number: signal.Signals) -> None:
+    with running(WAIT + "raise SystemExit(7)") as process:
+        process.send_signal(number)
+        assert ended(process) == (7, "asked\n")
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("work", WORKS, ids=["blocked thread", "busy", "deaf"])
+def test_the_second_one_ends_it_at_once(
+    first: signal.Signals, second: signal.Signals, work: str
+) -> None:
+    with running(work) as process:
+        process.send_signal(first)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(second)
+        code, output = ended(process)
+    assert code == 4
+    assert "asked" not in output
+
+
+@pytest.mark.parametrize("work", WORKS, ids=["blocked thread", "busy", "deaf"])
+def test_the_watchdog_ends_what_hangs(work: str) -> None:
+    with running(work, patience=0.3) as process:
+        process.send_signal(signal.SIGTERM)
+        code, output = ended(process)
+    assert code == 4
+    assert output.startswith("asked\n")
+    assert ("joining" in output) is (work is BLOCKED_THREAD)
+
+
+def test_the_watchdog_waits_for_nobody_who_is_done() -> None:
+    with running(WAIT) as process:
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (0, "asked\n")
+
+
+def test_another_function_can_be_asked_from_then_on() -> None:
+    with running(FORWARDED) as process:
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (0, "True False\n")
+
+
+def test_without_a_signal_nothing_happens() -> None:
+    with running("print('ready', flush=True)\nraise SystemExit(3)") as process:
+        assert ended(process) == (3, "")
+
+
+def test_nothing_is_installed_before_it_is_asked_for() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stopping = Stopping(lambda: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not stopping.requested
