@@ -1,8 +1,10 @@
-"""The token: added to requests that may carry it, and taken away again."""
+"""Around every request: the token for those that may carry it, the outcome of those for images."""
 
 from __future__ import annotations
 
 import os
+import time
+from time import monotonic
 from typing import Self
 
 from scrapy import Request
@@ -10,7 +12,11 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
+from mapillary_crawler.backoff import retry_after
+from mapillary_crawler.downloader import TRANSFER_STARTED, DownloadCancelled
+from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.limits import may_have_token, read_token
+from mapillary_crawler.throttle.window import Outcome
 
 
 class TokenMiddleware:
@@ -45,3 +51,55 @@ class TokenMiddleware:
     def process_exception(self, request: Request, exception: Exception) -> None:
         """Take the token away from a request that failed."""
         request.headers.pop("Authorization", None)
+
+
+class OutcomesMiddleware:
+    """Tells the throttle how every transfer of an image ended, and how long it took.
+
+    Next to the downloader, so that the time is that of the transfer: from its turn in the
+    slot until its last byte. Scrapy's own latency ends at the headers.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._throttle = ImageThrottle.of(crawler)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the middleware for the crawler's throttle."""
+        return cls(crawler)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Report an answer."""
+        if request.meta.get("download_slot") == IMAGES:
+            header = response.headers.get("Retry-After") if response.status != 200 else None
+            asked = retry_after(header.decode("latin-1"), time.time()) if header else None
+            self._report(request, _outcome(response.status), len(response.body), asked)
+        return response
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        """Report a transfer that failed; one that was cancelled says nothing."""
+        cancelled = isinstance(exception, DownloadCancelled)
+        if request.meta.get("download_slot") == IMAGES and not cancelled:
+            self._report(request, Outcome.FAILED, 0, None)
+
+    def _report(
+        self, request: Request, outcome: Outcome, size: int, asked_to_wait: float | None
+    ) -> None:
+        started = request.meta.get(TRANSFER_STARTED)
+        if self._throttle is None or started is None:
+            return
+        self._throttle.finished(
+            monotonic() - started,
+            size,
+            outcome,
+            first_attempt=request.meta["item"].attempts == 0,
+            retry_after=asked_to_wait,
+        )
+
+
+def _outcome(status: int) -> Outcome:
+    if status == 200:
+        return Outcome.GOOD
+    if status in (429, 503):
+        return Outcome.REFUSED
+    return Outcome.FAILED if status >= 500 else Outcome.BESIDE

@@ -81,6 +81,7 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
     "mapillary_crawler.middlewares.TokenMiddleware": 900,
+    "mapillary_crawler.middlewares.OutcomesMiddleware": 950,
 }
 
 # Default {}: Scrapy's spider middlewares do nothing for requests that the spider builds itself.
@@ -105,6 +106,7 @@ EXTENSIONS = {
     # Default 0: the project's own lines say what a person wants to know.
     "scrapy.extensions.logstats.LogStats": None,
     "scrapy.extensions.throttle.AutoThrottle": None,
+    "mapillary_crawler.extensions.throttle.ImageThrottle": 0,
     "mapillary_crawler.extensions.log_file.LogFile": 100,
     "mapillary_crawler.extensions.progress.Progress": 200,
     "mapillary_crawler.extensions.ending.Ending": 900,

@@ -19,6 +19,7 @@ from scrapy.pipelines.media import FileInfo, FileInfoOrError, MediaPipeline
 from twisted.python.failure import Failure
 
 from mapillary_crawler.downloader import DownloadCancelled
+from mapillary_crawler.extensions.throttle import ImageThrottle
 from mapillary_crawler.image_troubles import (
     Refusal,
     TransferFailed,
@@ -75,6 +76,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         self._timeout = _TIMEOUTS[quality]
         limits = self._staging.limits
         self._budget = ByteBudget(limits.in_flight_bytes, _EXPECTED[quality] * _COPIES)
+        self._throttle = ImageThrottle.of(crawler)
         self._taken: dict[int, int] = {}
         self._random = random.Random()
         self._gone_in_a_row = 0
@@ -184,7 +186,7 @@ class ThumbnailsPipeline(ImagesPipeline):
             most_attempts=self._most_attempts,
             now=time.time(),
             fresh=item.fresh,
-            outage=False,
+            outage=self._throttle is not None and self._throttle.is_outage(),
             random=self._random,
         )
         logger.debug("Image %s: %s", item.image_id, failed.error)

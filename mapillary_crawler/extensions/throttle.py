@@ -1,0 +1,156 @@
+"""AutoThrottle by concurrency: as many transfers at once as make the throughput grow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+from scrapy import Request, Spider, signals
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+from scrapy.extensions.throttle import AutoThrottle
+
+from mapillary_crawler import graph_api
+from mapillary_crawler.balance import Outcome as RunOutcome
+from mapillary_crawler.downloader import LimitedDownloader
+from mapillary_crawler.end_of_run import EndOfRun
+from mapillary_crawler.graph_answers import Meaning
+from mapillary_crawler.throttle.outage import Outage
+from mapillary_crawler.throttle.search import ConcurrencySearch
+from mapillary_crawler.throttle.window import Outcome
+
+if TYPE_CHECKING:
+    from mapillary_crawler.spiders.user import UserSpider
+
+logger = logging.getLogger(__name__)
+
+#: Slot of all image hosts, and that of a single image fetched to see whether the CDN lives.
+IMAGES, _WITNESS = "images", "witness"
+
+
+class ImageThrottle(AutoThrottle):
+    """Applies the policy of `throttle/` to the slot of the images.
+
+    Scrapy's own measures the headers of successes and sets a delay; this one is told by
+    `OutcomesMiddleware` how every transfer ended, and sets the concurrency.
+    """
+
+    def __init__(self, crawler: Crawler, spider: UserSpider) -> None:
+        if not crawler.settings.getbool("AUTOTHROTTLE_ENABLED"):
+            raise NotConfigured("AUTOTHROTTLE_ENABLED is off")
+        self.crawler = crawler
+        self._spider = spider
+        self._limits = limits = spider.staging.limits
+        self._fixed = limits.concurrency_fixed
+        self._search = ConcurrencySearch(
+            concurrency=min(max(limits.concurrency_start, limits.concurrency_min),
+                            limits.concurrency_max),
+            minimum=limits.concurrency_min,
+            maximum=limits.concurrency_max,
+        )  # fmt: skip
+        self._outage = Outage()
+        self._applied = 0
+        self._asking: asyncio.Future[None] | None = None
+        crawler.signals.connect(self._spider_opened, signal=signals.spider_opened)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the throttle for the spider's limits."""
+        from mapillary_crawler.spiders.user import spider_of  # noqa: PLC0415  it imports pipelines
+
+        return cls(crawler, spider_of(crawler))
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> ImageThrottle | None:
+        """Return the throttle of a crawler; None where it is switched off."""
+        return crawler.get_extension(cls)
+
+    def is_outage(self) -> bool:
+        """Say whether what fails now is the CDN's fault and costs the images no attempt."""
+        return self._outage.since is not None
+
+    def finished(
+        self,
+        latency: float,
+        size: int,
+        outcome: Outcome,
+        *,
+        first_attempt: bool,
+        retry_after: float | None = None,
+    ) -> None:
+        """Take in a finished transfer of an image: its seconds until the last byte, its bytes."""
+        now = monotonic()
+        if retry_after:
+            self._downloader.pause(IMAGES, retry_after)
+            self._search.interrupt()
+        was_away = self.is_outage()
+        if self._outage.finished(now, outcome, first_attempt=first_attempt):
+            self._wait_out(now)
+        elif was_away:
+            logger.info("The image servers answer again")
+            self._search.restart(now, self._limits.concurrency_start)
+        else:
+            in_flight = self._downloader.in_flight(IMAGES)
+            self._search.finished(now, latency, size, outcome, in_flight)
+        self._apply()
+
+    @property
+    def _downloader(self) -> LimitedDownloader:
+        downloader = self.crawler.engine.downloader
+        assert isinstance(downloader, LimitedDownloader)
+        return downloader
+
+    def _spider_opened(self, spider: Spider) -> None:
+        self._apply()
+
+    def _apply(self) -> None:
+        """Set the slot's concurrency; one at a time while the CDN is away."""
+        wanted = 1 if self.is_outage() else self._fixed or self._search.limit
+        if wanted == self._applied:
+            return
+        logger.debug("%d images in transfer at once", wanted)
+        self._applied = wanted
+        self._downloader.set_concurrency(IMAGES, wanted)
+        self.crawler.stats.set_value("throttle/images/concurrency", wanted)
+        self.crawler.stats.max_value("throttle/images/max_concurrency", wanted)
+
+    def _wait_out(self, now: float) -> None:
+        """Pause the images, or end the run where the CDN was away for too long."""
+        assert self._outage.since is not None
+        away = now - self._outage.since
+        if away >= self._limits.api_patience:
+            message = f"the image servers gave no image for {away:.0f} s"
+            self._spider.end(EndOfRun(RunOutcome.UNAVAILABLE, message))
+            return
+        if self._downloader.paused_for(IMAGES):
+            return
+        seconds = self._outage.pause()
+        logger.info("The image servers do not answer; trying again in %.1f s", seconds)
+        self.crawler.stats.inc_value("throttle/images/pauses")
+        self._downloader.pause(IMAGES, seconds)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask_for_a_known_image())
+
+    async def _ask_for_a_known_image(self) -> None:
+        """Fetch an image that came before: if it comes, the CDN is well and others are not."""
+        staging = self._spider.staging
+        quality = staging.collection.quality
+        field = graph_api.thumb_field(quality)
+        for known in await staging.thread.call(staging.ledger.images.some_saved, 1):
+            url = graph_api.entity_url(staging.limits.api_url, known, ("id", field))
+            answer = await self._spider.client.ask(url)
+            image = graph_api.image_url(answer.data.get(field))
+            if answer.meaning is not Meaning.DATA or image is None:
+                return
+            meta = {"verbatim_url": True, "download_slot": _WITNESS, "download_timeout": 30}
+            try:
+                request = Request(image, meta=meta, dont_filter=True)
+                response = await self.crawler.engine.download_async(request)
+            except Exception as error:  # noqa: BLE001  whatever it is, the CDN is not proven well
+                logger.debug("A known image does not come either: %s", type(error).__name__)
+                return
+            if response.status == 200 and response.body.startswith(b"\xff\xd8"):
+                self._outage.disproved(monotonic())
+                self._apply()

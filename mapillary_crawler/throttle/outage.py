@@ -1,0 +1,65 @@
+"""Pure: whether the CDN as a whole is away, and when to try it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from mapillary_crawler.backoff import full_jitter
+from mapillary_crawler.throttle.window import Outcome
+
+#: First attempts that fail in a row, without one success, before it is the CDN and not the images.
+IN_A_ROW = 5
+#: Seconds of a pause: base and cap of the back-off, and the least.
+_BASE, _CAP, _LEAST = 1.0, 60.0, 0.2
+#: Seconds for which failures are the images' own once a known image came.
+_PROVEN = 60.0
+
+
+@dataclass(slots=True)
+class Outage:
+    """Fed with the outcome of every transfer; times in seconds on a clock that goes forward."""
+
+    random: Random = field(default_factory=Random)
+    #: When the transfers began to fail that made the outage; None if there is none.
+    since: float | None = None
+    _first_failure: float = 0.0
+    _in_a_row: int = 0
+    _pauses: int = 0
+    _proven_until: float = 0.0
+
+    def finished(self, now: float, outcome: Outcome, *, first_attempt: bool) -> bool:
+        """Take in a finished transfer; say whether an outage begins or goes on with it.
+
+        Images that failed before are no evidence against the CDN.
+        """
+        if outcome in (Outcome.GOOD, Outcome.BESIDE):
+            self.end()
+            return False
+        if self.since is not None:
+            return True
+        if not first_attempt or now < self._proven_until:
+            return False
+        if self._in_a_row == 0:
+            self._first_failure = now
+        self._in_a_row += 1
+        if self._in_a_row < IN_A_ROW:
+            return False
+        self.since = self._first_failure
+        return True
+
+    def pause(self) -> float:
+        """Return how many seconds to wait before the next try: growing, with full jitter."""
+        seconds = max(_LEAST, full_jitter(self._pauses, _BASE, _CAP, self.random))
+        self._pauses += 1
+        return seconds
+
+    def disproved(self, now: float) -> None:
+        """Note that a known image came: what fails is the images, not the CDN."""
+        self.end()
+        self._proven_until = now + _PROVEN
+
+    def end(self) -> None:
+        """Note that the CDN serves."""
+        self.since = None
+        self._in_a_row = self._pauses = 0
