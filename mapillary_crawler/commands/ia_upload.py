@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -113,6 +114,8 @@ class Command(ScrapyCommand):
             self._end(Outcome.REFUSED, str(refused))
         except Refused as refused:
             self._end(refused.outcome, str(refused))
+        except (OSError, sqlite3.Error) as error:
+            self._end(Outcome.ERROR, f"the collection cannot be worked on: {error}")
         except KeyboardInterrupt:
             self._end(Outcome.INTERRUPTED, "interrupted; run the same command again to go on")
 
@@ -213,11 +216,11 @@ def _folder(store: Path, name: str) -> Path:
 
 
 def _check(collections: Sequence[FinishedCollection], shown: Progress) -> None:
-    """Compare all files of all collections with their checksums, before anything is sent."""
-    size = sum(collection.size for collection in collections)
+    """Compare what is to be sent of all collections with its checksums, before it is sent."""
+    size = sum(collection.unsent for collection in collections)
     shown.begin("checking", len(collections), size)
     for collection in collections:
-        shown.begin_file(collection.identifier, collection.size)
+        shown.begin_file(collection.identifier, collection.unsent)
         collection.check(shown.advance)
         shown.end_file()
 

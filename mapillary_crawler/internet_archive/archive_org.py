@@ -18,7 +18,7 @@ from internetarchive.exceptions import AuthenticationError
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
-from mapillary_crawler.internet_archive.trouble import Denied, Unavailable, trouble
+from mapillary_crawler.internet_archive.trouble import Denied, Trouble, Unavailable, trouble
 
 _ARCHIVE, _S3 = "archive.org", "s3.us.archive.org"
 #: Seconds for an answer that has no upload before it.
@@ -83,9 +83,20 @@ class ArchiveOrg:
         return {state: number for state, number in dict(counts).items() if isinstance(number, int)}
 
     def is_overloaded(self) -> bool:
-        """Say whether S3 takes no uploads with these keys now (`check_limit`)."""
-        with _troubles():
-            return bool(self._session.s3_is_overloaded(access_key=self._session.access_key))
+        """Say whether S3 takes no uploads with these keys now.
+
+        IAS3: `check_limit` answers {"over_limit": 1} as long as that is so; an answer that says
+        nothing does not keep an upload from being tried.
+        """
+        asked = {"check_limit": "1", "accesskey": str(self._session.access_key)}
+        try:
+            with _troubles():
+                answer = self._session.get(
+                    f"https://{_S3}/", params=asked, timeout=_ANSWER_TIMEOUT
+                ).json()
+        except Trouble:
+            return False
+        return isinstance(answer, dict) and answer.get("over_limit", 0) != 0
 
     def put(
         self,

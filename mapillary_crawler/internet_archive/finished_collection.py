@@ -106,10 +106,13 @@ class FinishedCollection:
                 self.ledger.pieces.record_file(log.name, **asdict(digests_of(log)))
 
     @property
-    def size(self) -> int:
-        """Bytes of all files that are here."""
-        here = (piece for piece in self.ledger.pieces.all() if piece.state != PieceState.REMOVED)
-        return sum(piece.size or 0 for piece in here)
+    def unsent(self) -> int:
+        """Bytes of the files that archive.org has not accepted yet."""
+        return sum(piece.size or 0 for piece in self._unsent())
+
+    def _unsent(self) -> Iterator[Piece]:
+        sent = (PieceState.UPLOADED, PieceState.REMOVED)
+        return (piece for piece in self.ledger.pieces.all() if piece.state not in sent)
 
     def remove_tars(self) -> int:
         """Remove the tars that archive.org has, once it is verified that it has all of them.
@@ -126,13 +129,12 @@ class FinishedCollection:
         return removed
 
     def check(self, advance: Callable[[int], None]) -> None:
-        """Compare every local file with its checksum; raises `Refused` naming the first wrong one.
+        """Compare what is to be sent with its checksums; raises `Refused` naming a wrong file.
 
         `advance` hears of the bytes that were read.
         """
-        for piece in self.ledger.pieces.all():
-            if piece.state is not PieceState.REMOVED:
-                self._check_piece(piece, advance)
+        for piece in self._unsent():
+            self._check_piece(piece, advance)
 
     def is_unchanged(self, piece: Piece) -> bool:
         """Say whether a local file still is what the ledger says."""

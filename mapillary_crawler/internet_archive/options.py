@@ -21,8 +21,8 @@ DEFAULTS: dict[str, Any] = {
         # Put items into this collection instead of the one that `.meta` names; `test_collection`
         # is archive.org's own for trying, whose items go after a month.
         ("IA_COLLECTION", ""),
-        # Seconds before a first retry, twice as long after each further failure.
-        ("IA_RETRY_WAIT", 30),
+        # Seconds before a first retry, twice as long after each further failure, up to 60 times.
+        ("IA_RETRY_WAIT", 2),
         # Seconds that archive.org may stay unavailable, or work on its tasks.
         ("IA_PATIENCE", 6 * 3600),
         # Seconds that an upload may stand still.

@@ -14,7 +14,7 @@ from mapillary_crawler.internet_archive.trouble import OutOfPatience, Unavailabl
 _Result = TypeVar("_Result")
 
 #: The longest wait, as a multiple of the first one.
-_LONGEST = 20
+_LONGEST = 60
 
 
 @dataclass
@@ -44,15 +44,15 @@ class Retry:
                     raise OutOfPatience(
                         f"{what}: archive.org stayed unavailable for {away:.0f} s ({failure})"
                     ) from None
-                wait = self._delay(failures, failure)
+                asked = retry_after(failure.retry_after, time.time()) or 0.0
+                wait = max(self._delay(failures), asked)
                 failures += 1
                 self.say(f"{what}: {failure}; trying again in {wait:.0f} s")
                 self.sleep(wait)
 
-    def pause(self) -> None:
-        """Wait as before a first retry."""
-        self.sleep(self.wait)
+    def pause(self, count: int) -> None:
+        """Wait as after so many failures, for what takes its time."""
+        self.sleep(self._delay(count))
 
-    def _delay(self, failures: int, failure: Unavailable) -> float:
-        wait = self.wait * min(2.0**failures, _LONGEST) * self.random.uniform(0.75, 1.25)
-        return max(wait, retry_after(failure.retry_after, time.time()) or 0.0)
+    def _delay(self, failures: int) -> float:
+        return self.wait * min(2.0 ** min(failures, 60), _LONGEST) * self.random.uniform(0.75, 1.25)

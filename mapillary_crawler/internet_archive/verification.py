@@ -90,7 +90,7 @@ class Verification:
         """Return the item without tasks, and the files that it does not hold after all waiting."""
         for reading in range(_READINGS):
             if reading:
-                self._retry.pause()
+                self._retry.pause(reading - 1)
             self._wait_for_tasks(volume.identifier)
             item = self._read(volume.identifier)
             wrong = [piece for piece in volume.pieces if not item.holds(piece)]
@@ -103,7 +103,7 @@ class Verification:
         return self._retry(identifier, lambda: RemoteItem(self._archive.metadata(identifier)))
 
     def _wait_for_tasks(self, identifier: str) -> None:
-        began, said = self._retry.clock(), 0
+        began, said, pauses = self._retry.clock(), 0, 0
         while busy := self._busy(identifier):
             if self._retry.clock() - began >= self._retry.patience:
                 raise NotVerified(
@@ -113,7 +113,8 @@ class Verification:
             if busy != said:
                 self._progress.say(f"{identifier}: waiting for {busy} tasks of archive.org")
                 said = busy
-            self._retry.pause()
+            self._retry.pause(pauses)
+            pauses += 1
 
     def _busy(self, identifier: str) -> int:
         """Return how many tasks an item waits for."""

@@ -21,7 +21,7 @@ def scrapy(tmp_path):
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path / "home"),
             "XDG_CACHE_HOME": str(tmp_path / "cache"),
-            "IA_RETRY_WAIT": "0.02",
+            "IA_RETRY_WAIT": "0.005",
             "PYTHONWARNINGS": "error::ResourceWarning",
             **({"IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET"} if keys else {}),
             **(sandbox.environment if sandbox else {"ARCHIVE_ORG_URL": "http://127.0.0.1:9"}),

@@ -53,6 +53,7 @@ def truth(items):
     }
 
 
+@pytest.mark.slow
 def test_25000_items_agree_with_the_sandboxs_own_list(scrapy):
     items = crowd(25_000, seed=7)
     expected = truth(items)
@@ -78,6 +79,7 @@ def test_25000_items_agree_with_the_sandboxs_own_list(scrapy):
     assert sum(each["bytes"] for each in figures["by_user"].values()) == expected["bytes"]
 
 
+@pytest.mark.slow
 def test_faults_are_waited_for(scrapy):
     items = crowd(120, seed=3)
     faults = {"archive": {"server_error": 0.3, "reset": 0.2, "cut": 0.1, "html": 0.1}}
@@ -87,6 +89,7 @@ def test_faults_are_waited_for(scrapy):
     assert json.loads(result.stdout)["bytes"] == truth(items)["bytes"]
 
 
+@pytest.mark.slow
 def test_without_a_network_the_last_search_speaks_and_says_its_age(scrapy):
     offline = {"IA_PATIENCE": "0.05"}
     nothing = scrapy("ia_stats", "--cached", **offline)

@@ -37,6 +37,9 @@ OTHERS = {
 }
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def running():
     with Sandbox.running([], seed=11) as running:
