@@ -8,8 +8,11 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from random import Random
 
 from mapillary_crawler import graph_api
+from mapillary_crawler.backoff import full_jitter
+from mapillary_crawler.collection import image_id
 from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.graph_client import GraphClient
 from mapillary_crawler.items import ImageItem
@@ -31,7 +34,8 @@ _LOOK_AGAIN = 0.1
 _GATHERING = 0.3
 #: "Gone" answers in a row that are not believed without a check.
 _GONE_IN_A_ROW = 50
-#: Seconds until an image is asked for again whose "gone" was not believed.
+#: Seconds until an image is asked for again whose "gone" was not believed; at most so many
+#: after another answer that could not be used.
 _DISTRUST = 60.0
 #: Images known to exist that are asked for in that check.
 _WITNESSES = 3
@@ -50,6 +54,7 @@ class Feeder:
     listing_open: Callable[[], bool]
     closing: Callable[[], bool]
     sleep: Callable[[float], Awaitable[None]]
+    random: Random = field(default_factory=Random)
     _stale: list[DueImage] = field(default_factory=list)
     _gone_in_a_row: int = 0
     _listed_again_at: float = -math.inf
@@ -132,6 +137,8 @@ class Feeder:
                 limit=self.client.patience.page_rows,
             )
             answer = await self.client.ask(url, of_many=True)
+            if answer.meaning is Meaning.GONE:
+                return
             if answer.meaning is not Meaning.DATA:
                 continue
             try:
@@ -177,8 +184,14 @@ class Feeder:
             await self._answered(image, await self.client.ask(url))
 
     async def _answered(self, image: DueImage, answer: Answer) -> None:
-        """Give the ledger what the service says of one image."""
+        """Give the ledger what the service says of one image.
+
+        An answer that is empty in silence says nothing: the image has a URL at this quality
+        or none only by an answer that names the image.
+        """
         ledger, call = self.staging.ledger, self.staging.thread.call
+        if answer.meaning is Meaning.DATA and image_id(answer.data.get("id")) != image.image_id:
+            answer = Answer(Meaning.RETRY, "an answer that does not name the image")
         if answer.meaning is Meaning.DATA:
             self._gone_in_a_row = 0
             field_name = graph_api.thumb_field(self.staging.collection.quality)
@@ -191,7 +204,9 @@ class Feeder:
             await self._settle(image, State.GONE)
         else:
             last = image.attempts + 1 >= self.staging.limits.image_attempts
-            retry_at = math.inf if last else time.time() + _DISTRUST
+            gone = answer.meaning is Meaning.GONE
+            wait = _DISTRUST if gone else full_jitter(image.attempts, 1.0, _DISTRUST, self.random)
+            retry_at = math.inf if last else time.time() + wait
             await call(ledger.queue.fail, [Failure(image.number, answer.message, retry_at)])
 
     async def _settle(self, image: DueImage, state: State) -> None:
