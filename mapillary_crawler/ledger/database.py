@@ -57,13 +57,13 @@ class Database:
         self._depth += 1
         try:
             yield
-        except BaseException:
-            if self._depth == 1:
-                self._connection.execute("ROLLBACK")
-            raise
-        else:
             if self._depth == 1:
                 self._connection.execute("COMMIT")
+        except BaseException:
+            # A full disk ends a transaction by itself, and that error is the one to be told.
+            if self._depth == 1 and self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
         finally:
             self._depth -= 1
 
