@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mapillary_crawler import quantities
+
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
 #: Where files lie until they are whole, below the collection's folder.
@@ -78,12 +80,12 @@ def remove_incoming(folder: Path) -> None:
 
 
 def _ensure_room(folder: Path, size: int, min_free_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
+    disk = shutil.disk_usage(folder)
     needed = size + _BESIDES + min_free_bytes
-    if free < needed:
+    if disk.total and disk.free < needed:  # some network file systems know neither
         raise DiskFull(
-            f"{free / 1e9:.2f} GB are free on the disk of the staging folder, and at least "
-            f"{needed / 1e9:.2f} GB are needed (MIN_FREE_BYTES {min_free_bytes})"
+            f"{quantities.size(disk.free)} are free on the disk of the staging folder, and at "
+            f"least {quantities.size(needed)} are needed (MIN_FREE_BYTES {min_free_bytes})"
         )
 
 

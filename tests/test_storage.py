@@ -216,8 +216,9 @@ def test_other_troubles_stay_what_they_are(
 
 
 class Usage:
-    def __init__(self, free: int) -> None:
+    def __init__(self, free: int, total: int = 10**10) -> None:
         self.free = free
+        self.total = total
 
 
 @pytest.mark.parametrize(("missing", "full"), [(0, False), (1, True)])
@@ -227,11 +228,19 @@ def test_the_least_free_space_stays_free(
     needed = sum(len(file.body) for file in FILES) + storage._BESIDES + 10**9
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: Usage(needed - missing))
     if full:
-        with pytest.raises(DiskFull, match=r"1\.00 GB are needed \(MIN_FREE_BYTES 1000000000\)"):
+        with pytest.raises(DiskFull, match=r"1\.0 GB are needed \(MIN_FREE_BYTES 1000000000\)"):
             write_files(tmp_path, FILES, min_free_bytes=10**9)
     else:
         write_files(tmp_path, FILES, min_free_bytes=10**9)
     assert bool(tree(tmp_path)) is not full
+
+
+def test_a_disk_that_does_not_know_its_size_is_not_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: Usage(0, total=0))
+    write_files(tmp_path, FILES, min_free_bytes=10**9)
+    assert tree(tmp_path)
 
 
 def test_sqlite_s_full_disk_is_one_too(tmp_path: Path) -> None:
