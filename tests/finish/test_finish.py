@@ -158,6 +158,16 @@ def test_a_stop_between_any_two_files_changes_nothing(tmp_path, tar):
     assert deterministic_set(tmp_path / "b" / NAME) == deterministic_set(tmp_path / "a" / NAME)
 
 
+def test_a_stop_ends_the_writing_of_manifests(staging, store):
+    def stop() -> bool:
+        return (staging / ".crawl/finishing/metadata.jsonl.gz").exists()
+
+    with pytest.raises(StopRequested):
+        finish(staging, store, stop=stop)
+    assert not list(staging.glob("*.jsonl*"))
+    assert list(staging.glob("*.tar"))
+
+
 def test_with_tar_0_the_day_folders_stay(staging, store):
     (staging / pictures()[0].path).touch()  # whose time is now another
     finish(staging, store, tar=False)
@@ -233,6 +243,9 @@ def test_an_unsettled_collection_is_never_sealed(tmp_path, store):
     with pytest.raises(NotSettled, match="listing"):
         finish(folder, store, accept_failed=True)
     assert deterministic_set(folder) == before
+    ledger = Ledger(folder / LEDGER_PATH)
+    assert ledger.images.balance().accepted == 0
+    ledger.close()
 
 
 def test_accepted_failures_are_named(tmp_path, store):
@@ -292,7 +305,7 @@ def test_a_taken_destination_is_never_touched(staging, store):
     with pytest.raises(DestinationTaken):
         finish(staging, store)
     assert not list((store / NAME).iterdir())
-    assert staging.exists()
+    assert not list(staging.glob("*.tar"))
 
 
 def test_additions_to_a_finished_day_make_the_next_part(staging, store, tmp_path):
