@@ -179,8 +179,16 @@ class Staging:
         self.tar = fixed if fixed is not None else asked is not False
         if self.collection.webp:
             self.encoding = _fix_encoding(self.ledger, self.limits)
+        selection = self.collection.selection
         facts.set(
             username=self.collection.username,
+            quality=self.collection.quality,
+            webp=self.collection.webp,
+            selection={
+                "bbox": selection.bbox,
+                "start": selection.start and selection.start.isoformat(),
+                "end": selection.end and selection.end.isoformat(),
+            },
             tar=self.tar,
             versions=sorted({*facts.get("versions", []), __version__}),
         )

@@ -94,6 +94,22 @@ def test_a_new_collection(open_staging: Open, tmp_path: Path) -> None:
     assert facts == ["alice", True, [__version__]]
 
 
+def test_the_ledger_knows_what_the_folder_s_name_only_hints_at(open_staging: Open) -> None:
+    box = Selection((13.0, 52.25, 13.5, 52.5), date(2024, 1, 1))
+    opened = open_staging(Collection("Ünî cødé", "256", selection=box))
+    facts = opened.ledger.facts
+    found = {
+        name: opened.thread.wait_for(facts.get, name)
+        for name in ("username", "quality", "webp", "selection")
+    }
+    assert found == {
+        "username": "Ünî cødé",
+        "quality": "256",
+        "webp": False,
+        "selection": {"bbox": [13.0, 52.25, 13.5, 52.5], "start": "2024-01-01", "end": None},
+    }
+
+
 def test_it_goes_on_where_it_was(open_staging: Open) -> None:
     first = open_staging()
     first.thread.wait_for(list_one, first.ledger)
