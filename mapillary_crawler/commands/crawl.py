@@ -10,7 +10,7 @@ import sys
 from typing import NoReturn
 
 from scrapy.commands import crawl
-from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
@@ -84,6 +84,8 @@ class Command(crawl.Command):
         def pass_on() -> None:
             if isinstance(crawler.spider, UserSpider):
                 crawler.spider.stop()
+                if _is_closing(crawler):
+                    return
             self._ending = asyncio.ensure_future(process.stop())
 
         self._stopping.forward_to(stop)
@@ -112,6 +114,16 @@ class Command(crawl.Command):
                 handler.handle(record)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _is_closing(crawler: Crawler) -> bool:
+    """Say whether the engine closes the spider already, the finish included.
+
+    Scrapy 2.19 would then end the process at once: `ExecutionEngine.stop_async` waits for the
+    requests that are on their way, not for the pipelines and `spider_closed`.
+    """
+    slot = crawler.engine._slot
+    return slot is None or slot.closing is not None
 
 
 def _check_log_level(settings: Settings) -> None:

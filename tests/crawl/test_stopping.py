@@ -58,3 +58,20 @@ def test_second_signal_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=5)
     assert process.returncode == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_in_the_finish(tmp_path: Path, number: signal.Signals) -> None:
+    with Sandbox.running([{"username": "daily", "images": 200, "days": 200.0}]) as sandbox:
+        crawling = Crawling(tmp_path / "store", sandbox)
+        log = tmp_path / "log"
+        options = ["--logfile", str(log)]
+        with crawling.started(*options, username="daily", quality="256") as process:
+            wait_until(lambda: log.exists() and "sealing day 3 of" in log.read_text())
+            process.send_signal(number)
+            process.communicate(timeout=5)
+        assert process.returncode == 4, log.read_text()
+        last = log.read_text().splitlines()[-1]
+        assert "interrupted, run the same command again: listed 200 = saved 200" in last
+        assert crawling.run(username="daily", quality="256").code == 0
+        assert sandbox.counters()["images"]["repeated"] == 0
