@@ -90,7 +90,7 @@ def test_missing_encoder_is_one_clear_line(
 @pytest.mark.parametrize(
     "options",
     [{}, {"icc_profile": PROFILE}, {"mode": "L"}, {"progressive": True}, {"size": (79, 41)}],
-    ids=str,
+    ids=["plain", "profile", "grey", "progressive", "odd size"],
 )
 def test_metadata_is_carried_over(kind: str, options: dict[str, Any]):
     source = picture(**options)
