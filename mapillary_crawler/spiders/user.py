@@ -36,8 +36,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that archive.org has to say whether it has the collection.
 _ARCHIVE_ORG_SECONDS = 10
-#: Empty answers for a user with images after which a run ends.
-_EMPTY_ANSWERS = 8
+#: Empty answers in a row for a user with images after which a run ends, and those after which
+#: a page behind a cursor is believed to be empty, the listing's last.
+_EMPTY_ANSWERS, _EMPTY_LAST_PAGES = 8, 4
 #: Pages without a usable row that are asked for again; the next is taken as it is.
 _UNUSABLE_PAGES = 5
 #: Images the listing may be ahead of the pipelines: some hours of fetching.
@@ -200,6 +201,7 @@ class UserSpider(Spider):
             message = "the listing runs in a circle" if loop else str(error)
             await self.client.endure(Answer(Meaning.RETRY, message))
             return
+        self._empty_answers = 0
         self.client.patience.page_succeeded()
         logger.info(
             "Listed %d new images, %d known, %d outside", committed.new - committed.outside,
@@ -231,14 +233,16 @@ class UserSpider(Spider):
     async def _believe_empty(self, cursor: str | None) -> bool:
         """Say whether an empty last page is to be believed; raises `EndOfRun`.
 
-        Graph API: an outage can look like an empty answer. A user never listed before is
-        asked for twice; behind a cursor, a first page with images shows that the service
-        is well.
+        Graph API: an outage can look like an empty answer, and one believed in the middle of a
+        listing cuts off all that follows. A user never listed before is asked for twice; a
+        page behind a cursor four times, and then a first page with images must show that the
+        service is well.
         """
         known = await self.staging.thread.call(self.staging.ledger.images.listed)
-        if cursor is not None and await self._has_images(self.collection):
-            return True
         self._empty_answers += 1
+        often = self._empty_answers >= _EMPTY_LAST_PAGES
+        if cursor is not None and often and await self._has_images(self.collection):
+            return True
         if cursor is None and known == 0 and self._empty_answers > 1:
             raise EndOfRun(Outcome.NO_IMAGES, await self._nothing_found())
         if self._empty_answers > _EMPTY_ANSWERS:
