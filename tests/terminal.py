@@ -45,6 +45,9 @@ class OnTerminal:
     def resize(self, columns: int, rows: int = 24) -> None:
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    def type(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
     def wait(self, timeout: float = 60) -> int:
         code = self.process.wait(timeout)
         self._reader.join(timeout)

@@ -1,0 +1,205 @@
+"""`scrapy archive`: several users, each a crawl of its own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scrapy.commands import ScrapyCommand
+from scrapy.settings import Settings
+from scrapy.utils.conf import arglist_to_dict
+
+from mapillary_crawler import quantities
+from mapillary_crawler.arguments import ArgumentRefused, Arguments, validate
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.command_line import KeepsLines, refuse, refuse_options
+from mapillary_crawler.limits import read_limits, read_token
+from mapillary_crawler.places import Places
+
+if TYPE_CHECKING:
+    from mapillary_crawler.tables import Table
+
+_EPILOG = """\
+FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
+the same command run again goes on where it was.
+
+Exit codes
+==========
+
+  0  all users are complete
+  2  wrong argument; nothing was started
+  4  interrupted
+  n  the exit code of the crawls that did not end with 0 (scrapy crawl -h), if they agree
+  1  they do not agree; the table says how each ended
+
+Examples
+========
+
+  scrapy archive alice bob -a quality=2048
+  scrapy archive --from names.txt --jobs 2 -a quality=original -a webp=1
+  grep -v '^#' names.txt | scrapy archive --from -
+"""
+
+
+class Command(ScrapyCommand):
+    """Checks all arguments first, then runs one `scrapy crawl` a user."""
+
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        """Return the usage behind the command's name."""
+        return "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [options of crawl]"
+
+    def short_desc(self) -> str:
+        """Return the line of `scrapy -h`."""
+        return "Archive several Mapillary users"
+
+    def long_desc(self) -> str:
+        """Return the first paragraph of `-h`."""
+        return (
+            "Archives several users with the same arguments, each in a scrapy crawl of its own,\n"
+            "and ends with a table of what became of each."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the command."""
+        super().add_options(parser)
+        parser.formatter_class = KeepsLines
+        parser.epilog = _EPILOG
+        parser.add_argument(
+            "--from", dest="file", metavar="FILE", help="read user names from a file, - is input"
+        )
+        parser.add_argument(
+            "--jobs", default="1", metavar="N",
+            help="crawls at once (default: 1); they share the maximum concurrency",
+        )  # fmt: skip
+        parser.add_argument(
+            "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",
+            help="argument of every crawl, see scrapy crawl -h (may be repeated)",
+        )  # fmt: skip
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Check everything, crawl, and print the table."""
+        from mapillary_crawler.many_users import Crawls, shares  # noqa: PLC0415
+
+        assert isinstance(self.settings, Settings)
+        refuse_options("archive", args)
+        try:
+            arguments, jobs = _check(args, opts), _jobs(opts.jobs)
+            limits = read_limits(self.settings, os.environ)
+            read_token(os.environ)
+        except ArgumentRefused as refused:
+            refuse("archive", refused)
+        share = shares(limits, jobs)
+        options = [*_options(opts), *(f"--set={name}={value}" for name, value in share.items())]
+        program = (sys.executable, "-m", "scrapy", "crawl", "user")
+        crawls = Crawls(
+            list(arguments),
+            jobs,
+            lambda username: [*program, "-a", f"username={username}", *options],
+        )
+        folders = {name: given.collection.name for name, given in arguments.items()}
+        staging = {name: limits.staging / folder for name, folder in folders.items()}
+        with _display(staging, several=jobs > 1 and not opts.nolog) as watch:
+            crawls.watch = watch
+            crawls.run()
+        places = Places(limits.store, limits.staging)
+        _table({name: crawls.codes.get(name) for name in folders}, folders, places).print()
+        self.exitcode = 4 if crawls.stopped else _exit_code(crawls.codes.values())
+
+
+def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments]:
+    """Return the arguments of each user's crawl; raises `ArgumentRefused`."""
+    from mapillary_crawler.many_users import read_names  # noqa: PLC0415
+
+    names = list(args)
+    if opts.file == "-":
+        names += read_names(sys.stdin)
+    elif opts.file is not None:
+        try:
+            names += read_names(Path(opts.file).read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArgumentRefused(f"{opts.file} cannot be read: {error}") from None
+    if not names:
+        raise ArgumentRefused("say which users: scrapy archive USERNAME, or --from FILE")
+    try:
+        given = arglist_to_dict(opts.spargs)
+    except ValueError:
+        raise ArgumentRefused("an argument is written -a NAME=VALUE") from None
+    if "username" in given:
+        raise ArgumentRefused("-a username= has no place here; name the users themselves")
+    return {name: validate({**given, "username": name}) for name in names}
+
+
+def _jobs(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ArgumentRefused(f"--jobs {value!r} cannot be; say a number from 1 on")
+    return int(value)
+
+
+def _options(opts: argparse.Namespace) -> list[str]:
+    """Return the options that every crawl is to have as they were given."""
+    options = [f"-a{argument}" for argument in opts.spargs]
+    options += [f"--set={setting}" for setting in opts.set]
+    if opts.loglevel:
+        options.append(f"--loglevel={opts.loglevel}")
+    if opts.logfile:
+        options.append(f"--logfile={opts.logfile}")
+    return [*options, "--nolog"] if opts.nolog else options
+
+
+@contextmanager
+def _display(
+    folders: Mapping[str, Path], *, several: bool
+) -> Iterator[Callable[[Sequence[str]], None] | None]:
+    """Give what shows several crawls at once on a terminal; a single one shows itself."""
+    from mapillary_crawler.jobs_display import JobsDisplay  # noqa: PLC0415
+    from mapillary_crawler.live_lines import LiveTerminal, can_be_live  # noqa: PLC0415
+
+    if several and can_be_live(sys.stderr):
+        with LiveTerminal() as lines:
+            yield JobsDisplay(lines, folders).show
+    else:
+        yield None
+
+
+def _table(codes: Mapping[str, int | None], folders: Mapping[str, str], places: Places) -> Table:
+    """Return what became of each user."""
+    from mapillary_crawler.overview import look_at  # noqa: PLC0415
+    from mapillary_crawler.tables import Table  # noqa: PLC0415
+
+    numbers = ("listed", "saved", "gone", "failed", "bytes")
+    table = Table(("user", *numbers, "outcome"), frozenset(numbers))
+    for username, code in codes.items():
+        counts: tuple[str, ...] = ("-",) * len(numbers)
+        with suppress(ArgumentRefused):
+            if balance := look_at(places.find(folders[username]), places).balance:
+                gone = balance.gone + balance.unavailable
+                amounts = (balance.listed, balance.saved, gone, balance.failed)
+                counts = (*map("{:,}".format, amounts), quantities.size(balance.bytes_saved))
+        table.rows.append((username, *counts, _words(code)))
+    return table
+
+
+def _words(code: int | None) -> str:
+    """Return how a crawl ended, in a few words."""
+    if code is None:
+        return "not started"
+    if code < 0:
+        return f"killed by signal {-code}"
+    found = next((outcome for outcome in Outcome if outcome.exit_code == code), Outcome.ERROR)
+    return f"{found.words.partition(',')[0]} ({code})" if code else found.words
+
+
+def _exit_code(codes: Iterable[int]) -> int:
+    """Return 0 if all crawls are complete, else what the others agree on."""
+    failed = set(codes) - {0}
+    if not failed:
+        return 0
+    code = failed.pop()
+    return 1 if failed or code < 0 else code

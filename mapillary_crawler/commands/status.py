@@ -1,0 +1,115 @@
+"""`scrapy status`: what is in staging and in the store."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scrapy.commands import ScrapyCommand
+from scrapy.settings import Settings
+
+from mapillary_crawler import quantities
+from mapillary_crawler.arguments import ArgumentRefused
+from mapillary_crawler.command_line import KeepsLines, read_places, refuse, refuse_options
+from mapillary_crawler.ledger.schema import LedgerTooNew
+
+if TYPE_CHECKING:
+    from mapillary_crawler.overview import Overview
+
+_EPILOG = """\
+Exit codes: 0, or 2 for a wrong argument.
+
+Examples
+========
+
+  scrapy status
+  scrapy status mapillary-alice-2048 --failed
+  watch -n 60 scrapy status
+
+A program reads .crawl/progress.json in the collection's folder instead.
+"""
+
+
+class Command(ScrapyCommand):
+    """Looks at ledgers; disturbs no crawl."""
+
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        """Return the usage behind the command's name."""
+        return "[COLLECTION...] [--failed]"
+
+    def short_desc(self) -> str:
+        """Return the line of `scrapy -h`."""
+        return "Show the collections in staging and in the store"
+
+    def long_desc(self) -> str:
+        """Return the first paragraph of `-h`."""
+        return (
+            "Shows what collections there are: how far each is, whether a process works on it,\n"
+            "what failed, its size and when something last happened. COLLECTION is a folder or a\n"
+            "name; without one, all collections of the staging folder and the store."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the command."""
+        super().add_options(parser)
+        parser.formatter_class = KeepsLines
+        parser.epilog = _EPILOG
+        parser.add_argument(
+            "--failed", action="store_true", help="list images that failed, with their last error"
+        )
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Print a table, and what failed."""
+        # Imported here: every scrapy command imports this module.
+        from mapillary_crawler.overview import look_at  # noqa: PLC0415
+        from mapillary_crawler.tables import Table  # noqa: PLC0415
+
+        assert isinstance(self.settings, Settings)
+        refuse_options("status", args)
+        try:
+            places = read_places(self.settings, os.environ)
+            folders = [places.find(named) for named in args] or list(places.all())
+        except ArgumentRefused as refused:
+            refuse("status", refused)
+        if not folders:
+            print(f"There is no collection in {places.store} or {places.staging}")
+            return
+        table = Table(
+            ("collection", "state", "listed", "saved", "gone", "failed", "left", "size", "active"),
+            frozenset({"listed", "saved", "gone", "failed", "left", "size"}),
+        )
+        table.rows += [_row(look_at(folder, places)) for folder in folders]
+        table.print()
+        if opts.failed:
+            for folder in folders:
+                _print_failures(folder)
+
+
+def _row(overview: Overview) -> tuple[str, ...]:
+    from mapillary_crawler.overview import age  # noqa: PLC0415
+
+    balance = overview.balance
+    counts: tuple[str, ...] = ("-",) * 6
+    if balance:
+        gone = balance.gone + balance.unavailable
+        counts = (
+            f"{balance.listed:,}{'' if overview.listing_closed else '+'}",
+            *(f"{count:,}" for count in (balance.saved, gone, overview.failed, overview.left)),
+            quantities.size(balance.bytes_saved),
+        )
+    return overview.name, overview.state, *counts, age(overview.active_at)
+
+
+def _print_failures(folder: Path) -> None:
+    from mapillary_crawler.overview import failures  # noqa: PLC0415
+
+    with suppress(sqlite3.Error, LedgerTooNew):  # the table says so
+        for image_id, error, attempts in failures(folder):
+            tried = f"{attempts} attempt{'s' * (attempts != 1)} in the last run"
+            print(f"{folder.name}: {image_id}: {error} ({tried})")

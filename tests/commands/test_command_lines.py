@@ -1,0 +1,81 @@
+"""Wrong arguments and help of the commands; Scrapy's command line runs in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scrapy.cmdline import execute
+
+from tests.crawling import PROJECT
+
+COMMANDS = ["crawl", "archive", "plan", "status", "verify", "clean"]
+
+
+@pytest.fixture(autouse=True)
+def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Point the command line at the project and at a store that is empty."""
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("SCRAPY_SETTINGS_MODULE", "mapillary_crawler.settings")
+    monkeypatch.setenv("MAPILLARY_TOKEN", "MLY|1|2")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("MAPILLARY_STORE", raising=False)
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        execute(["scrapy", *arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status", "nothing"], "there is no collection 'nothing'"),
+        (["status", "./nothing"], "there is no collection './nothing'"),
+        (["status", "--faults"], "unknown option --faults"),
+        (["verify"], "say which collection"),
+        (["verify", "nothing"], "there is no collection 'nothing'"),
+        (["verify", "--quick", "x"], "unknown option --quick"),
+        (["clean", "x"], "unexpected argument x"),
+        (["clean", "--force"], "unexpected argument --force"),
+        (["archive"], "say which users"),
+        (["archive", "alice", "--jobs", "0"], "--jobs '0' cannot be"),
+        (["archive", "alice", "--jobs=1x"], "--jobs '1x' cannot be"),
+        (["archive", "alice", "-a", "quality=3"], "quality '3' is unknown"),
+        (["archive", "alice", "a/b"], "username 'a/b' cannot be"),
+        (["archive", "alice", "-a", "username=bob"], "-a username= has no place here"),
+        (["archive", "alice", "-a", "quality"], "written -a NAME=VALUE"),
+        (["archive", "--from", "/does/not/exist"], "cannot be read"),
+        (["archive", "alice", "--all"], "unknown option --all"),
+    ],
+)
+def test_wrong_argument_is_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert len(written.err.splitlines()) == 1
+    assert said in written.err
+
+
+@pytest.mark.parametrize("command", ["archive", "plan", "status", "verify", "clean"])
+def test_wrong_setting_is_one_line(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(command, "alice" if command in ("archive", "plan") else ".",
+               "-s", "MIN_FREE_BYTES=x")  # fmt: skip
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_and_exit_codes(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command, "-h") == 0
+    text = capsys.readouterr().out
+    assert f"scrapy {command}" in " ".join(text.split()).partition("xample")[2]
+    assert "xit codes" in text
+    assert max(map(len, text.splitlines())) <= 100

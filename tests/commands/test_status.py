@@ -1,0 +1,81 @@
+"""`scrapy status` through the real command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from mapillary_crawler.ledger import LEDGER_PATH
+from mapillary_crawler.sandbox import Sandbox
+from tests.crawling import Crawling, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def rows(output: str) -> dict[str, list[str]]:
+    """Return the cells of each collection's line."""
+    return {
+        line.split()[0]: line.split() for line in output.splitlines() if line.startswith("mapil")
+    }
+
+
+def test_empty_store(crawling: Crawling) -> None:
+    result = crawling.scrapy("status")
+    assert result.code == 0
+    assert "There is no collection" in result.output
+    assert not crawling.store.exists()
+
+
+def test_archived_failed_killed_and_foreign(crawling: Crawling, sandbox: Sandbox) -> None:
+    assert crawling.run(username="bob", quality="256").code == 0
+    broken = [image.image_id for image in sandbox.catalogue.user("alice").images()][5:7]
+    sandbox.set_faults({"cdn": {"truncated": broken}})
+    crawling.environment["IMAGE_ATTEMPTS"] = "2"
+    assert crawling.run(username="alice", quality="256").code == 3
+    sandbox.set_faults({"cdn": {"latency_ms": 5000}})
+    folder = crawling.store / ".incomplete" / "mapillary-carol-256"
+    with crawling.started(username="carol", quality="256") as process:
+        wait_until(lambda: "fetching" in crawling.scrapy("status").output)
+        working = rows(crawling.scrapy("status").output)[folder.name]
+        verified = crawling.scrapy("verify", folder.name)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (crawling.store / "mapillary-zed-256").mkdir()
+
+    result = crawling.scrapy("status")
+    assert result.code == 0
+    found = rows(result.output)
+    assert found["mapillary-bob-256"][1:6] == ["archived", "40", "40", "0", "0"]
+    assert found["mapillary-alice-256"][1:7] == ["incomplete", "60", "56", "2", "2", "0"]
+    assert working[1] == "fetching,"
+    assert found["mapillary-carol-256"][1] == "killed"
+    assert "no ledger" in result.output
+    assert list(found)[-2:] == ["mapillary-bob-256", "mapillary-zed-256"]  # staging comes first
+    assert verified.code == 9
+    assert "another process works on it" in verified.output
+
+    failed = crawling.scrapy("status", "mapillary-alice-256", "--failed").output
+    for image in broken:
+        assert f"mapillary-alice-256: {image}: DamagedImage" in failed
+    assert "carol" not in failed
+
+
+def test_unreadable_ledger_is_said(crawling: Crawling) -> None:
+    path = crawling.store / "mapillary-x-256" / LEDGER_PATH
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database" * 100)
+    old = time.time() - 3 * 86_400
+    os.utime(path, (old, old))
+    result = crawling.scrapy("status", "--failed")
+    assert result.code == 0
+    assert "cannot be read" in result.output
+    assert "3 d ago" in result.output
+
+
+def test_output_is_plain_in_a_pipe(crawling: Crawling, tmp_path: Path) -> None:
+    (crawling.store / "mapillary-zed-256").mkdir(parents=True)
+    assert "\x1b" not in crawling.scrapy("status").output
