@@ -92,10 +92,12 @@ def record(work: Work, file: WholeFile) -> None:
 
 
 def remove_piece(work: Work, name: str) -> None:
-    """Remove a file that is no longer part of the collection, if it was."""
-    if work.ledger.pieces.find(name):
-        (work.folder / name).unlink(missing_ok=True)
-        work.ledger.pieces.forget(name)
+    """Remove a file that is no longer part of the collection.
+
+    A killed finish may have named it without a record.
+    """
+    (work.folder / name).unlink(missing_ok=True)
+    work.ledger.pieces.forget(name)
 
 
 @contextmanager

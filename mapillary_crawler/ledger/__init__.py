@@ -42,8 +42,12 @@ class Ledger:
         self.survey = Survey(self.database)
 
     def start_run(self) -> int:
-        """Begin a run: everything unsettled is due. Returns the run's number."""
+        """Begin a run: everything unsettled is due, and so is what was accepted as failed.
+
+        Returns the run's number.
+        """
         self.listing.start_run()
+        self.images.want_accepted()
         self.queue.start_run()
         return self.facts.add("runs", 1)
 

@@ -132,6 +132,14 @@ class Images:
         self.settle(numbers, State.ACCEPTED)
         return len(numbers)
 
+    def want_accepted(self) -> None:
+        """Want again what the user accepted as failed: no failure is final by itself."""
+        if self.balance().accepted:
+            rows = self._database.execute(
+                f"SELECT number FROM images WHERE state = {State.ACCEPTED:d}"
+            )
+            self.unsettle([row[0] for row in rows], "accepted as failed before")
+
     def balance(self) -> Balance:
         """Return the counts of the balance, as the tables keep them."""
         images = dict(self._database.execute("SELECT state, images FROM balance").fetchall())
