@@ -95,7 +95,7 @@ class LimitedDownloader(Downloader):
     def _get_slot(
         self,
         request: Request,
-        spider: Spider | None = None,  # noqa: ARG002 - deprecated in Scrapy, and unused there too
+        spider: Spider | None = None,
     ) -> tuple[str, Slot]:
         known = len(self.slots)
         key, slot = super()._get_slot(request)

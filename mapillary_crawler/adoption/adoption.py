@@ -74,7 +74,8 @@ def _write_manifests(folder: ForeignFolder, say: Callable[[str], None]) -> Balan
         write_manifests(work)
         write_thumbnail(work)
         tar = bool(ledger.facts.get("tar"))
-        write_meta(work, Contents(folder.collection, balance, days, tar))
+        adopted = ledger.facts.get("adopted")
+        write_meta(work, Contents(folder.collection, balance, days, tar, adopted=adopted))
         write_sums(work)
     finally:
         shutil.rmtree(work.scratch, ignore_errors=True)

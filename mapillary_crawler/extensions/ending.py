@@ -61,7 +61,7 @@ def conclude(staging: Staging, stop: Callable[[], bool]) -> Outcome:
     Runs in the ledger's thread. Returns how the run ends.
     """
     accept_failed = staging.arguments.accept_failed
-    if staging.balance.failed and not accept_failed:
+    if staging.balance.failed > staging.balance.accepted and not accept_failed:
         return Outcome.INCOMPLETE
     try:
         finished = finish_collection(

@@ -119,7 +119,9 @@ def _write_files(work: Work, collection: Collection, *, tar: bool) -> None:
     write_manifests(work)
     write_thumbnail(work)
     encoder = ledger.facts.get("encoder") if collection.webp else None
-    write_meta(work, Contents(collection, ledger.images.balance(), ledger.days.all(), tar, encoder))
+    adopted = ledger.facts.get("adopted")
+    balance, days = ledger.images.balance(), ledger.days.all()
+    write_meta(work, Contents(collection, balance, days, tar, encoder, adopted))
     write_sums(work)
 
 

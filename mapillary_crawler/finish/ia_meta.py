@@ -37,6 +37,8 @@ class Contents:
     days: list[str]
     tar: bool
     encoder: dict[str, Any] | None = None
+    #: The tool and version that made a part of it, where it was adopted.
+    adopted: dict[str, Any] | None = None
 
 
 def tags(contents: Contents) -> dict[str, list[str]]:
@@ -112,6 +114,12 @@ def _selection(collection: Collection) -> str:
 
 def _treatment(contents: Contents) -> str:
     """Say what was done to the images."""
+    if contents.adopted:
+        maker = f"{contents.adopted['tool']} {contents.adopted['version'] or ''}".rstrip()
+        return (
+            f"A part of the images was taken over as {maker} had stored them, with the metadata "
+            "it wrote; checksums.jsonl.gz has no sha256_served for these."
+        )
     added = (
         "EXIF and XMP metadata with position, capture time, compass direction and licence was added"
     )

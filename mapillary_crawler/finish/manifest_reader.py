@@ -67,11 +67,23 @@ def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterat
             raise manifest.disagree(f"is no image of {METADATA}, or in another order")
 
 
+#: Where a member may lie: below a day, perhaps below a sequence, and nowhere else.
+_PLACE = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2}|unknown-date)(?:/(?P<sequence>[\w-][\w.-]*))?", re.ASCII
+)
+
+
 def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
-    """Return a saved image; whatever a path could be made of is compared with our own rules."""
+    """Return a saved image; whatever a path could be made of is compared with our own rules.
+
+    Day and sequence are the member's: in adopted tars a sequence may not be escaped as ours.
+    """
     fields = checksums.fields
     member, name, offset = (fields.get(key) for key in ("member", "tar", "offset"))
     extension = str(member).rpartition(".")[2]
+    place = _PLACE.fullmatch(str(member).rpartition("/")[0])
+    if place is not None:
+        row = replace(row, day=place["day"], sequence=place["sequence"] or "")
     if extension not in ("jpg", "webp") or member != member_path(
         row.day, row.sequence, row.image_id, extension
     ):

@@ -39,6 +39,8 @@ _ARCHIVE_ORG_SECONDS = 10
 #: Empty answers in a row for a user with images after which a run ends, and those after which
 #: a page behind a cursor is believed to be empty, the listing's last.
 _EMPTY_ANSWERS, _EMPTY_LAST_PAGES = 8, 4
+#: Times that a run begins its listing anew because its cursors lead nowhere.
+_RESTARTS = 20
 #: Pages without a usable row that are asked for again; the next is taken as it is.
 _UNUSABLE_PAGES = 5
 #: Images the listing may be ahead of the pipelines: some hours of fetching.
@@ -70,6 +72,7 @@ class UserSpider(Spider):
         self._listing_open = True
         self._empty_answers = 0
         self._unusable_pages = 0
+        self._restarts = 0
 
     @classmethod
     def from_crawler(
@@ -180,26 +183,25 @@ class UserSpider(Spider):
         self, answer: Answer, cursor: str | None, limit: int, wait: float | None
     ) -> None:
         """Commit a page, or wait for as long as its answer asks for."""
-        listing, call = self.staging.ledger.listing, self.staging.thread.call
+        call = self.staging.thread.call
         if answer.meaning in (Meaning.CURSOR_REJECTED, Meaning.GONE) and cursor is not None:
-            logger.warning("The API rejects the cursor (%s); listing again", answer.message)
-            await call(listing.start_round, again=False)
+            await self._list_from_the_start(f"the API rejects the cursor ({answer.message})")
             return
-        if answer.meaning is not Meaning.DATA:
+        unknown_user = answer.meaning is Meaning.GONE
+        if answer.meaning is not Meaning.DATA and not unknown_user:
             await self.client.endure(answer, wait)
             return
         try:
-            page = graph_api.read_page(answer.data, limit)
+            page = graph_api.read_page({"data": []} if unknown_user else answer.data, limit)
             self._doubt_rows(page)
             if not page.rows and page.following is None and not await self._believe_empty(cursor):
                 return
             committed = await call(self._commit, page, cursor)
-        except (graph_api.MalformedPage, CursorLoop) as error:
-            loop = isinstance(error, CursorLoop)
-            if loop:
-                await call(listing.start_round, again=False)
-            message = "the listing runs in a circle" if loop else str(error)
-            await self.client.endure(Answer(Meaning.RETRY, message))
+        except CursorLoop:
+            await self._list_from_the_start("the listing runs in a circle")
+            return
+        except graph_api.MalformedPage as error:
+            await self.client.endure(Answer(Meaning.RETRY, str(error)))
             return
         self._empty_answers = 0
         self.client.patience.page_succeeded()
@@ -222,6 +224,17 @@ class UserSpider(Spider):
         nameless = len(page.rows) - len(rows)
         listing = self.staging.ledger.listing
         return listing.commit(cursor, page.following, rows, nameless=nameless)
+
+    async def _list_from_the_start(self, reason: str) -> None:
+        """Begin the listing anew, some times; raises `EndOfRun` where that is no use."""
+        self._restarts += 1
+        if self._restarts > _RESTARTS:
+            message = f"the listing had to be begun anew {_RESTARTS} times: {reason}"
+            raise EndOfRun(Outcome.UNAVAILABLE, message)
+        logger.warning("Listing again from the start: %s", reason)
+        listing = self.staging.ledger.listing
+        await self.staging.thread.call(listing.start_round, again=False)
+        await self.client.endure(Answer(Meaning.RETRY, reason))
 
     def _doubt_rows(self, page: graph_api.Page) -> None:
         """Raise `MalformedPage`, some times, for a page whose rows are all unusable."""
