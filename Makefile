@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	$(BIN)/scrapy demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
