@@ -120,7 +120,6 @@ class LimitedDownloader(Downloader):
             _turns(slot).append((request, turn))
             self._process_queue(slot)
             await turn
-            request.meta[TRANSFER_STARTED] = monotonic()
             return await self._download(slot, request)
         except asyncio.CancelledError:
             if not self._cancelled:
@@ -150,6 +149,7 @@ class LimitedDownloader(Downloader):
             turns.popleft()
             slot.lastseen = now
             slot.transferring.add(request)
+            request.meta[TRANSFER_STARTED] = now
             turn.set_result(None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Seconds for which a ceiling is left alone, at first and at most: doubled at each refusal.
-_FIRST, _LAST = 10.0, 40.0
+_FIRST, _LAST = 10.0, 30.0
 #: Good answers that come before a ceiling is tried, so that refusals stay below one in a hundred.
 _ANSWERS = 600
 #: Part of a ceiling that is kept free: a server may see a transfer end later than we do.

@@ -20,7 +20,7 @@ from mapillary_crawler.throttle.window import Outcome, Window
 #: How far above the knee to stay: a real knee is round, and the measure has noise.
 HEADROOM = 1.3
 #: By which part to climb once the best concurrency is near; doubled where the rate agrees.
-_STEP = 0.3
+_STEP, _LEAST_STEP = 0.3, 0.07
 #: Seconds between two looks below; where nothing can be gained, so many times as long.
 _PROBE_SECONDS, _PROBE_RARELY = 8.0, 3.0
 #: Where to look: a part of the concurrency at first and after changes, another later on.
@@ -125,7 +125,7 @@ class ConcurrencySearch:
 
     def _tolerable_refusals(self) -> float:
         """Return how many refusals in a round may have nothing to do with the concurrency."""
-        usual = 3 * self._refused_share * self.concurrency
+        usual = min(3 * self._refused_share, 0.3) * self.concurrency
         if self.mode is Mode.TRIAL:
             return usual + 0.5
         if self.mode is Mode.CLIMB:
@@ -212,17 +212,18 @@ class ConcurrencySearch:
             self._stay(now, self._home, wait=_PROBE_RARELY)
 
     def _climbed(self, now: float, rate: float) -> None:
-        growth = rate / self._rate
-        if growth >= 1 + 0.2 * (self.concurrency / self._home - 1):
-            steep = growth >= 1 + 0.5 * (self.concurrency / self._home - 1)
+        growth, step = rate / self._rate, self.concurrency / self._home - 1
+        if growth >= 1 + 0.2 * step:
             self._home, self._rate = self.concurrency, rate
-            self._step = min(1.0, 2 * self._step)
-            if steep or self._exploring:
+            self._step = min(1.0, 2 * step)
+            if self._exploring or growth >= 1 + 0.5 * step:
                 self._climb(now)
             else:
                 self._stay(now, self._home)
-            return
-        flat = growth >= 0.97
+        else:
+            self._not_climbed(now, flat=growth >= 0.97)
+
+    def _not_climbed(self, now: float, *, flat: bool) -> None:
         self._step = _STEP if flat else self._step / 2
         comfortable = round(HEADROOM * self._home)
         if not self._growing and self._home > self.minimum:
@@ -231,7 +232,7 @@ class ConcurrencySearch:
             self._climb(now, comfortable)
         elif flat:
             self._stay(now, (self.concurrency + self._home + 1) // 2)
-        elif self._step >= 0.07 and self._step * self._home >= 1:
+        elif self._step >= _LEAST_STEP and self._step * self._home >= 1:
             self._climb(now)
         else:
             self._stay(now, self._home, wait=_PROBE_RARELY)
@@ -271,9 +272,14 @@ class ConcurrencySearch:
             self._near_knee(now, round(HEADROOM * min(self.concurrency / kept, self._home)))
 
     def _near_knee(self, now: float, target: int) -> None:
-        far = target < 0.93 * self._home
-        self._stay(now, min(target, round(1.1 * self._home)), wait=0.0 if far else 1.0)
-        self._probe_part = _PROBE_FAR if far else _PROBE_NEAR
+        if target > self._home:
+            self._growing = True
+            self._climb(now, min(target, max(self._home + 1, round(1.1 * self._home))))
+        elif target < 0.93 * self._home:
+            self._stay(now, target, wait=0.0)
+            self._probe_part = _PROBE_FAR
+        else:
+            self._stay(now, target)
 
     def _stay(self, now: float, concurrency: int, *, wait: float = 1.0) -> None:
         self._exploring, self._growing = 0, False
