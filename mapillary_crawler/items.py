@@ -43,5 +43,3 @@ class ImageItem:
     damaged: bool = False
     #: `jpg`, or `webp` once encoded.
     extension: str = "jpg"
-    #: Why this attempt came to nothing; None as long as it may come to something.
-    trouble: Exception | None = field(default=None, repr=False)

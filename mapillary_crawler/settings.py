@@ -59,8 +59,13 @@ DOWNLOAD_MAXSIZE = 128 * 1024 * 1024
 DOWNLOAD_WARNSIZE = 0
 # Default False: a token is sent.
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# Default: all schemes. The API's answers name URLs; none may read a file or another protocol.
-DOWNLOAD_HANDLERS = {"file": None, "ftp": None, "s3": None}
+# Default: all schemes, HTTP by Twisted. The API's answers name URLs; none may read a file or
+# another protocol. aiohttp costs an image less processor time (docs/performance.md).
+DOWNLOAD_HANDLERS = {
+    "file": None, "ftp": None, "s3": None,
+    "http": "mapillary_crawler.download_handler.DownloadHandler",
+    "https": "mapillary_crawler.download_handler.DownloadHandler",
+}  # fmt: skip
 
 # Default True: neither the API nor the CDN needs them.
 COOKIES_ENABLED = False
@@ -73,6 +78,7 @@ REDIRECT_ENABLED = False
 METAREFRESH_ENABLED = False
 RETRY_ENABLED = False
 REFERER_ENABLED = False
+DOWNLOADER_STATS = False
 
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
@@ -106,6 +112,9 @@ ITEM_PIPELINES = {
 EXTENSIONS = {
     # Default 0: the project's own lines say what a person wants to know.
     "scrapy.extensions.logstats.LogStats": None,
+    # Switched off above; so their modules, a web server among them, are not even imported.
+    "scrapy.extensions.telnet.TelnetConsole": None,
+    "scrapy.extensions.remote_control.RemoteControl": None,
     "scrapy.extensions.throttle.AutoThrottle": None,
     "mapillary_crawler.extensions.throttle.ImageThrottle": 0,
     "mapillary_crawler.extensions.log_file.LogFile": 100,

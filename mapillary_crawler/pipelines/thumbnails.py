@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
+import os
 import random
 import time
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
@@ -15,8 +15,7 @@ from scrapy.exceptions import DropItem
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.pipelines.images import ImagesPipeline
-from scrapy.pipelines.media import FileInfo, FileInfoOrError, MediaPipeline
-from twisted.python.failure import Failure
+from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.downloader import DownloadCancelled
 from mapillary_crawler.extensions.throttle import ImageThrottle
@@ -29,6 +28,7 @@ from mapillary_crawler.image_troubles import (
 )
 from mapillary_crawler.in_flight import ByteBudget
 from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.inspector import Inspector
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.spiders.user import spider_of
@@ -42,14 +42,6 @@ _COPIES = 2
 _TIMEOUTS = {"256": 20, "1024": 30, "2048": 45, "original": 120}
 #: "Not found" answers of the CDN in a row beyond which they are not believed.
 _GONE_IN_A_ROW = 50
-
-
-class _ImageIdFingerprinter:
-    """An image is the same whatever its signed URL."""
-
-    def fingerprint(self, request: Request) -> bytes:
-        image_id: str = request.meta["image_id"]
-        return image_id.encode()
 
 
 class _NoStore:
@@ -69,12 +61,12 @@ class ThumbnailsPipeline(ImagesPipeline):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__("item:", crawler=crawler)
-        self._fingerprinter = _ImageIdFingerprinter()
         self._spider = spider_of(crawler)
         self._staging = self._spider.staging
         quality = self._spider.quality
         self._timeout = _TIMEOUTS[quality]
         limits = self._staging.limits
+        self._inspector = Inspector(inspect, os.cpu_count() or 1)
         self._budget = ByteBudget(limits.in_flight_bytes, _EXPECTED[quality] * _COPIES)
         self._throttle = ImageThrottle.of(crawler)
         self._taken: dict[int, int] = {}
@@ -95,10 +87,26 @@ class ThumbnailsPipeline(ImagesPipeline):
             self._taken[item.number] = await self._budget.take()
         if self._spider.stopping.is_set():
             raise DropItem("the crawl is being stopped")
-        await super().process_item(item)
-        if item.trouble is not None:
-            await self._report(item, item.trouble)
+        try:
+            await self._fetch(item)
+        except Exception as trouble:  # noqa: BLE001  whatever it is, the ledger must know
+            await self._report(item, trouble)
         return item
+
+    async def _fetch(self, item: ImageItem) -> None:
+        """Put the bytes on the item; raises what is wrong with them, or with the transfer.
+
+        Scrapy's own `process_item` keeps every result, compares fingerprints and wakes those
+        that wait for the same file. Here each file has one item, and the ledger remembers.
+        """
+        (request,) = self.get_media_requests(item, self.spiderinfo)
+        try:
+            response = await self.crawler.engine.download_async(request)
+            await self._check(item, response)
+        except (DownloadCancelled, Refusal, NotAnImage, DamagedImage):
+            raise
+        except Exception as error:  # whatever ended the transfer
+            raise TransferFailed(type(error).__name__) from error
 
     def get_media_requests(self, item: ImageItem, info: MediaPipeline.SpiderInfo) -> list[Request]:
         """Return the one request, whose signed URL must not be changed in any way."""
@@ -107,63 +115,30 @@ class ThumbnailsPipeline(ImagesPipeline):
             callback=NO_CALLBACK,
             meta={
                 "verbatim_url": True,
+                "handle_httpstatus_all": True,
                 "download_slot": "images",
                 "download_timeout": self._timeout * (item.attempts + 1),
-                "image_id": item.image_id,
                 "item": item,
             },
         )
         return [request]
 
-    def media_to_download(
-        self, request: Request, info: MediaPipeline.SpiderInfo, *, item: Any = None
-    ) -> None:
-        """Fetch always: the ledger has decided that the image is wanted."""
-
-    async def media_downloaded(
-        self,
-        response: Response,
-        request: Request,
-        info: MediaPipeline.SpiderInfo,
-        *,
-        item: Any = None,
-    ) -> FileInfo:
+    async def _check(self, item: ImageItem, response: Response) -> None:
         """Check the body off the reactor's thread and put it on the item."""
         body = response.body
         self._taken[item.number] = self._budget.correct(
             self._taken[item.number], len(body) * _COPIES
         )
+        refuse_status(response.status, body)
         try:
-            refuse_status(response.status, body)
-            inspection = await asyncio.to_thread(inspect, body)
-        except (Refusal, NotAnImage) as trouble:
-            item.trouble = trouble
-        except DamagedImage as trouble:
-            item.trouble = trouble
+            inspection = await self._inspector(body)
+        except DamagedImage:
             item.body = body
-        else:
-            item.body = body
-            item.sha256_served = inspection.sha256
-            item.width, item.height = inspection.width, inspection.height
-            self._gone_in_a_row = 0
-        return {"url": "", "path": "", "checksum": None, "status": "downloaded"}
-
-    def media_failed(  # type: ignore[override]
-        self, failure: Failure, request: Request, info: MediaPipeline.SpiderInfo
-    ) -> None:
-        """Note on the item that no whole answer came."""
-        trouble = failure.value
-        assert isinstance(trouble, Exception)
-        if not isinstance(trouble, DownloadCancelled):
-            trouble = TransferFailed(type(trouble).__name__)
-        request.meta["item"].trouble = trouble
-
-    def item_completed(
-        self, results: list[FileInfoOrError], item: ImageItem, info: MediaPipeline.SpiderInfo
-    ) -> ImageItem:
-        """Forget the result: Scrapy would keep it for as long as the crawl lives."""
-        info.downloaded.pop(item.image_id.encode(), None)
-        return item
+            raise
+        item.body = body
+        item.sha256_served = inspection.sha256
+        item.width, item.height = inspection.width, inspection.height
+        self._gone_in_a_row = 0
 
     async def _report(self, item: ImageItem, trouble: Exception) -> None:
         """Give the ledger the outcome of a failed attempt; raises `DropItem`.
@@ -210,7 +185,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         )
         if believed:
             logger.warning("Image %s is damaged at the source; stored as served", item.image_id)
-            item.damaged, item.sha256_served, item.trouble = True, digest, None
+            item.damaged, item.sha256_served = True, digest
         return believed
 
     def _item_left(self, item: ImageItem) -> None:
