@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,11 @@ PAGE = PROJECT / "docs" / "scrapyd.md"
 
 # The machine's proxies are not for loopback.
 _OPENER = build_opener(ProxyHandler({}))
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Wait for what takes as long as the machine makes it."""
+    wait_until(happened, 180)
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,14 @@ class Job:
 
     def wait(self) -> Job:
         """Wait for the job's end."""
-        wait_until(lambda: self.state == "finished", 120)
+        wait_for(lambda: self.state == "finished")
         return self
 
     def cancel(self, **how: str) -> None:
         """Cancel the job while it runs, and wait until it has ended."""
         answer = self.server.call("cancel.json", {"project": NAME, "job": self.job, **how})
         assert answer["prevstate"] == "running", self.log
-        wait_until(lambda: self.state == "finished", 10)
+        wait_until(lambda: self.state == "finished", 20)
 
 
 @dataclass(eq=False)
@@ -115,7 +120,7 @@ class Scrapyd:
             )
         with server.process as process:
             try:
-                wait_until(server.answers, 120)
+                wait_for(server.answers)
                 yield server
             finally:
                 # As systemd does: the server and all its jobs.

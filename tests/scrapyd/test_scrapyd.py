@@ -12,8 +12,8 @@ import pytest
 from mapillary_crawler.extensions.progress_file import PROGRESS_PATH
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.sandbox import Sandbox
-from tests.crawling import PROJECT, states, wait_until
-from tests.scrapyd.server import NAME, Job, Scrapyd
+from tests.crawling import PROJECT, states
+from tests.scrapyd.server import NAME, Job, Scrapyd, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("scrapyd")]
 
@@ -89,9 +89,9 @@ def test_two_users_at_once(
     sandbox.set_faults({"cdn": {"latency_ms": 500}})
     users = ("alice", "Ünî & cødé")
     jobs = [server.schedule(username=user, quality="256") for user in users]
-    wait_until(lambda: all(job.state == "running" and "Listed" in job.log for job in jobs))
+    wait_for(lambda: all(job.state == "running" and "Listed" in job.log for job in jobs))
     figures = staging(jobs[0]) / PROGRESS_PATH
-    wait_until(figures.exists)
+    wait_for(figures.exists)
     assert json.loads(figures.read_text())["finish_reason"] is None
     sandbox.reset()
     for job, user in zip(jobs, users, strict=True):
@@ -144,7 +144,7 @@ def assert_resumes(
     first = server.schedule(
         *settings, "MAPILLARY_CONCURRENCY_FIXED=4", username="alice", quality="256"
     )
-    wait_until(lambda: len(saved(first)) >= 5)
+    wait_for(lambda: len(saved(first)) >= 5)
     sandbox.set_faults({"cdn": {"stall_body": 1.0}})
     first.cancel(**how)
     if how.get("signal") != "KILL":
@@ -164,7 +164,7 @@ def test_cancelled_in_the_finish(
 ) -> None:
     setting = f"MAPILLARY_STORE={tmp_path / 'store'}"
     first = server.schedule(setting, username="daily", quality="256", check_ia=0)
-    wait_until(lambda: "sealing day 3 of" in first.log)
+    wait_for(lambda: "sealing day 3 of" in first.log)
     first.cancel()
     assert_stopped(first)
     assert not destination(first).exists()
@@ -179,7 +179,7 @@ def test_second_job_of_a_collection_ends_at_once(
     setting = f"MAPILLARY_STORE={tmp_path / 'store'}"
     sandbox.set_faults({"api": {"stall": 1.0}})
     first = server.schedule(setting, username="alice", quality="256", check_ia=0)
-    wait_until(lambda: sandbox.counters()["requests"].get("api", 0) >= 1)
+    wait_for(lambda: sandbox.counters()["requests"].get("api", 0) >= 1)
     second = server.schedule(setting, username="alice", quality="256", check_ia=0).wait()
     assert second.lines == [
         "scrapy crawl: another process works on mapillary-alice-256; wait for it, or stop it first"
@@ -223,10 +223,12 @@ def test_the_token_cannot_be_sent_elsewhere(server: Scrapyd, sandbox: Sandbox) -
 
 
 def test_the_token_is_nowhere(server: Scrapyd, sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.set_faults({"cdn": {"latency_ms": 500}, "api": {"server_error": 0.5}})
+    sandbox.set_faults({"cdn": {"latency_ms": 500}, "api": {"server_error": 1.0}})
     settings = [f"MAPILLARY_STORE={tmp_path / 'store'}", f"JOBDIR={tmp_path / 'job'}"]
     job = server.schedule(*settings, "LOG_LEVEL=DEBUG", username="alice", quality="256")
-    wait_until(lambda: sandbox.counters()["requests"].get("cdn", 0) >= 3)
+    wait_for(lambda: "asking again" in job.log)
+    sandbox.set_faults({"api": {"server_error": 0.0}})
+    wait_for(lambda: sandbox.counters()["requests"].get("cdn", 0) >= 3)
     pages = ["", "jobs", "logs/", f"logs/{NAME}/user/", f"logs/{NAME}/user/{job.job}.log"]
     pages += ["listjobs.json", "daemonstatus.json", f"listversions.json?project={NAME}"]
     texts = {page: server.page(page).encode() for page in pages}
