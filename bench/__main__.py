@@ -1,0 +1,123 @@
+"""The comparison: `python -m bench [--quick] [--only PART] [--set NAME=VALUE]`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import encoding, memory, report, resume, throttling
+from bench.comparison import compare
+from bench.tools import bare, crawler, peer
+from bench.work import Work
+
+#: Workers at which the other tool was fastest.
+_BEST_WORKERS = 64
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How much is measured."""
+
+    rounds: int
+    images: int
+    seconds: float
+    settled: int
+    grown: tuple[int, int]
+
+
+_QUICK = Scope(rounds=1, images=1000, seconds=45, settled=100_000, grown=(2_000, 10_000))
+_USUAL = Scope(rounds=3, images=5000, seconds=90, settled=1_000_000, grown=(5_000, 30_000))
+_LONG = Scope(rounds=5, images=5000, seconds=120, settled=1_000_000, grown=(20_000, 200_000))
+
+
+def network(scope: Scope, settings: list[str]) -> None:
+    """Print the tables with latency, where the number in flight decides."""
+    report.heading("Latency")
+    ours, best = crawler(settings), peer(_BEST_WORKERS)
+    for quality, latency, images in (
+        ("1024", 100, scope.images),
+        ("1024", 20, scope.images),
+        ("256", 100, scope.images),
+        ("2048", 100, scope.images // 3),
+    ):
+        work = Work(images, quality, latency)
+        tools = {"mapillary_crawler": ours, f"mapillary-downloader, {_BEST_WORKERS} workers": best}
+        compare(work, {**tools, "bare aiohttp loop, 64": bare}, scope.rounds)
+    fewer = Work(scope.images // 5, "1024", 100)
+    shipped = {"mapillary_crawler": ours, "mapillary-downloader, as shipped": peer()}
+    compare(fewer, shipped, 1)
+
+
+def processor(scope: Scope, settings: list[str]) -> None:
+    """Print the tables without latency, where the cost of an image decides."""
+    report.heading("No latency")
+    tools = {
+        "mapillary-downloader, as shipped": peer(),
+        "mapillary_crawler": crawler(settings),
+        "bare aiohttp loop, 64": bare,
+    }
+    compare(Work(scope.images * 6 // 5, "256", 0), tools, scope.rounds)
+    for quality, images in (("1024", scope.images // 2), ("2048", scope.images // 5)):
+        compare(Work(images, quality, 0), tools, scope.rounds)
+
+
+def webp(scope: Scope, settings: list[str]) -> None:
+    """Print the table of WebP."""
+    report.heading("WebP")
+    if not encoding.can_encode():
+        report.line("cwebp is not installed: left out.")
+        return
+    tools = {"mapillary_crawler": crawler(settings)}
+    work = Work(scope.images // 5, "1024", 0, webp=True)
+    encoding.compare_encoding(work, tools, min(scope.rounds, 3))
+    shipped = {**tools, "mapillary-downloader, as shipped": peer()}
+    compare(Work(scope.images // 20, "1024", 0, webp=True), shipped, 1)
+
+
+def throttle(scope: Scope, _: list[str]) -> None:
+    """Print what the throttle reaches; settings do not apply, since it is what is measured."""
+    report.heading("Throttle")
+    throttling.knee(16, scope.seconds)
+    throttling.ceiling(24, scope.seconds)
+    throttling.recovery(scope.seconds)
+
+
+def start(scope: Scope, _: list[str]) -> None:
+    """Print how a large collection is resumed."""
+    report.heading("Resume")
+    resume.resume(scope.settled)
+
+
+def held(scope: Scope, settings: list[str]) -> None:
+    """Print what memory a crawl holds."""
+    report.heading("Memory")
+    memory.peaks(max(100, scope.images // 25), settings)
+    memory.growth(*scope.grown, settings)
+
+
+_PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
+    "network": network, "processor": processor, "webp": webp, "throttle": throttle,
+    "resume": start, "memory": held,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    scope = parser.add_mutually_exclusive_group()
+    scope.add_argument("--quick", action="store_const", const=_QUICK, dest="scope",
+                       help="a few minutes, one round; figures scatter")  # fmt: skip
+    scope.add_argument("--long", action="store_const", const=_LONG, dest="scope",
+                       help="hours: memory up to 200,000 images")  # fmt: skip
+    parser.add_argument("--only", choices=_PARTS, nargs="+", default=list(_PARTS))
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting for our crawls, as scrapy's -s takes it")  # fmt: skip
+    given = parser.parse_args()
+    report.line(f"{report.machine()}.")
+    for name in given.only:
+        _PARTS[name](given.scope or _USUAL, given.set)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What is to be done in a comparison, and what a tool needed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.measured import Run
+
+
+@dataclass(frozen=True)
+class Work:
+    """So many images of a quality, from a CDN and an API that take so many milliseconds."""
+
+    images: int
+    quality: str
+    latency: int
+    webp: bool = False
+
+    @property
+    def faults(self) -> dict[str, dict[str, float]]:
+        """The sandbox's faults for it: a page costs ten times what an image does."""
+        return {"cdn": {"latency_ms": self.latency}, "api": {"latency_ms": 10 * self.latency}}
+
+    def __str__(self) -> str:
+        kind = "WebP" if self.webp else "JPEG"
+        return f"{self.images} images, {self.quality} px, {kind}, latency {self.latency} ms"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A tool's run on some work: the run itself and the times at which images were saved."""
+
+    run: Run
+    images: int
+    first: float
+    last: float
+
+    @property
+    def start(self) -> float:
+        """Seconds until the first image was saved."""
+        return self.first - self.run.began
+
+    @property
+    def finish(self) -> float:
+        """Seconds from the last saved image to the end."""
+        return self.run.ended - self.last
+
+    @property
+    def rate(self) -> float:
+        """Images a second from the first to the last saved one."""
+        return (self.images - 1) / max(self.last - self.first, 1e-9)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor for 1,000 images, start and finish included."""
+        return self.run.cpu / self.images * 1000
+
+
+def outcome(run: Run, folder: Path, work: Work) -> Outcome:
+    """Read from the files' own times when images were saved; raises where some are missing."""
+    saved = sorted(path.stat().st_ctime for path in _pictures(folder))
+    if len(saved) != work.images:
+        raise RuntimeError(f"{len(saved)} of {work.images} images in {folder}; see {run.log}")
+    return Outcome(run, len(saved), saved[0], saved[-1])
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    return (
+        path
+        for path in folder.rglob("*")
+        if path.suffix in {".jpg", ".webp"} and not path.name.startswith("__")
+    )
+
+
+def medians(outcomes: list[Outcome]) -> dict[str, float]:
+    """Return the medians of what is reported."""
+    return {
+        "rate": median(each.rate for each in outcomes),
+        "wall": median(each.run.wall for each in outcomes),
+        "start": median(each.start for each in outcomes),
+        "finish": median(each.finish for each in outcomes),
+        "cpu": median(each.cpu for each in outcomes),
+        "memory": median(each.run.memory for each in outcomes),
+    }
