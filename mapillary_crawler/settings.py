@@ -38,9 +38,10 @@ CONCURRENT_REQUESTS = 0
 # Default 8; the slots have limits of their own, but this is also how many connections to a host are
 # kept open: with fewer than MAPILLARY_CONCURRENCY_MAX most images cost a connection and its TLS.
 CONCURRENT_REQUESTS_PER_DOMAIN = 128
-# Default 100: images on their way at once, those waiting for a commit included. Bytes are bounded
-# by IN_FLIGHT_BYTES, transfers by MAPILLARY_CONCURRENCY_MAX.
-CONCURRENT_ITEMS = 512
+# Default 100: images on their way at once: MAPILLARY_CONCURRENCY_MAX in transfer and one batch of
+# 64 that waits for its commit, which is what a SIGKILL can cost. Bytes are bounded by
+# IN_FLIGHT_BYTES.
+CONCURRENT_ITEMS = 192
 # Default 5,000,000: API pages are held while the listing waits, and are few.
 SCRAPER_SLOT_MAX_ACTIVE_SIZE = 1 << 40
 # Default {}: two slots whatever the host, since the CDN has many names and they share one line.
