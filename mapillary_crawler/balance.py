@@ -57,6 +57,7 @@ class Outcome(Enum):
 
     COMPLETE = ("finished", 0, "complete")
     ALREADY_ARCHIVED = ("already_archived", 0, "already archived")
+    PLANNED = ("planned", 0, "planned, crawl it to go on")
     ERROR = ("error", 1, "unexpected error")
     REFUSED = ("refused", 2, "refused")
     INCOMPLETE = ("images_failed", 3, "incomplete, run the same command again")

@@ -41,3 +41,14 @@ def read_places(settings: Mapping[str, Any], environment: Mapping[str, str]) -> 
     """Return where collections are; raises `ArgumentRefused`."""
     limits = read_limits(settings, environment)
     return Places(limits.store, limits.staging)
+
+
+def crawl_options(opts: argparse.Namespace) -> list[str]:
+    """Return arguments, settings and options of the log as another crawl is to have them."""
+    options = [f"-a{argument}" for argument in opts.spargs]
+    options += [f"--set={setting}" for setting in opts.set]
+    if opts.loglevel:
+        options.append(f"--loglevel={opts.loglevel}")
+    if opts.logfile:
+        options.append(f"--logfile={opts.logfile}")
+    return [*options, "--nolog"] if opts.nolog else options

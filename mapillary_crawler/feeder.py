@@ -76,7 +76,7 @@ class Feeder:
                     if self._is_stale(image):
                         self._stale.append(image)
                     else:
-                        yield _item(image)
+                        yield image_item(image)
                 if not due and not await self._more_to_come(refreshing):
                     return
         finally:
@@ -233,7 +233,8 @@ class Feeder:
         return False
 
 
-def _item(image: DueImage) -> ImageItem:
+def image_item(image: DueImage) -> ImageItem:
+    """Return the item of an image that has a URL."""
     assert image.url is not None
     return ImageItem(
         number=image.number,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
+from mapillary_crawler.balance import Outcome
 from mapillary_crawler.limits import Limits
 
 #: Seconds between two looks at the processes.
@@ -42,6 +43,16 @@ def shares(limits: Limits, jobs: int) -> dict[str, int]:
         "MAPILLARY_CONCURRENCY_START": min(limits.concurrency_start, most),
         "MAPILLARY_CONCURRENCY_FIXED": max(1, fixed // jobs) if fixed else 0,
     }
+
+
+def exit_code(codes: Iterable[int], *, stopped: bool) -> int:
+    """Return 0 if all crawls ended so, else what the others agree on, or 1; 4 if stopped."""
+    failed = set(codes) - {0}
+    if stopped:
+        return Outcome.INTERRUPTED.exit_code
+    if len(failed) == 1 and min(failed) > 0:
+        return failed.pop()
+    return Outcome.ERROR.exit_code if failed else 0
 
 
 @dataclass

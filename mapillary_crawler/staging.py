@@ -112,7 +112,7 @@ class Staging:
         #: How images become WebP, where they do.
         self.encoding: Encoding | None = None
         self.balance = Balance()
-        #: No earlier run has listed anything.
+        #: No earlier run has listed anything, but for a plan.
         self.new = True
         self._lock: Lock
 
@@ -152,7 +152,7 @@ class Staging:
                     on_failure.callback(self._remove_state)
                 self.ledger = Ledger(path)
                 on_failure.callback(self.ledger.close)
-                self.new = self.ledger.images.listed() == 0
+                self.new = self._is_new()
                 self._settle_facts()
                 self.run = self.ledger.start_run()
                 on_failure.pop_all()
@@ -165,6 +165,13 @@ class Staging:
                 Outcome.REFUSED,
                 f"{path} cannot be read ({error}); move {self.folder} away to start again",
             ) from None
+
+    def _is_new(self) -> bool:
+        """Say whether nothing has been listed, or nothing saved but by `scrapy plan`."""
+        if self.ledger.images.listed() == 0:
+            return True
+        planned = self.ledger.facts.get("planned")
+        return planned is not None and self.ledger.survey.progress()[0].saved == planned
 
     def _settle_facts(self) -> None:
         """Fix what the first run decides, and hold later runs to it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from scrapy.utils.conf import arglist_to_dict
 from mapillary_crawler import quantities
 from mapillary_crawler.arguments import ArgumentRefused, Arguments, validate
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import KeepsLines, refuse, refuse_options
+from mapillary_crawler.command_line import KeepsLines, crawl_options, refuse, refuse_options
 from mapillary_crawler.limits import read_limits, read_token
 from mapillary_crawler.places import Places
 
@@ -85,7 +85,7 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, crawl, and print the table."""
-        from mapillary_crawler.many_users import Crawls, shares  # noqa: PLC0415
+        from mapillary_crawler.many_users import Crawls, exit_code, shares  # noqa: PLC0415
 
         assert isinstance(self.settings, Settings)
         refuse_options("archive", args)
@@ -96,7 +96,10 @@ class Command(ScrapyCommand):
         except ArgumentRefused as refused:
             refuse("archive", refused)
         share = shares(limits, jobs)
-        options = [*_options(opts), *(f"--set={name}={value}" for name, value in share.items())]
+        options = [
+            *crawl_options(opts),
+            *(f"--set={name}={value}" for name, value in share.items()),
+        ]
         program = (sys.executable, "-m", "scrapy", "crawl", "user")
         crawls = Crawls(
             list(arguments),
@@ -110,7 +113,7 @@ class Command(ScrapyCommand):
             crawls.run()
         places = Places(limits.store, limits.staging)
         _table({name: crawls.codes.get(name) for name in folders}, folders, places).print()
-        self.exitcode = 4 if crawls.stopped else _exit_code(crawls.codes.values())
+        self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
 
 
 def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments]:
@@ -140,17 +143,6 @@ def _jobs(value: str) -> int:
     if not (value.isascii() and value.isdigit() and int(value) > 0):
         raise ArgumentRefused(f"--jobs {value!r} cannot be; say a number from 1 on")
     return int(value)
-
-
-def _options(opts: argparse.Namespace) -> list[str]:
-    """Return the options that every crawl is to have as they were given."""
-    options = [f"-a{argument}" for argument in opts.spargs]
-    options += [f"--set={setting}" for setting in opts.set]
-    if opts.loglevel:
-        options.append(f"--loglevel={opts.loglevel}")
-    if opts.logfile:
-        options.append(f"--logfile={opts.logfile}")
-    return [*options, "--nolog"] if opts.nolog else options
 
 
 @contextmanager
@@ -194,12 +186,3 @@ def _words(code: int | None) -> str:
         return f"killed by signal {-code}"
     found = next((outcome for outcome in Outcome if outcome.exit_code == code), Outcome.ERROR)
     return f"{found.words.partition(',')[0]} ({code})" if code else found.words
-
-
-def _exit_code(codes: Iterable[int]) -> int:
-    """Return 0 if all crawls are complete, else what the others agree on."""
-    failed = set(codes) - {0}
-    if not failed:
-        return 0
-    code = failed.pop()
-    return 1 if failed or code < 0 else code

@@ -7,8 +7,9 @@ import asyncio
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
+from scrapy import Spider
 from scrapy.commands import crawl
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from scrapy.exceptions import UsageError
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 class Command(crawl.Command):
     """Refuses what cannot work before anything starts, and ends with an exit code that tells."""
+
+    #: How the command is called in its own lines, and what it runs.
+    name: ClassVar[str] = "crawl"
+    spider_class: ClassVar[type[UserSpider]] = UserSpider
 
     def syntax(self) -> str:
         """Return what stands behind the command's name."""
@@ -68,13 +73,13 @@ class Command(crawl.Command):
             self._refuse(Outcome.REFUSED, str(error))
         except Refused as refused:
             self._refuse(refused.outcome, str(refused))
-        self._say(_first_line(self._staging))
+        self._say(self.first_line(self._staging))
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Crawl, then say the balance and set the exit code."""
         process = self.crawler_process
         assert isinstance(process, AsyncCrawlerProcess)
-        crawler = process.create_crawler(UserSpider)
+        crawler = process.create_crawler(self.spider_class)
 
         def stop() -> None:
             from twisted.internet import reactor  # noqa: PLC0415  installed by now, not before
@@ -95,12 +100,23 @@ class Command(crawl.Command):
         outcome = spider.outcome if isinstance(spider, UserSpider) else None
         outcome = outcome or Outcome.ERROR
         self._staging.close()
-        self._say(f"{self._staging.collection.name}: {outcome.words}: {self._staging.balance}")
+        self.conclude(self._staging, spider, outcome)
         self.exitcode = outcome.exit_code
+
+    def first_line(self, staging: Staging) -> str:
+        """Return what is said before anything happens."""
+        line = f"Archiving {staging.collection.username} to {staging.destination}"
+        if siblings := staging.siblings():
+            line += f" (also here: {', '.join(siblings)})"
+        return line
+
+    def conclude(self, staging: Staging, spider: Spider | None, outcome: Outcome) -> None:
+        """Say what has become of the collection."""
+        self._say(f"{staging.collection.name}: {outcome.words}: {staging.balance}")
 
     def _refuse(self, outcome: Outcome, message: str) -> NoReturn:
         """Say in one line why there is no run, and end."""
-        self._say(f"scrapy crawl: {message}")
+        self._say(f"scrapy {self.name}: {message}")
         sys.exit(outcome.exit_code)
 
     def _say(self, line: str) -> None:
@@ -150,10 +166,3 @@ def _check_spider(args: list[str]) -> None:
         raise ArgumentRefused(f"there is no spider {args[0]!r}; the spider is {UserSpider.name!r}")
     if len(args) > 1:
         raise ArgumentRefused(f"{args[1]!r} is not understood; see scrapy crawl -h")
-
-
-def _first_line(staging: Staging) -> str:
-    line = f"Archiving {staging.collection.username} to {staging.destination}"
-    if siblings := staging.siblings():
-        line += f" (also here: {', '.join(siblings)})"
-    return line

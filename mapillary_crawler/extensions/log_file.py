@@ -73,7 +73,7 @@ class LogFile:
             self._handler.begin()
 
     def _requested(self, request: Request) -> None:
-        if request.meta.get("download_slot") == "api":
+        if request.meta.get("download_slot") in ("api", "images"):
             self._handler.begin()
             self._crawler.signals.disconnect(
                 self._requested, signal=signals.request_reached_downloader

@@ -82,6 +82,19 @@ class Queue:
         self._drawn.update(image.number for image in due)
         return due
 
+    def draw_these(self, numbers: Sequence[int]) -> list[DueImage]:
+        """Return those of some images that are wanted and not on their way, due or not."""
+        marks = ",".join("?" * len(numbers))
+        rows = self._database.execute(
+            "SELECT unsettled.number, id, url, expires, fresh, attempts, captured_at, day, "
+            "sequence, page, row FROM unsettled JOIN images USING (number) "
+            f"WHERE unsettled.number IN ({marks}) ORDER BY unsettled.number",
+            numbers,
+        ).fetchall()
+        drawn = [self._image(row) for row in rows if row[0] not in self._drawn]
+        self._drawn.update(image.number for image in drawn)
+        return drawn
+
     def _image(self, row: tuple[Any, ...]) -> DueImage:
         number, image_id, url, expires, fresh, attempts, captured_at, day, sequence, *place = row
         return DueImage(

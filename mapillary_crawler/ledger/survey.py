@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mapillary_crawler.balance import Balance
@@ -22,6 +23,28 @@ class StoredMember:
     size: int
     sha256: bytes
     damaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What the listed images span; capture times are in ms since 1970, None if none has one."""
+
+    images: int
+    days: int
+    sequences: int
+    undated: int
+    first: int | None
+    last: int | None
+    largest_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampledImage:
+    """An image taken from the listing; `size` as stored, None where it is not saved."""
+
+    number: int
+    image_id: str
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +82,52 @@ class Survey:
         )
         for *names, offset, size, sha256, damaged in rows:
             yield StoredMember(member_path(*names), offset, size, sha256, bool(damaged))
+
+    def extent(self) -> Extent:
+        """Return what the images of the selection span; looks at every row."""
+        inside = f"FROM images WHERE state <> {State.OUTSIDE:d}"
+        images, days, sequences, undated, first, last = self._database.execute(
+            "SELECT count(*), count(DISTINCT iif(captured_at IS NULL, NULL, day)), "
+            "count(DISTINCT nullif(sequence, '')), count(*) - count(captured_at), "
+            f"min(captured_at), max(captured_at) {inside}"
+        ).fetchone()
+        largest = self._database.value(
+            "SELECT coalesce(max(images), 0) FROM "
+            f"(SELECT count(*) AS images {inside} GROUP BY day)"
+        )
+        return Extent(images, days, sequences, undated, first, last, largest)
+
+    def spread(self, count: int) -> list[SampledImage]:
+        """Return some images, wanted or saved ones, spread evenly over the listing."""
+        wanted = f"state IN ({State.UNSETTLED:d}, {State.SAVED:d})"
+        first, last = self._database.execute(
+            f"SELECT min(number), max(number) FROM images WHERE {wanted}"
+        ).fetchone()
+        found = {}
+        for step in range(count if first is not None else 0):
+            place = first + (2 * step + 1) * (last - first) // (2 * count)
+            number, *others = self._database.execute(
+                f"SELECT number, id, size FROM images WHERE number >= ? AND {wanted} "
+                "ORDER BY number LIMIT 1",
+                (place,),
+            ).fetchone()
+            found[number] = SampledImage(number, *others)
+        return list(found.values())
+
+    def sizes(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Return the bytes of those of some images that are saved, as stored, by number."""
+        marks = ",".join("?" * len(numbers))
+        rows = self._database.execute(
+            f"SELECT number, size FROM images WHERE number IN ({marks}) "
+            f"AND state = {State.SAVED:d}",
+            numbers,
+        )
+        return dict(rows.fetchall())
+
+    def rows(self) -> Iterator[bytes]:
+        """Yield the JSON of every listed image of the selection; unpacks all pages."""
+        for (packed,) in self._database.execute("SELECT rows FROM pages ORDER BY number"):
+            yield from zlib.decompress(packed).split(b"\n")
 
     def progress(self) -> tuple[Balance, Waiting]:
         """Return the balance without `untried`, and what waits; cheap, whatever is listed."""

@@ -96,19 +96,8 @@ class UserSpider(Spider):
         staging = self.staging
         if not staging.new or not staging.arguments.check_ia or self.collection.selection:
             return False
-        base, identifier = staging.limits.archive_org_url, self.collection.identifier
-        request = Request(
-            archive_org.metadata_url(base, identifier),
-            dont_filter=True,
-            meta={"download_slot": "archive.org", "download_timeout": _ARCHIVE_ORG_SECONDS},
-        )
-        try:
-            response = await self.crawler.engine.download_async(request)
-            presence = archive_org.read_presence(response.status, response.body)
-        except Exception as error:  # noqa: BLE001  whatever ended the transfer
-            logger.debug("archive.org: %s", type(error).__name__)
-            presence = archive_org.Presence.UNKNOWN
-        place = archive_org.item_url(base, identifier)
+        presence = await self.presence()
+        place = archive_org.item_url(staging.limits.archive_org_url, self.collection.identifier)
         if presence is archive_org.Presence.EXISTS:
             line = f"{place} exists; to archive it all the same, say -a check_ia=0"
             self.end(EndOfRun(Outcome.ALREADY_ARCHIVED, line))
@@ -116,6 +105,21 @@ class UserSpider(Spider):
         if presence is not archive_org.Presence.ABSENT:
             logger.warning("archive.org: %s %s; going on", place, presence.value)
         return False
+
+    async def presence(self) -> archive_org.Presence:
+        """Return what archive.org says of the collection's item."""
+        base, identifier = self.staging.limits.archive_org_url, self.collection.identifier
+        request = Request(
+            archive_org.metadata_url(base, identifier),
+            dont_filter=True,
+            meta={"download_slot": "archive.org", "download_timeout": _ARCHIVE_ORG_SECONDS},
+        )
+        try:
+            response = await self.crawler.engine.download_async(request)
+        except Exception as error:  # noqa: BLE001  whatever ended the transfer
+            logger.debug("archive.org: %s", type(error).__name__)
+            return archive_org.Presence.UNKNOWN
+        return archive_org.read_presence(response.status, response.body)
 
     # Listing: one page at a time, each committed before the next is asked for
 

@@ -1,0 +1,142 @@
+"""`scrapy plan`: lists users without archiving them, and says what a crawl would bring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from typing import ClassVar, NoReturn
+
+from scrapy import Spider
+from scrapy.settings import Settings
+from scrapy.utils.conf import arglist_to_dict
+
+from mapillary_crawler.arguments import ArgumentRefused, validate
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.command_line import KeepsLines, crawl_options, refuse, refuse_options
+from mapillary_crawler.commands import crawl
+from mapillary_crawler.internet_archive.options import DEFAULTS, read_options
+from mapillary_crawler.many_users import Crawls, exit_code
+from mapillary_crawler.plan import report
+from mapillary_crawler.plan.spider import PlanSpider
+from mapillary_crawler.spiders.user import UserSpider
+from mapillary_crawler.staging import Staging
+
+_EPILOG = """\
+The listing is kept, so a crawl with the same arguments does not list again, and the sample's
+images count as saved. --json prints one line a user; null stands for what is not known.
+
+Exit codes
+==========
+
+  0  planned, or already archived
+  n  those of scrapy crawl user -h; of several users, the one they agree on, or 1
+
+Examples
+========
+
+  scrapy plan alice -a quality=2048
+  scrapy plan alice bob --json | jq .bytes.original.size
+  scrapy plan alice -a bbox=13.3,52.4,13.5,52.6 -a start=2024-01-01
+"""
+
+
+class Command(crawl.Command):
+    """Runs the listing of a crawl, and no more of its images than a sample."""
+
+    name: ClassVar[str] = "plan"
+    spider_class: ClassVar[type[UserSpider]] = PlanSpider
+    default_settings = DEFAULTS
+
+    def syntax(self) -> str:
+        """Return the usage behind the command's name."""
+        return "USERNAME... [--json] [-a NAME=VALUE] [options of crawl]"
+
+    def short_desc(self) -> str:
+        """Return the line of `scrapy -h`."""
+        return "List users and estimate what a crawl would bring and need"
+
+    def long_desc(self) -> str:
+        """Return the first paragraph of `-h`."""
+        return (
+            "Lists a user's images without downloading them, and shows how many there are, their\\n"
+            "dates, sequences and cameras, the bytes they would have at each quality (judged by\\n"
+            "20 of them, spread over the listing), and the disk and time that a crawl needs."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the command."""
+        super().add_options(parser)
+        parser.formatter_class = KeepsLines
+        parser.epilog = _EPILOG
+        parser.add_argument("--json", action="store_true", help="print JSON, one line a user")
+
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Check everything; with one user, open the collection."""
+        assert isinstance(self.settings, Settings)
+        refuse_options("plan", args)
+        self._json = opts.json
+        self._given = crawl_options(opts)
+        self._usernames = list(dict.fromkeys(args))
+        try:
+            _check(self._usernames, opts)
+            self.settings.setdict(arglist_to_dict(opts.set), priority="cmdline")
+            self._item_max_bytes = read_options(self.settings).item_max_bytes
+        except ArgumentRefused as refused:
+            refuse("plan", refused)
+        except ValueError:
+            refuse("plan", "arguments are written -a NAME=VALUE, settings -s NAME=VALUE")
+        if len(self._usernames) == 1:
+            opts.spargs.append(f"username={self._usernames[0]}")
+            super().process_options([UserSpider.name], opts)
+        else:
+            self.settings.set("LOG_ENABLED", value=False, priority="cmdline")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Plan one user, or several one after another, each in a process of its own."""
+        if len(self._usernames) == 1:
+            super().run(args, opts)
+            return
+        program = (sys.executable, "-m", "scrapy", "plan")
+        options = [*self._given, *(["--json"] if self._json else [])]
+        crawls = Crawls(self._usernames, 1, lambda username: [*program, username, *options])
+        self.exitcode = exit_code(crawls.run().values(), stopped=crawls.stopped)
+
+    def first_line(self, staging: Staging) -> str:
+        """Return what is said before anything happens."""
+        return f"Planning {staging.collection.name}; the listing is kept in {staging.folder}"
+
+    def conclude(self, staging: Staging, spider: Spider | None, outcome: Outcome) -> None:
+        """Print the plan, or why there is none."""
+        if not isinstance(spider, PlanSpider) or spider.plan is None:
+            super().conclude(staging, spider, outcome)
+            return
+        if self._json:
+            print(json.dumps(spider.plan.fields(self._item_max_bytes), ensure_ascii=False))
+            return
+        arguments = ["-a", f"username={staging.collection.username}", *self._given]
+        command = shlex.join(["scrapy", "crawl", "user", *arguments])
+        print("\n".join(report.overview(spider.plan)))
+        print()
+        report.sizes(spider.plan).print()
+        print()
+        print("\n".join(report.needs(spider.plan, self._item_max_bytes, command)), flush=True)
+
+    def _refuse(self, outcome: Outcome, message: str) -> NoReturn:
+        """Say in one line why there is nothing to plan, and end."""
+        if self._json and outcome is Outcome.ALREADY_ARCHIVED:
+            fields = {"username": self._usernames[0], "archived": True, "message": message}
+            print(json.dumps(fields, ensure_ascii=False), flush=True)
+        super()._refuse(outcome, message)
+
+
+def _check(usernames: list[str], opts: argparse.Namespace) -> None:
+    """Check the arguments of every user; raises `ArgumentRefused`, `ValueError`."""
+    if not usernames:
+        raise ArgumentRefused("say which user: scrapy plan USERNAME")
+    given = arglist_to_dict(opts.spargs)
+    if "username" in given:
+        raise ArgumentRefused("-a username= has no place here; name the users themselves")
+    for username in usernames:
+        validate({**given, "username": username})
