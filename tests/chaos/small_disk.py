@@ -1,0 +1,46 @@
+"""A file system so small that it gets full, where this machine lets us mount one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+class SmallDisk:
+    """A file system in memory; `folder` is its root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def resize(self, size: int) -> None:
+        """Give it so many bytes."""
+        _run("mount", "-o", f"remount,size={size}", str(self.folder))
+
+    @property
+    def used(self) -> int:
+        """Bytes that are taken."""
+        status = os.statvfs(self.folder)
+        return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+@contextmanager
+def mounted(folder: Path, size: int) -> Iterator[SmallDisk]:
+    """Mount a file system of so many bytes; skip the test where that is not allowed."""
+    folder.mkdir()
+    try:
+        _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine does not let us mount a small file system")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        _run("umount", str(folder))
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
