@@ -48,9 +48,11 @@ def test_user_of_two_thousand(crawling: Crawling, sandbox: Sandbox) -> None:
 
 def test_concurrency_is_limited(crawling: Crawling, sandbox: Sandbox) -> None:
     sandbox.reset()
+    sandbox.set_faults({"cdn": {"latency_ms": 50}})  # so that there is something to overlap
     result = crawling.run(
         "-s", "MAPILLARY_CONCURRENCY_FIXED=7", username="alice", quality="256", check_ia=0
     )
+    sandbox.set_faults({"cdn": {"latency_ms": 0}})
     assert result.code == 0
     assert sandbox.counters()["max_in_flight"]["cdn"] == 7
 
