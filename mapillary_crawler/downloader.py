@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     Turns = deque[tuple[Request, asyncio.Future[None]]]
 
-#: Key of `request.meta`: monotonic time at which the transfer left the slot's queue.
-TRANSFER_STARTED = "transfer_started"
+#: Keys of `request.meta`: when the transfer left the slot's queue, on the monotonic clock, and how
+#: many transfers the slot then held, itself too.
+TRANSFER_STARTED, TRANSFER_BESIDE = "transfer_started", "transfer_beside"
 
 
 class DownloadCancelled(Exception):
@@ -150,6 +151,7 @@ class LimitedDownloader(Downloader):
             slot.lastseen = now
             slot.transferring.add(request)
             request.meta[TRANSFER_STARTED] = now
+            request.meta[TRANSFER_BESIDE] = len(slot.transferring)
             turn.set_result(None)
 
 

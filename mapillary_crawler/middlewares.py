@@ -13,7 +13,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
 from mapillary_crawler.backoff import retry_after
-from mapillary_crawler.downloader import TRANSFER_STARTED, DownloadCancelled
+from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.limits import may_have_token, read_token
 from mapillary_crawler.throttle.window import Outcome
@@ -92,6 +92,7 @@ class OutcomesMiddleware:
             monotonic() - started,
             size,
             outcome,
+            begun_with=request.meta[TRANSFER_BESIDE],
             first_attempt=request.meta["item"].attempts == 0,
             retry_after=asked_to_wait,
         )

@@ -77,23 +77,29 @@ class ImageThrottle(AutoThrottle):
         size: int,
         outcome: Outcome,
         *,
+        begun_with: int,
         first_attempt: bool,
         retry_after: float | None = None,
     ) -> None:
-        """Take in a finished transfer of an image: its seconds until the last byte, its bytes."""
+        """Take in a finished transfer of an image: its seconds until the last byte, its bytes.
+
+        `begun_with` transfers were in flight when it began, itself too.
+        """
         now = monotonic()
         if retry_after:
             self._downloader.pause(IMAGES, retry_after)
             self._search.interrupt()
         was_away = self.is_outage()
-        if self._outage.finished(now, outcome, first_attempt=first_attempt):
+        if self._outage.finished(now, outcome, begun_with=begun_with, first_attempt=first_attempt):
             self._wait_out(now)
         elif was_away:
             logger.info("The image servers answer again")
             self._search.restart(now, self._limits.concurrency_start)
         else:
             in_flight = self._downloader.in_flight(IMAGES)
-            self._search.finished(now, latency, size, outcome, in_flight)
+            self._search.finished(
+                now, latency, size, outcome, begun_with=begun_with, in_flight=in_flight
+            )
         self._apply()
 
     @property

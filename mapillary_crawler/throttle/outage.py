@@ -10,6 +10,8 @@ from mapillary_crawler.throttle.window import Outcome
 
 #: First attempts that fail in a row, without one success, before it is the CDN and not the images.
 IN_A_ROW = 5
+#: Refusals in a row, as a multiple of what was in flight, before they are not for being too many.
+_REFUSED_WITHAL = 2
 #: Seconds of a pause: base and cap of the back-off, and the least.
 _BASE, _CAP, _LEAST = 1.0, 60.0, 0.2
 #: Seconds for which failures are the images' own once a known image came.
@@ -25,13 +27,18 @@ class Outage:
     since: float | None = None
     _first_failure: float = 0.0
     _in_a_row: int = 0
+    _refused_in_a_row: int = 0
+    _most_begun_with: int = 0
     _pauses: int = 0
     _proven_until: float = 0.0
 
-    def finished(self, now: float, outcome: Outcome, *, first_attempt: bool) -> bool:
+    def finished(
+        self, now: float, outcome: Outcome, *, begun_with: int, first_attempt: bool
+    ) -> bool:
         """Take in a finished transfer; say whether an outage begins or goes on with it.
 
-        Images that failed before are no evidence against the CDN.
+        Images that failed before are no evidence against the CDN. Refusals are not, either, as
+        long as they may be for too many at once: `begun_with` were in flight when it began.
         """
         if outcome in (Outcome.GOOD, Outcome.BESIDE):
             self.end()
@@ -40,10 +47,15 @@ class Outage:
             return True
         if not first_attempt or now < self._proven_until:
             return False
-        if self._in_a_row == 0:
+        if self._in_a_row + self._refused_in_a_row == 0:
             self._first_failure = now
-        self._in_a_row += 1
-        if self._in_a_row < IN_A_ROW:
+        if outcome is Outcome.REFUSED:
+            self._refused_in_a_row += 1
+            self._most_begun_with = max(self._most_begun_with, begun_with)
+        else:
+            self._in_a_row += 1
+        enough_refused = max(IN_A_ROW, _REFUSED_WITHAL * self._most_begun_with)
+        if self._in_a_row < IN_A_ROW and self._refused_in_a_row < enough_refused:
             return False
         self.since = self._first_failure
         return True
@@ -62,4 +74,4 @@ class Outage:
     def end(self) -> None:
         """Note that the CDN serves."""
         self.since = None
-        self._in_a_row = self._pauses = 0
+        self._in_a_row = self._refused_in_a_row = self._most_begun_with = self._pauses = 0

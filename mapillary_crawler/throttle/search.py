@@ -5,12 +5,14 @@ long as the rate grows; from then on a lower concurrency is tried now and again:
 keeps there tells where it stops growing, and the search stays a little above. A rise is kept
 only if the rate agrees. A round is as many answers as the concurrency, about one round trip.
 
-A refused transfer (429, 503) gives up its place until the end of its round, so one round trip
-takes away what was too much and no more. Failures by the half of a round halve the concurrency.
+A refused transfer (429, 503) gives up its place until the end of its round, but one round trip
+takes away no more than half. What was refused was begun beside so many others: that tells the
+server's ceiling. Failures by the half of a round halve the concurrency, too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -31,6 +33,8 @@ _QUICK, _ACCURATE = 0.08, 0.03
 _CHANGED_LESS, _CHANGED_MORE = 0.8, 1.25
 #: Mean latency in seconds from which the way down is tried before the way up.
 _SLOW = 2.0
+#: Part of the transfers of a trial that are waited for: one that stalls shall not hold it up.
+_VERDICTS = 0.75
 #: Refusals that a measure of them expects at least, and the share that raises suspicion.
 _PROOF, _SUSPICIOUS = 8.0, 0.005
 
@@ -71,6 +75,11 @@ class ConcurrencySearch:
     _in_round: int = 0
     _withheld: int = 0
     _failed: int = 0
+    #: Fewest transfers in flight with which one was refused in this round.
+    _refused_with: float = math.inf
+    #: Whether the transfers of a trial have all begun, and how many of them went well.
+    _begun: bool = False
+    _passed: int = 0
     _window: Window = field(default_factory=lambda: Window(0.0))
 
     def __post_init__(self) -> None:
@@ -79,10 +88,14 @@ class ConcurrencySearch:
     @property
     def limit(self) -> int:
         """Transfers that may be in flight now."""
-        return max(self.minimum, self.concurrency - self._withheld)
+        if self.mode is Mode.TRIAL:
+            return self._home if self._begun else self.concurrency
+        least = max(self.minimum, self.concurrency // 2)
+        return max(least, self.concurrency - self._withheld)
 
     def restart(self, now: float, concurrency: int) -> None:
         """Begin anew, as after an outage."""
+        self.ceiling.forget()
         self._exploring, self._step, self._growing, self._rate = 1, 1.0, False, 0.0
         self._cruise(now, concurrency)
 
@@ -91,15 +104,29 @@ class ConcurrencySearch:
         self._settled = False
 
     def finished(
-        self, now: float, latency: float, size: int, outcome: Outcome, in_flight: int
+        self,
+        now: float,
+        latency: float,
+        size: int,
+        outcome: Outcome,
+        *,
+        begun_with: int,
+        in_flight: int,
     ) -> None:
-        """Take in a finished transfer; times in seconds, `in_flight` as it is afterwards."""
+        """Take in a finished transfer; times in seconds, sizes in bytes.
+
+        `begun_with` transfers were in flight when it began, itself too; `in_flight` are now.
+        """
         if now - latency < self._since or (not self._settled and in_flight > self.concurrency):
             return  # it was begun at another concurrency
+        if self.mode is Mode.TRIAL:
+            self._take_verdict(now, outcome, begun_with, in_flight)
+            return
         if outcome is Outcome.GOOD:
             self.ceiling.good()
         elif outcome is Outcome.REFUSED:
             self._withheld += 1
+            self._refused_with = min(self._refused_with, begun_with)
         elif outcome is Outcome.FAILED:
             self._failed += 1
         self._in_round += 1
@@ -108,11 +135,10 @@ class ConcurrencySearch:
             self._end_round(now)
 
     def _end_round(self, now: float) -> None:
-        withheld, failed = self._withheld, self._failed
-        self._in_round = self._withheld = self._failed = 0
+        withheld, failed, refused_with = self._withheld, self._failed, self._refused_with
+        self._begin_round()
         if withheld > self._tolerable_refusals():
-            # One more was sent before the first refusal was known, and refused as well.
-            self._refused(now, self.concurrency - withheld + 1)
+            self._refused(now, withheld, refused_with)
         elif failed >= max(4, self.concurrency / 2):
             self._cruise(now, self.concurrency // 2)
         elif not self._settled:
@@ -126,24 +152,32 @@ class ConcurrencySearch:
     def _tolerable_refusals(self) -> float:
         """Return how many refusals in a round may have nothing to do with the concurrency."""
         usual = min(3 * self._refused_share, 0.3) * self.concurrency
-        if self.mode is Mode.TRIAL:
-            return usual + 0.5
         if self.mode is Mode.CLIMB:
             return usual + max(1.0, 0.1 * self.concurrency)
         return usual + max(3.0, 0.25 * self.concurrency)
 
-    def _refused(self, now: float, admitted: int) -> None:
+    def _refused(self, now: float, withheld: int, refused_with: float) -> None:
+        """Go down to what the server took, by half at most."""
         self._exploring = 0
-        if self.mode is Mode.TRIAL:
-            self.ceiling.held(now)
-        elif admitted < 0.2 * self.concurrency:
-            # Nearly all: a quota or an outage rather than a ceiling.
-            self.ceiling.forget()
-            self._cruise(now, admitted)
-            return
-        else:
-            self.ceiling.found(now, max(admitted, self.minimum))
+        most = self.concurrency - withheld + 1
+        if self.mode is Mode.CLIMB and self._home < refused_with <= self.concurrency:
+            most = int(refused_with) - 1
+        self.ceiling.found(now, max(most, self.concurrency // 2, self.minimum))
         self._cruise(now, self.ceiling.cap(self.maximum))
+
+    def _take_verdict(self, now: float, outcome: Outcome, begun_with: int, in_flight: int) -> None:
+        """Look at a transfer that was begun in a trial, beside more than the ceiling allows."""
+        self._begun = self._begun or in_flight >= self.concurrency
+        assert self.ceiling.value is not None
+        if begun_with <= self.ceiling.value:
+            return
+        if outcome is Outcome.REFUSED:
+            self.ceiling.held(now)
+            self._climb(now, self.ceiling.cap(self.maximum))
+            return
+        self._passed += 1
+        if self._passed >= (self.concurrency - self.ceiling.value) * _VERDICTS:
+            self._tried(now)
 
     def _enough(self, now: float) -> bool:
         window = self._window
@@ -151,7 +185,7 @@ class ConcurrencySearch:
             share = self._refused_share
             proven = share < _SUSPICIOUS or share * window.answers >= _PROOF
             return window.enough(now, _ACCURATE) and (proven or now - window.began > 6)
-        quick = (self._exploring and self._step >= _STEP) or self.mode is Mode.TRIAL
+        quick = self._exploring and self._step >= _STEP
         return window.enough(now, _QUICK if quick else _ACCURATE)
 
     def _decide(self, now: float) -> None:
@@ -160,10 +194,8 @@ class ConcurrencySearch:
             self._cruised(now, rate)
         elif self.mode is Mode.CLIMB:
             self._climbed(now, rate)
-        elif self.mode is Mode.PROBE:
-            self._probed(now, rate)
         else:
-            self._tried(now)
+            self._probed(now, rate)
 
     def _cruised(self, now: float, rate: float) -> None:
         before, share = self._rate, self._window.refused_share
@@ -198,7 +230,7 @@ class ConcurrencySearch:
     def _tried(self, now: float) -> None:
         if self.concurrency >= self.maximum:
             self.ceiling.forget()
-            self._stay(now, self.concurrency)
+            self._climb(now)
         else:
             self.ceiling.passed(self.concurrency)
             self._go(now, Mode.TRIAL, self.ceiling.trial())
@@ -206,7 +238,7 @@ class ConcurrencySearch:
     def _climb(self, now: float, target: int = 0) -> None:
         target = target or max(self._home + 1, int(self._home * (1 + self._step)))
         target = min(target, self.ceiling.cap(self.maximum))
-        if target > self._home:
+        if target > self._home and self._rate:
             self._go(now, Mode.CLIMB, target)
         else:
             self._stay(now, self._home, wait=_PROBE_RARELY)
@@ -297,8 +329,13 @@ class ConcurrencySearch:
         self.mode = mode
         self.concurrency = max(self.minimum, min(concurrency, self.maximum))
         self._since = now
-        self._settled = False
+        self._settled = self._begun = False
+        self._passed = 0
+        self._begin_round()
+
+    def _begin_round(self) -> None:
         self._in_round = self._withheld = self._failed = 0
+        self._refused_with = math.inf
 
     def _measure(self, now: float) -> None:
         self._settled = True
