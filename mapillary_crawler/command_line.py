@@ -45,8 +45,8 @@ def read_places(settings: Mapping[str, Any], environment: Mapping[str, str]) -> 
 
 def crawl_options(opts: argparse.Namespace) -> list[str]:
     """Return arguments, settings and options of the log as another crawl is to have them."""
-    options = [f"-a{argument}" for argument in opts.spargs]
-    options += [f"--set={setting}" for setting in opts.set]
+    options = [part for argument in opts.spargs for part in ("-a", argument)]
+    options += [part for setting in opts.set for part in ("-s", setting)]
     if opts.loglevel:
         options.append(f"--loglevel={opts.loglevel}")
     if opts.logfile:

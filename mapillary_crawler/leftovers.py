@@ -11,8 +11,8 @@ from pathlib import Path
 from mapillary_crawler.finish.tree import LOGS, files
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.lock import Lock, Refused
 from mapillary_crawler.places import Places
-from mapillary_crawler.staging import Lock, Refused
 
 #: What a run that came to nothing leaves besides its logs.
 _STATE = (".crawl/ledger.sqlite*", ".crawl/progress.json")

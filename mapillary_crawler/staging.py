@@ -2,94 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import os
 import sqlite3
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from mapillary_crawler import __version__
 from mapillary_crawler.arguments import Arguments
 from mapillary_crawler.balance import Balance, Outcome
 from mapillary_crawler.collection import QUALITIES, Collection
+from mapillary_crawler.encoding import Encoding, fix_encoding
 from mapillary_crawler.finish.move import end_move
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.database import DatabaseThread
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.limits import Limits
+from mapillary_crawler.lock import Lock, Refused
 from mapillary_crawler.storage import is_disk_full, remove_incoming
-from mapillary_crawler.webp import Encoder, installed_encoder
-
-logger = logging.getLogger(__name__)
-
-
-class Encoding(NamedTuple):
-    """How images become WebP, the same for all of a collection."""
-
-    encoder: Encoder
-    quality: int
-    method: int
-
-
-class Refused(Exception):
-    """The run cannot start; carries the outcome, the message is one line for the user."""
-
-    def __init__(self, outcome: Outcome, message: str) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-
-
-class Lock:
-    """The right to work on a collection; a dead process does not hold it.
-
-    One file in the store and one in the staging folder, since either may be shared with a
-    process that has another of the other. The files go when the lock is let go.
-    """
-
-    def __init__(self, folders: set[Path], name: str) -> None:
-        self._held: list[tuple[Path, int]] = []
-        for folder in sorted(folders):
-            path = folder / ".locks" / name
-            handle = self._take(path)
-            if handle is None:
-                self.release()
-                raise Refused(
-                    Outcome.LOCKED,
-                    f"another process works on {name}; wait for it, or stop it first",
-                )
-            self._held.append((path, handle))
-
-    @staticmethod
-    def _take(path: Path) -> int | None:
-        while True:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            except (FileNotFoundError, FileExistsError):
-                if path.parent.is_file():
-                    raise
-                continue  # the one before has just removed the folder
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(handle)
-                return None
-            with suppress(FileNotFoundError):  # the one before may just have removed it
-                if os.path.samestat(os.fstat(handle), path.stat()):
-                    return handle
-            os.close(handle)
-
-    def release(self) -> None:
-        """Let the lock go and remove its files."""
-        for path, handle in self._held:
-            path.unlink(missing_ok=True)
-            os.close(handle)
-            with suppress(OSError):
-                path.parent.rmdir()
-        self._held.clear()
 
 
 class Staging:
@@ -185,7 +115,7 @@ class Staging:
             )
         self.tar = fixed if fixed is not None else asked is not False
         if self.collection.webp:
-            self.encoding = _fix_encoding(self.ledger, self.limits)
+            self.encoding = fix_encoding(self.ledger, self.limits)
         selection = self.collection.selection
         facts.set(
             username=self.collection.username,
@@ -241,41 +171,6 @@ class Staging:
         for folder in (self.limits.staging, self.limits.store):
             with suppress(OSError):
                 folder.rmdir()
-
-
-def _fix_encoding(ledger: Ledger, limits: Limits) -> Encoding:
-    """Return how images become WebP; what the first saved image fixed stays."""
-    fixed = ledger.facts.get("encoder") if ledger.images.balance().saved else None
-    choice = limits.webp_encoder
-    if fixed is not None:
-        asked = {
-            "WEBP_QUALITY": (limits.webp_quality, fixed["quality"]),
-            "WEBP_METHOD": (limits.webp_method, fixed["method"]),
-            "WEBP_ENCODER": (choice if choice != "auto" else fixed["kind"], fixed["kind"]),
-        }
-        for name, (value, before) in asked.items():
-            if name in limits.webp_set and value != before:
-                raise Refused(
-                    Outcome.REFUSED,
-                    f"{name}={value} does not fit: this collection was begun with {before}",
-                )
-        choice = fixed["kind"]
-    try:
-        encoder = installed_encoder(choice)
-    except ValueError as error:
-        raise Refused(Outcome.REFUSED, str(error)) from None
-    if fixed is None:
-        fixed = {"quality": limits.webp_quality, "method": limits.webp_method}
-        fixed |= {"kind": encoder.kind, "version": encoder.version}
-        ledger.facts.set(encoder=fixed)
-    elif encoder.version not in (versions := ledger.facts.get("encoder_versions", [])):
-        if encoder.version != fixed["version"]:
-            logger.warning(
-                "This collection was begun with %s %s, here is %s; images may differ in detail",
-                encoder.kind, fixed["version"], encoder.version,
-            )  # fmt: skip
-        ledger.facts.set(encoder_versions=[*versions, encoder.version])
-    return Encoding(encoder, fixed["quality"], fixed["method"])
 
 
 def _writable(folder: Path) -> None:

@@ -25,7 +25,8 @@ from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.listing import ListedRow
 from mapillary_crawler.ledger.schema import VERSION, State
 from mapillary_crawler.limits import Limits, read_limits
-from mapillary_crawler.staging import Lock, Refused, Staging
+from mapillary_crawler.lock import Lock, Refused
+from mapillary_crawler.staging import Staging
 from tests.test_limits import SETTINGS
 
 ALICE = Collection("alice", "2048")
@@ -197,7 +198,7 @@ def test_the_lock_holds_across_the_store_and_across_the_staging(
 HOLD = """
 import sys, time
 from pathlib import Path
-from mapillary_crawler.staging import Lock
+from mapillary_crawler.lock import Lock
 lock = Lock({Path(folder) for folder in sys.argv[1:]}, "mapillary-alice-2048")
 print("held", flush=True)
 time.sleep(600)
@@ -426,7 +427,7 @@ def test_a_refused_beginning_leaves_nothing(
     def fail(*arguments: Any) -> None:
         raise Refused(Outcome.REFUSED, "no encoder")
 
-    monkeypatch.setattr(staging, "_fix_encoding", fail)
+    monkeypatch.setattr(staging, "fix_encoding", fail)
     assert str(refused(open_staging, Collection("alice", webp=True))) == "no encoder"
     assert contents(tmp_path) == set()
 
@@ -441,7 +442,7 @@ def test_a_refused_beginning_never_removes_pictures(
     picture = tmp_path / "store/.incomplete" / collection.name / "2024-01-15/s/1.webp"
     picture.parent.mkdir(parents=True)  # somebody deleted the ledger beside it
     picture.write_bytes(b"RIFF")
-    monkeypatch.setattr(staging, "_fix_encoding", fail)
+    monkeypatch.setattr(staging, "fix_encoding", fail)
     refused(open_staging, collection)
     assert picture.read_bytes() == b"RIFF"
 

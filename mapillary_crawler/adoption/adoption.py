@@ -21,7 +21,7 @@ from mapillary_crawler.finish.sums import write_sums
 from mapillary_crawler.finish.thumbnail import write_thumbnail
 from mapillary_crawler.finish.work import Work
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.staging import Refused
+from mapillary_crawler.lock import Refused
 
 #: Where that tool's own files go: kept, and never published.
 _KEPT = Path(".crawl/adopted")

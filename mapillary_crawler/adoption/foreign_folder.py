@@ -10,7 +10,7 @@ from pathlib import Path
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import QUALITIES, UNKNOWN_DATE, Collection, escape
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.staging import Refused
+from mapillary_crawler.lock import Refused
 
 METADATA = ("metadata.jsonl.gz", "metadata.jsonl")
 

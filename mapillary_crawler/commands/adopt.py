@@ -18,7 +18,7 @@ from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import Collection
 from mapillary_crawler.limits import Limits, read_limits
-from mapillary_crawler.staging import Lock, Refused
+from mapillary_crawler.lock import Lock, Refused
 
 _EPILOG = """\
 Example:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import ClassVar, NoReturn
 
 from scrapy import Spider
@@ -19,9 +20,10 @@ from scrapy.utils.log import configure_logging
 from mapillary_crawler.arguments import ArgumentRefused, validate
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.limits import read_limits, read_token
+from mapillary_crawler.lock import Refused
 from mapillary_crawler.scheduled import withhold
 from mapillary_crawler.spiders.user import UserSpider
-from mapillary_crawler.staging import Refused, Staging
+from mapillary_crawler.staging import Staging
 from mapillary_crawler.stopping import Stopping, end_now
 
 logger = logging.getLogger(__name__)
@@ -63,12 +65,14 @@ class Command(crawl.Command):
         opts.set, withheld = withhold(opts.set, opts.spargs, self.settings, os.environ)
         try:
             super().process_options(args, opts)
-            _check_log_level(self.settings)
+            _check_log(self.settings)
             _check_scheduled(withheld)
             _check_spider(args)
             read_token(os.environ)
             limits = read_limits(self.settings, os.environ)
-            self._staging = Staging.open(validate(opts.spargs), limits)
+            arguments = validate(opts.spargs)
+            _make_job_folder(self.settings)
+            self._staging = Staging.open(arguments, limits)
         except (ArgumentRefused, UsageError) as error:
             self._refuse(Outcome.REFUSED, str(error))
         except Refused as refused:
@@ -142,13 +146,29 @@ def _is_closing(crawler: Crawler) -> bool:
     return slot is None or slot.closing is not None
 
 
-def _check_log_level(settings: Settings) -> None:
-    level = settings["LOG_LEVEL"]
+def _check_log(settings: Settings) -> None:
+    """Refuse a log that Scrapy could not write; it is put right, to say so."""
+    level, log = settings["LOG_LEVEL"], settings["LOG_FILE"]
     if level not in logging.getLevelNamesMapping():
-        settings.set("LOG_LEVEL", "INFO", priority="cmdline")  # so that there is a log to say it
+        settings.set("LOG_LEVEL", "INFO", priority="cmdline")
         raise ArgumentRefused(
             f"LOG_LEVEL {level!r} is unknown; allowed are CRITICAL, ERROR, WARNING, INFO, DEBUG"
         )
+    try:
+        if log:
+            Path(log).open("a").close()
+    except OSError as error:
+        settings.set("LOG_FILE", None, priority="cmdline")
+        raise ArgumentRefused(f"LOG_FILE {log} cannot be written: {error.strerror}") from None
+
+
+def _make_job_folder(settings: Settings) -> None:
+    jobs = settings["JOBDIR"]
+    try:
+        if jobs:
+            Path(jobs).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentRefused(f"JOBDIR {jobs} cannot be made: {error.strerror}") from None
 
 
 def _check_scheduled(withheld: list[str]) -> None:

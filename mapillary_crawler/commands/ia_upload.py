@@ -34,8 +34,8 @@ from mapillary_crawler.internet_archive.upload import (
 )
 from mapillary_crawler.internet_archive.verification import NotVerified, Verification
 from mapillary_crawler.limits import read_limits
+from mapillary_crawler.lock import Refused
 from mapillary_crawler.quantities import size
-from mapillary_crawler.staging import Refused
 
 if TYPE_CHECKING:
     from mapillary_crawler.internet_archive.archive_org import ArchiveOrg

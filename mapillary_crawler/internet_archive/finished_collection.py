@@ -21,7 +21,7 @@ from mapillary_crawler.internet_archive.volumes import volumes
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.pieces import Piece
 from mapillary_crawler.ledger.schema import LedgerTooNew, PieceState
-from mapillary_crawler.staging import Lock, Refused
+from mapillary_crawler.lock import Lock, Refused
 
 
 class _Rehearsed(Exception):

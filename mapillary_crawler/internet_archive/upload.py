@@ -23,8 +23,8 @@ from mapillary_crawler.internet_archive.trouble import BadDigest, SlowDown
 from mapillary_crawler.internet_archive.volumes import volume_number
 from mapillary_crawler.ledger.pieces import Piece
 from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.lock import Refused
 from mapillary_crawler.quantities import size
-from mapillary_crawler.staging import Refused
 
 
 class Archive(Protocol):

@@ -20,8 +20,8 @@ from mapillary_crawler.warnings_once import WarningsOnce
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
+    from mapillary_crawler.encoding import Encoding
     from mapillary_crawler.items import ImageItem
-    from mapillary_crawler.staging import Encoding
 
 logger = logging.getLogger(__name__)
 

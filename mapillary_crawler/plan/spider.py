@@ -75,8 +75,10 @@ class PlanSpider(UserSpider):
         base = self.staging.limits.api_url
         fields = ("id", *map(graph_api.thumb_field, QUALITIES))
         plain = [image.image_id for image in images if image.image_id.isdecimal()]
-        answer = await self.client.ask(graph_api.batch_url(base, plain, fields))
-        entities = answer.data if answer.meaning is Meaning.DATA else {}
+        entities = {}
+        if plain:
+            answer = await self.client.ask(graph_api.batch_url(base, plain, fields))
+            entities = answer.data if answer.meaning is Meaning.DATA else {}
         found = {}
         for image in images:
             entity = entities.get(image.image_id)

@@ -21,8 +21,8 @@ from mapillary_crawler.adoption.foreign_folder import ForeignFolder, image_path
 from mapillary_crawler.collection import Collection
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.schema import PieceState, State
+from mapillary_crawler.lock import Refused
 from mapillary_crawler.sandbox import Sandbox
-from mapillary_crawler.staging import Refused
 from tests.adoption.peer_folder import FIELDS, META, PeerFolder
 from tests.crawling import Crawling, compressed_data
 from tests.finish.made import NOON, jpeg

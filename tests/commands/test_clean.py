@@ -8,8 +8,8 @@ import pytest
 
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.leftovers import leftovers, remove
+from mapillary_crawler.lock import Lock
 from mapillary_crawler.places import Places
-from mapillary_crawler.staging import Lock
 from tests.crawling import PROJECT, SCRAPY, Crawling
 from tests.finish.made import Picture, add
 from tests.terminal import on_terminal

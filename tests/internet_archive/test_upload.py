@@ -21,8 +21,8 @@ from mapillary_crawler.collection import Collection, Selection
 from mapillary_crawler.internet_archive.item_metadata import read_metadata
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.lock import Lock
 from mapillary_crawler.sandbox import Sandbox
-from mapillary_crawler.staging import Lock
 from tests.finish.made import add, finish
 from tests.internet_archive.collections_made import ANN, DAY, NOON, grow, make, pictures, pieces
 

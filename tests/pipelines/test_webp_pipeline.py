@@ -19,9 +19,9 @@ from scrapy.exceptions import DropItem, NotConfigured
 from scrapy.utils.test import get_crawler
 
 from mapillary_crawler import exif, webp
+from mapillary_crawler.encoding import Encoding
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.webp import WebpPipeline
-from mapillary_crawler.staging import Encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
