@@ -47,6 +47,9 @@ def test_bad_argument(
         (("crawl", "user", "-a", "username=alice", "-s", "MAPILLARY_API_URL=http://example.org"),
          "may not get the token"),
         (("crawl", "user", "-a", "username=alice", "-s", "MAPILLARY_STORE=/proc/none"), "/proc"),
+        (("crawl", "user", "-a", "username=alice", "-s", "JOBDIR=/proc/none"), "JOBDIR /proc/none"),
+        (("crawl", "user", "-a", "username=alice", "-L", "LOUD"), "LOG_LEVEL 'LOUD'"),
+        (("crawl", "user", "-a", "username=alice", "--logfile", "/proc/no/log"), "LOG_FILE /proc"),
     ],
 )  # fmt: skip
 def test_bad_command_line(crawling: Crawling, words: tuple[str, ...], named: str) -> None:
