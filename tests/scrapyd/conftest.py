@@ -40,11 +40,10 @@ def calm(sandbox: Sandbox) -> None:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the project, committed to a repository of its own."""
+    """Return a copy of the project, all of it known to a git of its own."""
     folder = tmp_path_factory.mktemp("clone") / NAME
     shutil.copytree(PROJECT, folder, ignore=_LEFT_OUT)
-    name = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for command in (["init", "-q"], ["add", "-A"], [*name, "commit", "-qm", "copy"]):
+    for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 

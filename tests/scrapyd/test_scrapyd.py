@@ -12,7 +12,7 @@ import pytest
 from mapillary_crawler.extensions.progress_file import PROGRESS_PATH
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.sandbox import Sandbox
-from tests.crawling import PROJECT, states
+from tests.crawling import states
 from tests.scrapyd.server import NAME, Job, Scrapyd, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("scrapyd")]
@@ -73,12 +73,13 @@ def assert_stopped(job: Job) -> None:
 
 
 def test_deployment_leaves_nothing_that_git_sees(server: Scrapyd, clone: Path) -> None:
-    status = ["git", "status", "--porcelain", "--untracked-files=all"]
-    assert subprocess.run(status, cwd=clone, check=True, capture_output=True).stdout == b""
+    for seen in (["ls-files", "--others", "--exclude-standard"], ["diff", "--name-only"]):
+        done = subprocess.run(["git", *seen], cwd=clone, check=True, capture_output=True)
+        assert done.stdout == b""
     (egg,) = (server.folder / "eggs" / NAME).iterdir()
     deployed = {name for name in zipfile.ZipFile(egg).namelist() if name.endswith(".py")}
-    package = (PROJECT / NAME).rglob("*.py")
-    assert {str(path.relative_to(PROJECT)) for path in package} == deployed
+    package = (clone / NAME).rglob("*.py")
+    assert {str(path.relative_to(clone)) for path in package} == deployed
     listed = server.call("listspiders.json", query={"project": NAME})
     assert listed["spiders"] == ["user"]
 
