@@ -60,8 +60,8 @@ class Command(crawl.Command):
     def long_desc(self) -> str:
         """Return the first paragraph of `-h`."""
         return (
-            "Lists a user's images without downloading them, and shows how many there are, their\\n"
-            "dates, sequences and cameras, the bytes they would have at each quality (judged by\\n"
+            "Lists a user's images without downloading them, and shows how many there are, their\n"
+            "dates, sequences and cameras, the bytes they would have at each quality (judged by\n"
             "20 of them, spread over the listing), and the disk and time that a crawl needs."
         )
 

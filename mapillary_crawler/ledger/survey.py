@@ -100,18 +100,20 @@ class Survey:
     def spread(self, count: int) -> list[SampledImage]:
         """Return some images, wanted or saved ones, spread evenly over the listing."""
         wanted = f"state IN ({State.UNSETTLED:d}, {State.SAVED:d})"
+        select = f"SELECT number, id, size FROM images WHERE {wanted}"
+        kept = self.kept()
+        if kept[State.UNSETTLED][0] + kept[State.SAVED][0] <= count:
+            return [SampledImage(*row) for row in self._database.execute(select)]
         first, last = self._database.execute(
             f"SELECT min(number), max(number) FROM images WHERE {wanted}"
         ).fetchone()
         found = {}
-        for step in range(count if first is not None else 0):
+        for step in range(count):
             place = first + (2 * step + 1) * (last - first) // (2 * count)
-            number, *others = self._database.execute(
-                f"SELECT number, id, size FROM images WHERE number >= ? AND {wanted} "
-                "ORDER BY number LIMIT 1",
-                (place,),
+            row = self._database.execute(
+                f"{select} AND number >= ? ORDER BY number LIMIT 1", (place,)
             ).fetchone()
-            found[number] = SampledImage(number, *others)
+            found[row[0]] = SampledImage(*row)
         return list(found.values())
 
     def sizes(self, numbers: Sequence[int]) -> dict[int, int]:
