@@ -7,6 +7,7 @@ import logging
 import math
 import sqlite3
 import time
+from dataclasses import replace
 from typing import Self
 
 from scrapy import signals
@@ -16,6 +17,7 @@ from mapillary_crawler.balance import Outcome
 from mapillary_crawler.downloader import LimitedDownloader
 from mapillary_crawler.extensions.progress_display import ProgressDisplay
 from mapillary_crawler.extensions.progress_file import ProgressFile
+from mapillary_crawler.pipelines.webp import WebpPipeline
 from mapillary_crawler.progress import Pace, Phase, Report, Snapshot
 from mapillary_crawler.spiders.user import spider_of
 
@@ -88,12 +90,14 @@ class Progress:
             return self._snapshot
         downloader = self._crawler.engine.downloader
         assert isinstance(downloader, LimitedDownloader)
+        encoder = self._crawler.get_item_pipeline(WebpPipeline)
         return Snapshot(
             phase=self._phase,
             balance=balance,
             to_retry=waiting.to_retry,
             given_up=waiting.given_up,
             in_flight=downloader.in_flight("images"),
+            encoding=encoder.encoding if encoder else 0,
         )
 
     def _report(self) -> Report:
@@ -106,6 +110,7 @@ class Progress:
 
     def _finishing(self) -> None:
         self._phase = Phase.FINISHING
+        self._snapshot = replace(self._snapshot, phase=self._phase, in_flight=0, encoding=0)
 
     def _ended(self) -> None:
         """Take the display away and leave the last figures, with the outcome, in the file."""

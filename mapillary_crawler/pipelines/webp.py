@@ -49,6 +49,8 @@ class WebpPipeline:
         self._encoder = encoding.encoder
         self._options = {"quality": encoding.quality, "method": encoding.method}
         self._timeout = timeout
+        #: Images that wait for an encoder or are with one.
+        self.encoding = 0
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._running: set[asyncio.subprocess.Process] = set()
         self._ended = False
@@ -67,6 +69,7 @@ class WebpPipeline:
         """Encode the body; raises `DropItem` if the encode was interrupted."""
         if item.damaged:
             return item
+        self.encoding += 1
         try:
             encoded = await self._encode(item)
             webp.verify(encoded, item.body)
@@ -79,6 +82,8 @@ class WebpPipeline:
             self._stats.inc_value(f"webp/kept_jpeg/{error.reason}")
             self._warnings.note(f"JPEG kept, {error.reason}", f"{item.image_id}: {error}")
             return item
+        finally:
+            self.encoding -= 1
         item.body, item.extension = encoded, "webp"
         self._stats.inc_value("webp/encoded")
         return item
