@@ -141,6 +141,14 @@ class ImageThrottle(AutoThrottle):
 
     async def _ask_for_a_known_image(self) -> None:
         """Fetch an image that came before: if it comes, the CDN is well and others are not."""
+        try:
+            if await self._known_image_comes():
+                self._outage.disproved(monotonic())
+                self._apply()
+        except EndOfRun as end:
+            self._spider.end(end)
+
+    async def _known_image_comes(self) -> bool:
         staging = self._spider.staging
         quality = staging.collection.quality
         field = graph_api.thumb_field(quality)
@@ -148,15 +156,14 @@ class ImageThrottle(AutoThrottle):
             url = graph_api.entity_url(staging.limits.api_url, known, ("id", field))
             answer = await self._spider.client.ask(url)
             image = graph_api.image_url(answer.data.get(field))
-            if answer.meaning is not Meaning.DATA or image is None:
-                return
+            if answer.meaning is not Meaning.DATA or image is None or self._spider.closing():
+                return False
             meta = {"verbatim_url": True, "download_slot": _WITNESS, "download_timeout": 30}
             try:
                 request = Request(image, meta=meta, dont_filter=True)
                 response = await self.crawler.engine.download_async(request)
             except Exception as error:  # noqa: BLE001  whatever it is, the CDN is not proven well
                 logger.debug("A known image does not come either: %s", type(error).__name__)
-                return
-            if response.status == 200 and response.body.startswith(b"\xff\xd8"):
-                self._outage.disproved(monotonic())
-                self._apply()
+                return False
+            return response.status == 200 and response.body.startswith(b"\xff\xd8")
+        return False
