@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mapillary_crawler.throttle.window import Outcome, Window
+
 #: Seconds for which a ceiling is left alone, at first and at most: doubled at each refusal.
 _FIRST, _LAST = 10.0, 30.0
 #: Good answers that come before a ceiling is tried, so that refusals stay below one in a hundred.
 _ANSWERS = 600
 #: Part of a ceiling that is kept free: a server may see a transfer end later than we do.
 _MARGIN = 0.05
+#: Part of the transfers of a trial that are waited for: one that stalls shall not hold it up.
+_VERDICTS = 0.75
+#: Refusals that a proof expects at least, and the share of them that raises suspicion.
+_PROOF, _SUSPICIOUS = 8.0, 0.005
 
 
 @dataclass(slots=True)
@@ -46,6 +52,8 @@ class Ceiling:
 
     def may_be_tried(self, now: float) -> bool:
         """Say whether enough time and good answers have passed since the last refusal."""
+        if self.value is None:
+            return False
         age = now - self._since
         return age >= _LAST or (age >= self._hold and self._good >= _ANSWERS)
 
@@ -62,3 +70,54 @@ class Ceiling:
     def _note(self, now: float, value: int | None, hold: float) -> None:
         self.value = value
         self._since, self._hold, self._good, self._step = now, hold, 0, 1
+
+
+@dataclass(slots=True)
+class Trial:
+    """A few transfers begun beside more than `ceiling`; no others are until they are judged."""
+
+    concurrency: int
+    ceiling: int
+    begun: bool = False
+    _taken: int = 0
+
+    def judge(self, outcome: Outcome, begun_with: int, in_flight: int) -> bool | None:
+        """Look at a finished transfer; True: the server takes so many, False: it refuses."""
+        self.begun = self.begun or in_flight >= self.concurrency
+        if begun_with <= self.ceiling:
+            return None
+        if outcome is Outcome.REFUSED:
+            return False
+        self._taken += 1
+        return self._taken >= (self.concurrency - self.ceiling) * _VERDICTS or None
+
+
+@dataclass(slots=True)
+class Refusals:
+    """The share of refusals at the usual concurrency, and whether we are their cause."""
+
+    share: float = 0.0
+    #: The share of which it is known that a lower concurrency does not make it less.
+    _blameless: float = 0.0
+
+    def tolerable(self, concurrency: int, *, climbing: bool) -> float:
+        """Return how many refusals in a round may have nothing to do with the concurrency."""
+        usual = min(3 * self.share, 0.3) * concurrency
+        if climbing:
+            return usual + max(1.0, 0.1 * concurrency)
+        return usual + max(3.0, 0.25 * concurrency)
+
+    def suspicious(self, window: Window) -> bool:
+        """Say whether a lower concurrency should be looked at for the refusals in a measure."""
+        share = window.refused_share
+        return window.refused >= 2 and share > max(_SUSPICIOUS, 2 * self._blameless)
+
+    def enough(self, window: Window) -> bool:
+        """Say whether a measure at a lower concurrency can tell if it has fewer refusals."""
+        return self.share < _SUSPICIOUS or self.share * window.answers >= _PROOF
+
+    def fewer(self, window: Window) -> bool:
+        """Say whether a lower concurrency has far fewer refusals; if not, it is not to blame."""
+        expected = self.share * window.answers
+        self._blameless = self.share
+        return expected >= _PROOF and window.refused < expected / 4
