@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from scrapy import Request, Spider
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter
 from twisted.python.failure import Failure
+
+#: What Scrapy says of itself before a crawl: forty lines that nobody reads who did not ask.
+_PREAMBLE = ("scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.utils.log")
+
+
+def leave_out_preamble(level: str) -> None:
+    """Keep settings, versions and lists of components out of a log, but for one at DEBUG."""
+    if level != "DEBUG":
+        for name in _PREAMBLE:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class QuietLogFormatter(LogFormatter):

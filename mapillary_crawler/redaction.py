@@ -34,13 +34,15 @@ class Redactor:
         named = sorted({re.escape(host) for host in hosts if host}, key=len, reverse=True)
         self._hosts = re.compile(rf"(?<![\w-])(?:{'|'.join(named)})(?![\w-])" if named else r"(?!)")
 
-    def __call__(self, text: str) -> str:
-        """Return `text` without anything that must not be published."""
+    def without_secrets(self, text: str) -> str:
+        """Return `text` without tokens and without the queries that sign URLs."""
         for secret in self._secrets:
             text = text.replace(secret, "(token)")
-        text = _TOKEN.sub("(token)", text)
-        text = _URL.sub("(URL)", text)
-        text = _QUERY.sub("?(query)", text)
+        return _QUERY.sub("?(query)", _TOKEN.sub("(token)", text))
+
+    def __call__(self, text: str) -> str:
+        """Return `text` without anything that must not be published."""
+        text = _URL.sub("(URL)", self.without_secrets(text))
         text = _QUOTED_PATH.sub(r"\g<quote>\g<name>\g<quote>", text)
         text = _PATH.sub(r"\g<name>", text)
         text = _ADDRESS.sub("(host)", text)

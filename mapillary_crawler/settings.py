@@ -118,6 +118,7 @@ EXTENSIONS = {
     "scrapy.extensions.remote_control.RemoteControl": None,
     "scrapy.extensions.throttle.AutoThrottle": None,
     "mapillary_crawler.extensions.throttle.ImageThrottle": 0,
+    "mapillary_crawler.extensions.secrets.Secrets": 50,
     "mapillary_crawler.extensions.log_file.LogFile": 100,
     "mapillary_crawler.extensions.progress.Progress": 200,
     "mapillary_crawler.extensions.ending.Ending": 900,

@@ -57,7 +57,7 @@ class LogFile:
         self._handler = CollectionHandler(
             (staging.folder, staging.destination),
             time.strftime("download.log.%Y%m%dT%H%M%SZ", time.gmtime()),
-            _redactor(settings),
+            redactor(settings),
         )
         formatter = logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"])
         formatter.converter = time.gmtime
@@ -142,7 +142,7 @@ class CollectionHandler(logging.Handler):
                 return
 
 
-def _redactor(settings: BaseSettings) -> Redactor:
+def redactor(settings: BaseSettings) -> Redactor:
     """Return what knows the token, this machine's name and the hosts of the settings."""
     machine = socket.gethostname()
     names = ("MAPILLARY_API_URL", "ARCHIVE_ORG_URL", "ARCHIVE_ORG_S3_URL")

@@ -34,7 +34,7 @@ def logs(folder: Path) -> list[Path]:
 
 
 def test_log_is_published_without_secrets(crawling: Crawling, sandbox: Sandbox) -> None:
-    sandbox.set_faults({"cdn": {"reset": 0.1}, "api": {"server_error": 0.5}})
+    sandbox.set_faults({"cdn": {"reset": 0.1, "cut": 0.1}, "api": {"server_error": 0.5}})
     result = crawling.run("-L", "DEBUG", username="alice", quality="256", check_ia=0)
     assert result.code == 0, result.output
     (log,) = logs(crawling.store / "mapillary-alice-256")
@@ -44,6 +44,8 @@ def test_log_is_published_without_secrets(crawling: Crawling, sandbox: Sandbox) 
     assert "The listing is complete: 60 images" in text
     assert text.splitlines()[-1].endswith(result.lines[-1].partition(": ")[2])
     assert str(crawling.store) in result.output
+    for secret in (sandbox.token, "access_token=", "oe=", "oh="):
+        assert secret not in result.output, secret
     for secret in (
         sandbox.token, sandbox.token.split("|")[-1], "access_token", "oe=", "://", "127.0.0.1",
         str(crawling.store), str(PROJECT), str(Path.home()) + "/", socket.gethostname(),
