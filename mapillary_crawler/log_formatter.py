@@ -15,10 +15,17 @@ _PREAMBLE = ("scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.uti
 
 
 def leave_out_preamble(level: str) -> None:
-    """Keep settings, versions and lists of components out of a log, but for one at DEBUG."""
+    """Keep settings, versions and lists of components out of a log, but for one at DEBUG.
+
+    By a filter, since Scrapy sets the levels of its loggers when a process begins.
+    """
     if level != "DEBUG":
         for name in _PREAMBLE:
-            logging.getLogger(name).setLevel(logging.WARNING)
+            logging.getLogger(name).addFilter(_is_above_info)
+
+
+def _is_above_info(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO
 
 
 class QuietLogFormatter(LogFormatter):

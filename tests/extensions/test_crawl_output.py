@@ -44,6 +44,7 @@ def test_log_is_published_without_secrets(crawling: Crawling, sandbox: Sandbox) 
     assert "The listing is complete: 60 images" in text
     assert text.splitlines()[-1].endswith(result.lines[-1].partition(": ")[2])
     assert str(crawling.store) in result.output
+    assert "Overridden settings" in result.output  # at DEBUG
     for secret in (sandbox.token, "access_token=", "oe=", "oh="):
         assert secret not in result.output, secret
     for secret in (
@@ -171,5 +172,6 @@ def test_pipe_gets_plain_lines_now_and_then(crawling: Crawling, sandbox: Sandbox
     assert lines
     (log,) = logs(crawling.store / "mapillary-alice-256")
     assert lines[0] in log.read_text()
+    assert "Overridden settings" not in done.stderr
     assert "\x1b" not in done.stderr
     assert "\r" not in done.stderr
