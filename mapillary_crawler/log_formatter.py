@@ -14,14 +14,23 @@ from twisted.python.failure import Failure
 _PREAMBLE = ("scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.utils.log")
 
 
-def leave_out_preamble(level: str) -> None:
+#: Warns of a short body, with its URL and advice that would store it; the crawl tries again.
+_BROKEN_TRANSFER = "scrapy.core.downloader.handlers._base_streaming"
+
+
+def quieten(level: str) -> None:
     """Keep settings, versions and lists of components out of a log, but for one at DEBUG.
 
-    By a filter, since Scrapy sets the levels of its loggers when a process begins.
+    By filters, since Scrapy sets the levels of its loggers when a process begins.
     """
+    logging.getLogger(_BROKEN_TRANSFER).addFilter(_is_no_data_loss)
     if level != "DEBUG":
         for name in _PREAMBLE:
             logging.getLogger(name).addFilter(_is_above_info)
+
+
+def _is_no_data_loss(record: logging.LogRecord) -> bool:
+    return "data loss" not in str(record.msg)
 
 
 def _is_above_info(record: logging.LogRecord) -> bool:

@@ -21,7 +21,7 @@ from mapillary_crawler.arguments import ArgumentRefused, validate
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.limits import read_limits, read_token
 from mapillary_crawler.lock import Refused
-from mapillary_crawler.log_formatter import leave_out_preamble
+from mapillary_crawler.log_formatter import quieten
 from mapillary_crawler.scheduled import withhold
 from mapillary_crawler.spiders.user import UserSpider
 from mapillary_crawler.staging import Staging
@@ -67,7 +67,7 @@ class Command(crawl.Command):
         try:
             super().process_options(args, opts)
             _check_log(self.settings)
-            leave_out_preamble(self.settings["LOG_LEVEL"])
+            quieten(self.settings["LOG_LEVEL"])
             _check_scheduled(withheld)
             _check_spider(args)
             read_token(os.environ)

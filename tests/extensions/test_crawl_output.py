@@ -45,7 +45,7 @@ def test_log_is_published_without_secrets(crawling: Crawling, sandbox: Sandbox) 
     assert text.splitlines()[-1].endswith(result.lines[-1].partition(": ")[2])
     assert str(crawling.store) in result.output
     assert "Overridden settings" in result.output  # at DEBUG
-    for secret in (sandbox.token, "access_token=", "oe=", "oh="):
+    for secret in (sandbox.token, "access_token=", "oe=", "oh=", "data loss"):
         assert secret not in result.output, secret
     for secret in (
         sandbox.token, sandbox.token.split("|")[-1], "access_token", "oe=", "://", "127.0.0.1",
