@@ -62,7 +62,7 @@ def run(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    peaks: dict[int, int] = {}
+    peaks: dict[int, list[int]] = {}
     stopped = False
     try:
         while True:
@@ -70,7 +70,7 @@ def run(
             if pid:
                 break
             for each in _tree(process.pid):
-                peaks[each] = max(peaks.get(each, 0), _peak(each))
+                peaks.setdefault(each, []).append(_peak(each))
             if not stopped and until(process.pid):
                 stopped = True
                 os.killpg(process.pid, signal.SIGKILL)
@@ -82,7 +82,9 @@ def run(
     process.returncode = code = os.waitstatus_to_exitcode(status)
     if code and not stopped:
         raise RuntimeError(f"{name} ended with {code}; see {log}")
-    return Run(began, time.time(), used.ru_utime + used.ru_stime, sum(peaks.values()), code, log)
+    # What was seen once is a process between its fork and the start of its program.
+    memory = sum(max(each) for each in peaks.values() if len(each) > 1)
+    return Run(began, time.time(), used.ru_utime + used.ru_stime, memory, code, log)
 
 
 def resident(pid: int) -> int:

@@ -1,6 +1,6 @@
-"""Scrapy's aiohttp download handler, which costs an image a third less than the default one.
+"""Scrapy's aiohttp download handler, which costs an image less than the default one.
 
-Measured against the Twisted handler, with every fault of the network, in docs/performance.md.
+Measured against the Twisted handler in docs/performance.md.
 The module is private in Scrapy 2.19, hence `scrapy>=2.19,<2.20`.
 """
 

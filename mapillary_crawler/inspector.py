@@ -18,7 +18,7 @@ class Inspector(Generic[_Result]):
 
     A way into a thread and back costs about as much as the check of a small image, so what
     gathers while the workers are busy shares one. Their number also bounds what the checks
-    cost in memory: a progressive image of 12 million pixels takes 40 to 70 MB.
+    cost in memory: a progressive image of 12 million pixels takes tens of megabytes.
     """
 
     def __init__(self, inspect: Callable[[bytes], _Result], workers: int) -> None:
