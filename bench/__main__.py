@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench import encoding, memory, report, resume, throttling
+from bench import encoding, memory, metadata, report, resume, sealing, throttling
 from bench.comparison import compare
 from bench.tools import bare, crawler, peer
 from bench.work import Work
@@ -96,9 +98,17 @@ def held(scope: Scope, settings: list[str]) -> None:
     memory.growth(*scope.grown, settings)
 
 
+def steps(scope: Scope, _: list[str]) -> None:
+    """Print what single steps cost: EXIF and XMP, and a day's way into a tar."""
+    report.heading("Metadata and sealing")
+    metadata.main([])
+    with tempfile.TemporaryDirectory() as folder:
+        sealing.measure(Path(folder), 2000, 120_000, scope.rounds)
+
+
 _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
     "network": network, "processor": processor, "webp": webp, "throttle": throttle,
-    "resume": start, "memory": held,
+    "resume": start, "memory": held, "steps": steps,
 }  # fmt: skip
 
 
