@@ -92,7 +92,9 @@ def _listing_again(path: Path, sandbox: Sandbox, settled: int) -> float:
     started, rows, cursor = time.process_time(), 0, None
     for number, body in enumerate(pages):
         page = graph_api.read_page(json.loads(body))
-        listed = [row for each in page.rows if (row := graph_api.listed_row(each, _COLLECTION))]
+        known = ledger.listing.known([name for row in page.rows if (name := graph_api.row_id(row))])
+        described = (graph_api.listed_row(row, _COLLECTION, known) for row in page.rows)
+        listed = [row for row in described if row]
         committed = ledger.listing.commit(cursor, f"again{number}", listed)
         assert committed.new == 0
         cursor, rows = f"again{number}", rows + committed.known

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -159,18 +160,29 @@ def _cursor_of(following: Any) -> str | None:
     return parse_qs(query).get("after", [None])[0]
 
 
-def has_id(row: Any) -> bool:
-    """Say whether a row of a page has a usable id."""
-    return isinstance(row, dict) and image_id(row.get("id")) is not None
+def row_id(row: Any) -> str | None:
+    """Return the id of a row of a page, None if it has no usable one."""
+    return image_id(row.get("id")) if isinstance(row, dict) else None
 
 
-def listed_row(row: Any, collection: Collection) -> ListedRow | None:
-    """Return a row of a page as the ledger keeps it, None if it has no usable id."""
-    image = image_id(row.get("id")) if isinstance(row, dict) else None
+def listed_row(
+    row: Any, collection: Collection, known: Mapping[str, bool] | None = None
+) -> ListedRow | None:
+    """Return a row of a page as the ledger keeps it, None if it has no usable id.
+
+    `known` says of ids that the ledger has whether it still wants the image: of these it
+    takes the URL at most, so nothing else is described.
+    """
+    image = row_id(row)
     if image is None:
         return None
-    captured_at = capture_time(row.get("captured_at"))
+    wanted = known.get(image) if known else None
+    if wanted is False:
+        return ListedRow(image, None, "", "", b"", None, None)
     url = image_url(row.get(thumb_field(collection.quality)))
+    if wanted:
+        return ListedRow(image, None, "", "", b"", url, url_expiry(url) if url else None)
+    captured_at = capture_time(row.get("captured_at"))
     return ListedRow(
         image_id=image,
         captured_at=captured_at,

@@ -94,14 +94,15 @@ class Lister:
     def _commit(self, page: graph_api.Page, cursor: str | None) -> Committed:
         """Commit a page (in the ledger's thread, since it takes a while)."""
         rows = []
+        listing = self._staging.ledger.listing
+        known = listing.known([name for name in map(graph_api.row_id, page.rows) if name])
         for index, row in enumerate(page.rows):
-            listed = graph_api.listed_row(row, self._collection)
+            listed = graph_api.listed_row(row, self._collection, known)
             if listed is None:
                 logger.warning("Row %d of the page behind %s has no usable id", index, cursor)
             else:
                 rows.append(listed)
         nameless = len(page.rows) - len(rows)
-        listing = self._staging.ledger.listing
         return listing.commit(cursor, page.following, rows, nameless=nameless)
 
     async def _list_from_the_start(self, reason: str) -> None:
@@ -117,7 +118,7 @@ class Lister:
 
     def _doubt_rows(self, page: graph_api.Page) -> None:
         """Raise `MalformedPage`, some times, for a page whose rows are all unusable."""
-        if page.rows and not any(graph_api.has_id(row) for row in page.rows):
+        if page.rows and not any(map(graph_api.row_id, page.rows)):
             self._unusable_pages += 1
             if self._unusable_pages <= _UNUSABLE_PAGES:
                 raise graph_api.MalformedPage("no row of the page has a usable id")

@@ -398,3 +398,13 @@ def test_recorded_entities_become_rows(path: Path) -> None:
     assert {"altitude", "computed_geometry", "camera_parameters"} <= set(kept)
     box = Selection(bbox=(-108.6, 39.0, -108.5, 39.1))
     assert box.holds(recorded, row.captured_at)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_of_a_known_row_only_a_url_that_is_wanted_is_taken(wanted: bool) -> None:
+    row = {"id": "12", "captured_at": 1, "thumb_256_url": "https://cdn.example/12?oe=0F&x=1"}
+    known = listed_row(row, Collection("alice", "256"), {"12": wanted})
+    assert known is not None
+    assert known.image_id == "12"
+    assert (known.url, known.expires) == ((row["thumb_256_url"], 15) if wanted else (None, None))
+    assert listed_row(row, Collection("alice", "256"), {"13": wanted}).line

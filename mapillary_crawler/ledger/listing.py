@@ -119,6 +119,11 @@ class Listing:
         self._facts.set(listing_closed_at=None)
         self.start_round(again=False)
 
+    def known(self, image_ids: Sequence[str]) -> dict[str, bool]:
+        """Return those ids that the ledger has, and whether the image is still wanted."""
+        wanted = "EXISTS (SELECT 1 FROM unsettled WHERE unsettled.number = images.number)"
+        return {image: bool(found) for image, found in self._find(wanted, image_ids).items()}
+
     def commit(
         self,
         asked: str | None,
@@ -161,13 +166,17 @@ class Listing:
 
     def _known(self, image_ids: Sequence[str]) -> dict[str, int]:
         """Return the numbers of those ids that the ledger has."""
-        known: dict[str, int] = {}
+        return self._find("number", image_ids)
+
+    def _find(self, what: str, image_ids: Sequence[str]) -> dict[str, int]:
+        """Return a column of those ids that the ledger has."""
+        found: dict[str, int] = {}
         for start in range(0, len(image_ids), _IDS_ASKED):
             some = image_ids[start : start + _IDS_ASKED]
             marks = ",".join("?" * len(some))
-            statement = f"SELECT id, number FROM images WHERE id IN ({marks})"
-            known.update(self._database.execute(statement, some).fetchall())
-        return known
+            statement = f"SELECT id, {what} FROM images WHERE id IN ({marks})"
+            found.update(self._database.execute(statement, some).fetchall())
+        return found
 
     def _add(self, rows: Sequence[ListedRow]) -> None:
         first = self._database.value("SELECT coalesce(max(number), 0) + 1 FROM images")
