@@ -62,6 +62,8 @@ class ConcurrencySearch:
     #: By which part to climb; and whether the rate is known to grow up to home.
     _step: float = 1.0
     _growing: bool = False
+    #: Whether more would do better, but for the ceiling.
+    _capped: bool = False
     _probe_at: float = 0.0
     _probe_part: float = _PROBE_NEAR
     _went_at: float = 0.0
@@ -134,7 +136,7 @@ class ConcurrencySearch:
 
     def _refused(self, now: float, ended: Round) -> None:
         """Go down to what the server took, by half at most."""
-        self._exploring = 0
+        self._exploring, self._probe_at = 0, now
         most = self.concurrency - ended.refused + 1
         if self.mode is Mode.CLIMB and self._home < ended.refused_with <= self.concurrency:
             most = int(ended.refused_with) - 1
@@ -163,7 +165,7 @@ class ConcurrencySearch:
     def _enough(self, now: float) -> bool:
         window = self._rounds.window
         if self.mode is Mode.PROBE:
-            proven = self._refusals.enough(window) or now - window.began > 2 * MOST_SECONDS
+            proven = self._refusals.enough(window) or now - window.began > MOST_SECONDS
             return proven and window.enough(now, _ACCURATE)
         quick = self._exploring and self._step >= _STEP
         return window.enough(now, _QUICK if quick else _ACCURATE)
@@ -194,7 +196,7 @@ class ConcurrencySearch:
             self._probe(now, _PROBE_FAR)
         elif now >= self._probe_at or self._refusals.suspicious(self._rounds.window):
             self._probe(now, self._probe_part)
-        elif self.ceiling.may_be_tried(now) and self._home >= self.ceiling.cap(self.maximum):
+        elif self._capped and self.ceiling.may_be_tried(now):
             self._try(now)
         else:
             self._rounds.measure(now)
@@ -206,6 +208,7 @@ class ConcurrencySearch:
             self._go(now, Mode.CLIMB, target)
         else:
             self._stay(now, self._home, wait=_PROBE_RARELY)
+            self._capped = True
 
     def _climbed(self, now: float, rate: float) -> None:
         growth, step = rate / self._rate, self.concurrency / self._home - 1
@@ -276,7 +279,7 @@ class ConcurrencySearch:
             self._stay(now, target)
 
     def _stay(self, now: float, concurrency: int, *, wait: float = 1.0) -> None:
-        self._exploring, self._growing = 0, False
+        self._exploring, self._growing, self._capped = 0, False, False
         self._step = min(max(self._step, 0.1), _STEP)
         self._probe_part = _PROBE_NEAR
         self._probe_at = now + max(_PROBE_SECONDS, 4 * (now - self._went_at)) * wait
