@@ -46,7 +46,7 @@ class Feeder:
     """Yields what is wanted and due, until nothing can become due any more.
 
     `listing_open` says whether more images may still be listed, `closing` whether the run
-    is being stopped.
+    is being stopped; `sleep` raises `DownloadCancelled` then.
     """
 
     staging: Staging
@@ -82,6 +82,7 @@ class Feeder:
         finally:
             if refreshing:
                 refreshing.cancel()
+                await asyncio.gather(refreshing, return_exceptions=True)
 
     async def _more_to_come(self, refreshing: asyncio.Future[None] | None) -> bool:
         """Wait a moment; say whether anything can still become due in this run."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from mapillary_crawler import archive_org, graph_api
 from mapillary_crawler.arguments import validate
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.downloader import LimitedDownloader
+from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun, end_of_run
 from mapillary_crawler.feeder import Feeder
 from mapillary_crawler.graph_answers import Answer
@@ -84,6 +84,8 @@ class UserSpider(Spider):
             return
         try:
             await self._lister.start()
+        except DownloadCancelled:
+            return
         except EndOfRun as end:
             self.end(end)
             return
@@ -165,7 +167,7 @@ class UserSpider(Spider):
             await self._lister.take(answer, cursor, limit, wait)
             while self._lister.open and await self._is_ahead():
                 await self.sleep(1)
-        except CursorMoved:
+        except (CursorMoved, DownloadCancelled):
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
@@ -187,6 +189,8 @@ class UserSpider(Spider):
         try:
             async for item in feeder.items():
                 yield item
+        except DownloadCancelled:
+            return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
 
@@ -197,7 +201,11 @@ class UserSpider(Spider):
         return self.stopping.is_set() or self.crawler.engine.needs_backout()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than the run goes on."""
+        """Wait; raises `DownloadCancelled` once the run is being stopped.
+
+        Whoever waits to ask again would otherwise ask for ever, without a pause, and the
+        process never end.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while (left := until - loop.time()) > 0 and not self.closing():
@@ -205,6 +213,8 @@ class UserSpider(Spider):
                 await asyncio.wait_for(self._woken.wait(), min(left, 1))
             except TimeoutError:
                 continue
+        if self.closing():
+            raise DownloadCancelled("the crawl is being stopped")
 
     def end(self, end: EndOfRun) -> None:
         """End the run with an outcome of its own."""
