@@ -63,10 +63,15 @@ class Queue:
         return len(self._drawn)
 
     def start_run(self) -> None:
-        """Make every unsettled image due, its attempts zero and its URL an old one."""
+        """Make every unsettled image due, its attempts zero and its URL an old one.
+
+        A URL that failed is not tried again in another run: it may be the URL that is bad,
+        or its host, for as long as it has not expired.
+        """
         with self._database.transaction():
             self._database.execute(
-                "UPDATE unsettled SET retry_at = 0, attempts = 0, fresh = 0 "
+                "UPDATE unsettled SET retry_at = 0, attempts = 0, fresh = 0, "
+                "url = iif(attempts > 0, NULL, url) "
                 "WHERE retry_at > 0 OR attempts > 0 OR fresh > 0"
             )
 
