@@ -12,8 +12,8 @@ from typing import TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-_UP = "\x1b[1A"
-_ERASE_BELOW = "\x1b[J"
+#: One row up, and empty it; erasing all that is below would fill some terminals' history.
+_TAKE_BACK = "\x1b[1A\x1b[2K"
 
 
 def can_be_live(stream: TextIO) -> bool:
@@ -76,7 +76,7 @@ class LiveLines(io.TextIOBase):
     def _put(self, text: str) -> None:
         columns = self._columns()
         rows = sum(max(1, -(-cells // columns)) for cells in self._drawn)
-        erase = "\r" + _UP * rows + _ERASE_BELOW if rows else ""
+        erase = "\r" + _TAKE_BACK * rows if rows else ""
         self._stream.write(erase + text + self._render(columns - 1))
         self._stream.flush()
 
@@ -88,10 +88,9 @@ class LiveLines(io.TextIOBase):
         if self._content is None or not self._in_foreground():
             self._drawn = []
             return ""
+        self._console.width = width
         with self._console.capture() as capture:
-            self._console.print(
-                self._content, width=width, no_wrap=True, overflow="ellipsis", crop=True
-            )
+            self._console.print(self._content, no_wrap=True, overflow="ellipsis", crop=True)
         drawn = capture.get()
         self._drawn = [Text.from_ansi(line).cell_len for line in drawn.splitlines()]
         return drawn

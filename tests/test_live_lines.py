@@ -29,12 +29,12 @@ class Terminal(io.StringIO):
         raise OSError
 
     def write(self, text: str) -> int:
-        for part in re.findall(r"\x1b\[1A|\x1b\[J|\r|\n|[^\x1b\r\n]+", text):
+        for part in re.findall(r"\x1b\[1A|\x1b\[2K|\r|\n|[^\x1b\r\n]+", text):
             match part:
                 case "\x1b[1A":
                     self.row = max(0, self.row - 1)
-                case "\x1b[J":
-                    self.rows[self.row :] = [""]
+                case "\x1b[2K":
+                    self.rows[self.row] = ""
                 case "\r":
                     pass
                 case "\n":

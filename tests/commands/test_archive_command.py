@@ -85,7 +85,7 @@ def test_ctrl_c_ends_all(crawling: Crawling, sandbox: Sandbox, jobs: int) -> Non
     assert "Traceback" not in terminal.text
     assert "not started" in terminal.text
     assert "interrupted (4)" in terminal.text
-    assert "in flight" not in terminal.raw.rpartition("\x1b[J")[2]
+    assert "in flight" not in terminal.raw.rpartition("\x1b[2K")[2]
 
 
 def test_missing_token_is_said_once(crawling: Crawling) -> None:

@@ -126,7 +126,7 @@ def test_terminal_is_live_and_clean_after_ctrl_c(crawling: Crawling, sandbox: Sa
         wait_until(lambda: "…" in terminal.text)
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.wait() == 4
-    left = terminal.raw.rpartition("\x1b[J")[2]
+    left = terminal.raw.rpartition("\x1b[2K")[2]
     assert "in flight" not in left
     assert left.startswith("mapillary-slow-256: interrupted")
     assert "?25l" not in terminal.raw  # the cursor was never hidden
