@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -52,6 +53,10 @@ class LiveLines(io.TextIOBase):
             if newline:
                 self._put(whole + newline)
         return len(text)
+
+    def forget(self) -> None:
+        """Leave the lines where they are: others have written below them meanwhile."""
+        self._drawn = []
 
     def flush(self) -> None:
         """Flush the terminal."""
@@ -119,8 +124,11 @@ class LiveTerminal:
             sys.stdout.flush()
             sys.stdout = self.lines
         sys.stderr = self.lines
+        # After Ctrl-Z and fg the shell's own lines stand where ours were.
+        self._handler = signal.signal(signal.SIGCONT, lambda *_: self.lines.forget())
         return self.lines
 
     def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGCONT, self._handler)
         sys.stdout, sys.stderr = self._before
         self.lines.close()

@@ -116,6 +116,16 @@ def test_resize_leaves_nothing_behind(terminal: Terminal, columns: int) -> None:
     assert "".join(terminal.screen) == "a log line that stays as it isanother"
 
 
+def test_lines_of_the_shell_are_not_taken_back(terminal: Terminal) -> None:
+    live = LiveLines(terminal)
+    live.show(Text("10 done"))
+    terminal.write("[1]+ Stopped\n$ fg\n")
+    live.forget()
+    live.show(Text("11 done"))
+    live.show(Text("12 done"))
+    assert terminal.screen == ["10 done", "[1]+ Stopped", "$ fg", "12 done"]
+
+
 def test_other_program_in_the_foreground(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

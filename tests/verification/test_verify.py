@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from mapillary_crawler.finish.tree import files
@@ -384,6 +386,34 @@ def test_zeroed_region(sealed: Path) -> None:
     (sealed / TAR).write_bytes(content)
     named = {problem.member for problem in verify(sealed).problems}
     assert {members[1].name, members[2].name} <= named
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_no_damage_whatsoever_is_overlooked_or_ends_in_an_error(
+    sealed: Path, data: st.DataObject
+) -> None:
+    whole = (sealed / TAR).read_bytes()
+    start = data.draw(st.integers(0, len(whole)), "start")
+    length = data.draw(st.sampled_from([0, 1, 100, 512, 1024, 5000, 30_000]), "length")
+    filling = data.draw(
+        st.one_of(
+            st.binary(max_size=2000),
+            st.sampled_from([bytes(512), whole[:512], whole[:1536], whole, b"\xff" * 600]),
+        ),
+        "filling",
+    )
+    content = whole[:start] + filling + whole[start + length :]
+    (sealed / TAR).write_bytes(content)
+    try:
+        found = verify(sealed)
+        assert (TAR in found.text) is (content != whole)
+    finally:
+        (sealed / TAR).write_bytes(whole)
 
 
 def test_image_that_was_never_one_is_named(tmp_path: Path) -> None:
