@@ -52,6 +52,7 @@ EXIT_CODES = {
     Outcome.ERROR: 1,
     Outcome.REFUSED: 2,
     Outcome.INCOMPLETE: 3,
+    Outcome.PLANNED: 0,
     Outcome.ACCEPTED: 3,
     Outcome.INTERRUPTED: 4,
     Outcome.TOKEN_REFUSED: 5,

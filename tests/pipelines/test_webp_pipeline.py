@@ -105,7 +105,7 @@ def kept(crawler: Crawler, image: ImageItem) -> str:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what other processes do has no event
             await asyncio.sleep(0.01)
 
@@ -219,7 +219,7 @@ def test_stop_ends_encoders_and_drops_their_items(
         tasks = [asyncio.create_task(pipeline.process_item(item())) for _ in range(20)]
         await until(lambda: len(list(tmp_path.glob("started.*"))) == (os.cpu_count() or 1))
         getattr(pipeline, ending)()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await asyncio.gather(*tasks, return_exceptions=True)
 
     ends = asyncio.run(stop())
