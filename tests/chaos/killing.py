@@ -1,4 +1,4 @@
-"""Crawls that are ended by SIGKILL in a phase of their own choice."""
+"""Crawls that a signal, SIGKILL mostly, meets in a phase of their own choice."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ class Run:
     staging: Path
     destination: Path
     lines: list[str] = field(default_factory=list)
+    #: Monotonic times of the signal and of the end.
+    met_at: float = 0.0
+    ended_at: float = 0.0
+
+    @property
+    def seconds_to_end(self) -> float:
+        """Seconds from the signal to the end."""
+        return self.ended_at - self.met_at
 
     def printed(self, words: str) -> int:
         """Return how many lines hold these words."""
@@ -46,7 +54,7 @@ Sign = Callable[[Run], bool]
 
 @dataclass(frozen=True)
 class Moment:
-    """A phase: the sign that it has begun, and the seconds within which the kill comes then."""
+    """A phase: the sign that it has begun, and the seconds within which the signal comes then."""
 
     phase: str
     sign: Callable[[Run, random.Random], Sign]
@@ -91,9 +99,10 @@ def crawl(
     *options: str,
     moment: Moment | None,
     chance: random.Random,
+    number: signal.Signals = signal.SIGKILL,
     **arguments: Any,
 ) -> Run:
-    """Run the command, and kill it in the phase given unless it ends before."""
+    """Run the command, and send it a signal in the phase given unless it ends before."""
     staging = Path(crawling.environment.get("MAPILLARY_STAGING", crawling.store / ".incomplete"))
     with crawling.started(*options, **arguments) as process:
         run = Run(process, staging / name, crawling.store / name)
@@ -102,8 +111,9 @@ def crawl(
         reading.start()
         try:
             if moment is not None:
-                _kill(run, moment, chance)
+                _meet(run, moment, chance, number)
             process.wait(_LONGEST)
+            run.ended_at = time.monotonic()
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -111,12 +121,13 @@ def crawl(
     return run
 
 
-def _kill(run: Run, moment: Moment, chance: random.Random) -> None:
+def _meet(run: Run, moment: Moment, chance: random.Random, number: signal.Signals) -> None:
     sign = moment.sign(run, chance)
     until = time.monotonic() + _LONGEST
     while run.process.poll() is None and time.monotonic() < until:
         if sign(run):
             time.sleep(chance.uniform(0, moment.seconds))
-            os.killpg(run.process.pid, signal.SIGKILL)
+            run.met_at = time.monotonic()
+            os.killpg(run.process.pid, number)
             return
         time.sleep(_LOOK)
