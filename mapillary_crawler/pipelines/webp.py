@@ -144,6 +144,8 @@ class WebpPipeline:
             # No process, or no memory for one, says nothing about the image.
             raise EncodeInterrupted(f"{item.image_id}: no encoder: {error}") from error
         self._running.add(process)
+        if self._ended:  # since it was asked for
+            _kill(process)
         try:
             async with asyncio.timeout(self._timeout):
                 output, messages = await process.communicate(item.body)
