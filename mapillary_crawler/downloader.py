@@ -69,6 +69,12 @@ class LimitedDownloader(Downloader):
         if slot is not None:
             self._hold(slot, seconds)
 
+    def resume(self, slot_key: str) -> None:
+        """End a slot's pause and start what is queued."""
+        if self._paused_until.pop(slot_key, None) and (slot := self.slots.get(slot_key)):
+            slot.close()
+            self._process_queue(slot)
+
     def paused_for(self, slot_key: str) -> float:
         """Seconds until a paused slot starts transfers again, 0 if it is not paused."""
         return max(0.0, self._paused_until.get(slot_key, 0) - monotonic())

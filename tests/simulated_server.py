@@ -89,6 +89,9 @@ class Downloader(LimitedDownloader):
         self.pauses.append(seconds)
         self.paused_until = max(self.paused_until, self.now + seconds)
 
+    def resume(self, slot_key: str) -> None:
+        self.paused_until = self.now
+
     def paused_for(self, slot_key: str) -> float:
         return max(0.0, self.paused_until - self.now)
 
@@ -117,7 +120,9 @@ class Simulation:
         spider: Any = SimpleNamespace(staging=SimpleNamespace(limits=SimpleNamespace(**named)))
         self.throttle = ImageThrottle(crawler, spider)
         self.throttle._spider_opened(spider)
-        self.stats = crawler.stats
+        # In an outage it is as if a known image had been asked for, and did not come yet.
+        asking: Any = SimpleNamespace(done=lambda: False)
+        self.throttle._asking = asking
 
     def run(
         self,
@@ -144,17 +149,21 @@ class Simulation:
                 entry = (ends, next(number), downloader.now, downloader.held, outcome, counts)
                 heapq.heappush(pending, (*entry, False))
 
+        def happen() -> None:
+            while waiting and waiting[0][0] <= downloader.now:
+                waiting.pop(0)[1](server)
+
         fill()
         while pending or downloader.paused_for(""):
             wakes = downloader.paused_until if downloader.paused_for("") else float("inf")
             if not pending or wakes < pending[0][0]:
                 downloader.now = wakes
+                happen()
                 fill()
                 continue
             ends, _, began, beside, outcome, counts, passed = heapq.heappop(pending)
             downloader.now = now = max(ends, downloader.now)
-            while waiting and waiting[0][0] <= now:
-                waiting.pop(0)[1](server)
+            happen()
             if now > seconds:
                 break
             if not passed:

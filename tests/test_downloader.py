@@ -292,6 +292,24 @@ def test_a_pause_holds_the_queue_and_not_what_is_in_flight() -> None:
     run(check())
 
 
+def test_a_pause_can_be_ended() -> None:
+    async def check() -> None:
+        server = Server()
+        async with downloader_of(2, server) as downloader:
+            downloader.pause(SLOT, 60)
+            fetch(downloader, 3)
+            await turns()
+            assert not server.waiting
+            downloader.resume(SLOT)
+            await turns()
+            assert len(server.waiting) == 2
+            assert downloader.paused_for(SLOT) == 0
+            downloader.resume(SLOT)
+            downloader.resume("another")
+
+    run(check())
+
+
 def test_a_pause_outlives_a_slot_that_scrapy_forgets() -> None:
     async def check() -> None:
         server = Server()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -154,6 +153,7 @@ def test_a_ceiling_that_rises_is_found_within_a_minute(
         (20, lambda server: setattr(server, "ceiling", 16)),
         (72, lambda server: setattr(server, "ceiling", ceiling_after)),
     )
+    assert not simulation.throttle.crawler.stats.get_value("throttle/images/pauses")
     assert rate(moments, 40, 72) >= 0.85 * 160
     assert first(moments, min(120, int(0.9 * ceiling_after)), since=72) < 60
 
@@ -277,8 +277,14 @@ def test_an_answer_between_proves_that_the_cdn_lives(answer: Outcome) -> None:
 
 def test_refusals_are_an_outage_only_beyond_what_was_in_flight() -> None:
     outage = Outage()
-    assert not failures(outage, Outcome.REFUSED, 63, begun_with=32)
+    assert not failures(outage, Outcome.REFUSED, 95, begun_with=32)
     assert failures(outage, Outcome.REFUSED, 1, begun_with=32)
+
+
+def test_refusals_of_single_transfers_are_an_outage_at_once() -> None:
+    outage = Outage()
+    failures(outage, Outcome.REFUSED, 50, begun_with=32)
+    assert failures(outage, Outcome.REFUSED, IN_A_ROW, begun_with=1)
 
 
 def test_images_that_failed_before_are_no_evidence() -> None:
@@ -297,30 +303,19 @@ def test_pauses_grow_to_a_cap() -> None:
     assert outage.pause() <= 1
 
 
-def test_in_an_outage_one_transfer_tries_after_each_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def check() -> None:
-        simulation = Simulation(monkeypatch)
-
-        async def ask() -> None:
-            """No known image is asked for here."""
-
-        monkeypatch.setattr(simulation.throttle, "_ask_for_a_known_image", ask)
-        server = Server(0.2)
-        moments = simulation.run(
-            server,
-            400,
-            (5, lambda server: setattr(server, "failed_share", 1.0)),
-            (300, lambda server: setattr(server, "failed_share", 0.0)),
-        )
-        tries = [m for m in moments if 6 < m.at < 300]
-        assert 5 <= len(tries) <= 60
-        assert {m.in_flight for m in tries} <= {0, 1}
-        assert max(simulation.downloader.pauses) <= 60
-        assert rate(moments, 370, 400) >= 0.9 * 128 / 0.2
-        assert not simulation.throttle.is_outage()
-        await asyncio.sleep(0)
-
-    asyncio.run(check())
+def test_in_an_outage_one_transfer_tries_after_each_pause(simulation: Simulation) -> None:
+    moments = simulation.run(
+        Server(0.2),
+        400,
+        (5, lambda server: setattr(server, "failed_share", 1.0)),
+        (300, lambda server: setattr(server, "failed_share", 0.0)),
+    )
+    tries = [m for m in moments if 6 < m.at < 300]
+    assert 5 <= len(tries) <= 60
+    assert {m.in_flight for m in tries} <= {0, 1}
+    assert max(simulation.downloader.pauses) <= 60
+    assert rate(moments, 365, 400) >= 0.9 * 128 / 0.2
+    assert not simulation.throttle.is_outage()
 
 
 # What the middleware makes of a transfer.

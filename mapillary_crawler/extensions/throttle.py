@@ -52,6 +52,8 @@ class ImageThrottle(AutoThrottle):
         )  # fmt: skip
         self._outage = Outage()
         self._applied = 0
+        #: Until when the servers asked to wait, on the monotonic clock.
+        self._asked_until = 0.0
         self._asking: asyncio.Future[None] | None = None
         crawler.signals.connect(self._spider_opened, signal=signals.spider_opened)
 
@@ -87,6 +89,7 @@ class ImageThrottle(AutoThrottle):
         """
         now = monotonic()
         if retry_after:
+            self._asked_until = max(self._asked_until, now + retry_after)
             self._downloader.pause(IMAGES, retry_after)
             self._search.interrupt()
         was_away = self.is_outage()
@@ -94,6 +97,7 @@ class ImageThrottle(AutoThrottle):
             self._wait_out(now)
         elif was_away:
             logger.info("The image servers answer again")
+            self._go_on(now)
             self._search.restart(now, self._limits.concurrency_start)
         else:
             in_flight = self._downloader.in_flight(IMAGES)
@@ -139,11 +143,19 @@ class ImageThrottle(AutoThrottle):
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._ask_for_a_known_image())
 
+    def _go_on(self, now: float) -> None:
+        """End the pause of an outage; what the servers asked for stays."""
+        self._downloader.resume(IMAGES)
+        if self._asked_until > now:
+            self._downloader.pause(IMAGES, self._asked_until - now)
+
     async def _ask_for_a_known_image(self) -> None:
         """Fetch an image that came before: if it comes, the CDN is well and others are not."""
         try:
             if await self._known_image_comes():
-                self._outage.disproved(monotonic())
+                now = monotonic()
+                self._outage.disproved(now)
+                self._go_on(now)
                 self._apply()
         except EndOfRun as end:
             self._spider.end(end)

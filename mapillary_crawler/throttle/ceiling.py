@@ -12,8 +12,8 @@ _FIRST, _LAST = 10.0, 30.0
 _ANSWERS = 600
 #: Part of a ceiling that is kept free: a server may see a transfer end later than we do.
 _MARGIN = 0.05
-#: Part of the transfers of a trial that are waited for: one that stalls shall not hold it up.
-_VERDICTS = 0.75
+#: Seconds after which a trial counts as refused: a transfer that stalls shall not hold it up.
+_VERDICT_SECONDS = 10.0
 #: Refusals that a proof expects at least, and the share of them that raises suspicion.
 _PROOF, _SUSPICIOUS = 8.0, 0.005
 
@@ -78,18 +78,25 @@ class Trial:
 
     concurrency: int
     ceiling: int
+    since: float
     begun: bool = False
     _taken: int = 0
 
-    def judge(self, outcome: Outcome, begun_with: int, in_flight: int) -> bool | None:
-        """Look at a finished transfer; True: the server takes so many, False: it refuses."""
+    def look(self, in_flight: int) -> None:
+        """Notice that all transfers of the trial have begun: no more shall."""
         self.begun = self.begun or in_flight >= self.concurrency
+
+    def judge(self, now: float, outcome: Outcome, begun_with: int) -> bool | None:
+        """Look at a finished transfer; True: the server takes so many, False: it refuses."""
+        if now - self.since > _VERDICT_SECONDS:
+            return False
         if begun_with <= self.ceiling:
             return None
         if outcome is Outcome.REFUSED:
             return False
         self._taken += 1
-        return self._taken >= (self.concurrency - self.ceiling) * _VERDICTS or None
+        # One more than these is begun before the first of all is known to have ended.
+        return self._taken > self.concurrency - self.ceiling or None
 
 
 @dataclass(slots=True)

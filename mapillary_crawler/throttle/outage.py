@@ -10,8 +10,11 @@ from mapillary_crawler.throttle.window import Outcome
 
 #: First attempts that fail in a row, without one success, before it is the CDN and not the images.
 IN_A_ROW = 5
-#: Refusals in a row, as a multiple of what was in flight, before they are not for being too many.
-_REFUSED_WITHAL = 2
+#: Refusals in a row, as a multiple of what was in flight, before they are not for being too many:
+#: the concurrency halves at each round trip, 1 + 1/2 + 1/4 and so on.
+_REFUSED_WITHAL = 3
+#: In flight with so few, none is refused for being too many.
+_FEW = 2
 #: Seconds of a pause: base and cap of the back-off, and the least.
 _BASE, _CAP, _LEAST = 1.0, 60.0, 0.2
 #: Seconds for which failures are the images' own once a known image came.
@@ -49,7 +52,7 @@ class Outage:
             return False
         if self._in_a_row + self._refused_in_a_row == 0:
             self._first_failure = now
-        if outcome is Outcome.REFUSED:
+        if outcome is Outcome.REFUSED and begun_with > _FEW:
             self._refused_in_a_row += 1
             self._most_begun_with = max(self._most_begun_with, begun_with)
         else:

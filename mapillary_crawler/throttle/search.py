@@ -106,10 +106,12 @@ class ConcurrencySearch:
 
         `begun_with` transfers were in flight when it began, itself too; `in_flight` are now.
         """
+        if self._trial is not None:
+            self._trial.look(in_flight)
         if self._rounds.was_begun_before(now, latency, in_flight):
             return
         if self._trial is not None:
-            self._judge(now, self._trial.judge(outcome, begun_with, in_flight))
+            self._judge(now, self._trial.judge(now, outcome, begun_with))
             return
         if outcome is Outcome.GOOD:
             self.ceiling.good()
@@ -160,7 +162,7 @@ class ConcurrencySearch:
     def _try(self, now: float) -> None:
         assert self.ceiling.value is not None
         self._go(now, Mode.TRIAL, self.ceiling.trial())
-        self._trial = Trial(self.concurrency, self.ceiling.value)
+        self._trial = Trial(self.concurrency, self.ceiling.value, now)
 
     def _enough(self, now: float) -> bool:
         window = self._rounds.window
