@@ -63,9 +63,9 @@ class Ceiling:
         return self.value + self._step
 
     def passed(self, concurrency: int) -> None:
-        """Note that a trial was not refused: the next one is bolder."""
+        """Note that a trial was not refused: the next one is bolder, within a quarter."""
         self.value = concurrency
-        self._step *= 2
+        self._step = max(1, min(2 * self._step, concurrency // 4))
 
     def _note(self, now: float, value: int | None, hold: float) -> None:
         self.value = value

@@ -25,8 +25,9 @@ HEADROOM = 1.3
 _STEP, _LEAST_STEP = 0.3, 0.07
 #: Seconds between two looks below; where nothing can be gained, so many times as long.
 _PROBE_SECONDS, _PROBE_RARELY = 8.0, 3.0
-#: Where to look: a part of the concurrency at first and after changes, another later on.
-_PROBE_FAR, _PROBE_NEAR = 0.5, 0.7
+#: Where to look: a part of the concurrency at first and after changes, another later on, and
+#: the next one below where a rise did harm.
+_PROBE_FAR, _PROBE_NEAR, _PROBE_NEXT = 0.5, 0.7, 0.94
 #: Relative standard errors that a measure may have, while exploring and afterwards.
 _QUICK, _ACCURATE = 0.08, 0.03
 #: A rate outside of these parts of the former one means that the server has changed.
@@ -62,6 +63,8 @@ class ConcurrencySearch:
     #: By which part to climb; and whether the rate is known to grow up to home.
     _step: float = 1.0
     _growing: bool = False
+    #: Whether the rate grows less than home does: the knee may lie below it.
+    _past: bool = False
     #: Whether more would do better, but for the ceiling.
     _capped: bool = False
     _probe_at: float = 0.0
@@ -133,8 +136,10 @@ class ConcurrencySearch:
         elif self._enough(now):
             if rounds.window.usable():
                 self._decide(now)
-            else:
+            elif self.mode is Mode.CRUISE:
                 rounds.measure(now)
+            else:
+                self._cruise(now, self._home)  # what is not made use of is not kept
 
     def _refused(self, now: float, ended: Round) -> None:
         """Go down to what the server took, by half at most."""
@@ -235,6 +240,8 @@ class ConcurrencySearch:
             self._stay(now, (self.concurrency + self._home + 1) // 2)
         elif self._step >= _LEAST_STEP and self._step * self._home >= 1:
             self._climb(now)
+        elif self._past:
+            self._probe(now, _PROBE_NEXT)
         else:
             self._stay(now, self._home, wait=_PROBE_RARELY)
 
@@ -249,7 +256,9 @@ class ConcurrencySearch:
     def _probed(self, now: float, rate: float) -> None:
         kept, part = rate / self._rate, self.concurrency / self._home
         fewer_refusals = self._refusals.fewer(self._rounds.window)
-        if kept < 0.75 * part:  # worse than it can be: the server changes, look again
+        if part > _PROBE_NEAR + 0.1:
+            self._stay(now, self.concurrency if kept > 1.02 else self._home, wait=_PROBE_RARELY)
+        elif kept < 0.75 * part:  # worse than it can be: the server changes, look again
             self._probe_at = now + _PROBE_SECONDS
             self._cruise(now, self._home)
         elif fewer_refusals:
@@ -272,7 +281,7 @@ class ConcurrencySearch:
 
     def _near_knee(self, now: float, target: int) -> None:
         if target > self._home:
-            self._growing = True
+            self._growing = self._past = True
             self._climb(now, min(target, max(self._home + 1, round(1.1 * self._home))))
         elif target < 0.93 * self._home:
             self._stay(now, target, wait=0.0)
@@ -281,7 +290,8 @@ class ConcurrencySearch:
             self._stay(now, target)
 
     def _stay(self, now: float, concurrency: int, *, wait: float = 1.0) -> None:
-        self._exploring, self._growing, self._capped = 0, False, False
+        self._exploring = 0
+        self._growing = self._past = self._capped = False
         self._step = min(max(self._step, 0.1), _STEP)
         self._probe_part = _PROBE_NEAR
         self._probe_at = now + max(_PROBE_SECONDS, 4 * (now - self._went_at)) * wait
