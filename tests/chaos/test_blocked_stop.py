@@ -169,6 +169,8 @@ def test_a_stop_while_encoders_hang(
             wait_until(lambda: pids.exists() and pids.read_text().count("\n") > 1)
             assert alive(pids)
             stopped(process)
+        if script is HANGING:
+            wait_until(lambda: not alive(pids))
     finally:
         for pid in alive(pids):
             os.kill(pid, signal.SIGKILL)
