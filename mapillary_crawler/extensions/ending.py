@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import sqlite3
 from collections.abc import Callable
 from typing import Self
 
@@ -14,6 +16,9 @@ from mapillary_crawler.balance import Outcome
 from mapillary_crawler.end_of_run import end_of_run
 from mapillary_crawler.finish import finish_collection
 from mapillary_crawler.finish.errors import ImagesChanged, NotSettled, StopRequested
+from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.queue import Failure as ImageFailure
+from mapillary_crawler.quoting import one_line
 from mapillary_crawler.spiders.user import spider_of
 from mapillary_crawler.staging import Staging
 
@@ -26,8 +31,8 @@ class Ending:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         crawler.signals.connect(self._spider_closed, signal=signals.spider_closed)
-        for signal in (signals.spider_error, signals.item_error):
-            crawler.signals.connect(self._failed, signal=signal)
+        crawler.signals.connect(self._failed, signal=signals.spider_error)
+        crawler.signals.connect(self._item_failed, signal=signals.item_error)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -38,6 +43,21 @@ class Ending:
         """End the run where a callback or a pipeline failed unexpectedly: images would wait."""
         assert failure.value is not None
         spider_of(self._crawler).end(end_of_run(failure.value))
+
+    async def _item_failed(self, item: ImageItem, failure: Failure) -> None:
+        """Let an unexpected error cost its image this run; the machine's end the run.
+
+        Ended by one image, every run would end by it, and the others wait behind it for ever.
+        """
+        error = failure.value
+        assert error is not None
+        if isinstance(error, OSError | sqlite3.Error | MemoryError):
+            self._failed(failure)
+            return
+        staging = spider_of(self._crawler).staging
+        text = f"{type(error).__name__}: {error}"
+        given_up = ImageFailure(item.number, one_line(text, 200), math.inf)
+        await staging.thread.call(staging.ledger.queue.fail, [given_up])
 
     async def _spider_closed(self, reason: str) -> None:
         spider = spider_of(self._crawler)

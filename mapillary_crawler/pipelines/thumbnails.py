@@ -40,6 +40,8 @@ _EXPECTED = {"256": 25_000, "1024": 200_000, "2048": 700_000, "original": 4_000_
 _COPIES = 2
 #: Seconds that a transfer may take at first; each further attempt has as many more.
 _TIMEOUTS = {"256": 20, "1024": 30, "2048": 45, "original": 120}
+#: Megabytes of a body beyond reason: many may come at once, so DOWNLOAD_MAXSIZE alone is too much.
+_MOST_MEGABYTES = {"256": 2, "1024": 12, "2048": 32, "original": 128}
 #: "Not found" answers of the CDN in a row beyond which they are not believed.
 _GONE_IN_A_ROW = 50
 
@@ -65,6 +67,9 @@ class ThumbnailsPipeline(ImagesPipeline):
         self._staging = self._spider.staging
         quality = self._spider.quality
         self._timeout = _TIMEOUTS[quality]
+        self._most_bytes = min(
+            _MOST_MEGABYTES[quality] << 20, crawler.settings.getint("DOWNLOAD_MAXSIZE")
+        )
         limits = self._staging.limits
         self._inspector = Inspector(inspect, os.cpu_count() or 1)
         self._budget = ByteBudget(limits.in_flight_bytes, _EXPECTED[quality] * _COPIES)
@@ -118,6 +123,7 @@ class ThumbnailsPipeline(ImagesPipeline):
                 "handle_httpstatus_all": True,
                 "download_slot": "images",
                 "download_timeout": self._timeout * (item.attempts + 1),
+                "download_maxsize": self._most_bytes,
                 "item": item,
             },
         )

@@ -1,0 +1,50 @@
+"""What an unexpected error of one image does to the run."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.python.failure import Failure
+
+from mapillary_crawler.extensions import ending
+from mapillary_crawler.ledger.queue import Failure as ImageFailure
+
+
+class _Thread:
+    async def call(self, work: Any, *arguments: Any) -> Any:
+        return work(*arguments)
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Collect what the ledger and the spider are told."""
+    told = SimpleNamespace(failures=[], ends=[])
+    ledger = SimpleNamespace(queue=SimpleNamespace(fail=told.failures.extend))
+    staging = SimpleNamespace(ledger=ledger, thread=_Thread())
+    spider = SimpleNamespace(staging=staging, end=told.ends.append)
+    monkeypatch.setattr(ending, "spider_of", lambda crawler: spider)
+    return told
+
+
+def fail(error: Exception) -> None:
+    crawler: Any = SimpleNamespace(signals=SimpleNamespace(connect=lambda *_, **__: None))
+    item: Any = SimpleNamespace(number=7)
+    asyncio.run(ending.Ending(crawler)._item_failed(item, Failure(error)))
+
+
+def test_an_unexpected_error_costs_its_image_the_run_and_no_other(
+    reported: SimpleNamespace,
+) -> None:
+    fail(KeyError("odd"))
+    assert reported.failures == [ImageFailure(7, "KeyError: 'odd'", math.inf)]
+    assert reported.ends == []
+
+
+def test_an_error_of_the_machine_ends_the_run(reported: SimpleNamespace) -> None:
+    fail(OSError("the disk is broken"))
+    assert reported.failures == []
+    assert len(reported.ends) == 1
