@@ -10,10 +10,10 @@ import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-BYTE, ASCII, UNDEFINED = 1, 2, 7
+BYTE, ASCII, RATIONAL, UNDEFINED = 1, 2, 5, 7
 #: TIFF types whose values are numbers, and pairs of numbers, with their `struct` codes.
 NUMBERS = {BYTE: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l"}
-RATIONALS = {5: "LL", 10: "ll"}
+RATIONALS = {RATIONAL: "LL", 10: "ll"}
 _CODES = {ASCII: "s", UNDEFINED: "s", **NUMBERS, **RATIONALS}
 _SIZES = {kind: struct.calcsize(f"<{code}") for kind, code in _CODES.items()}
 
@@ -24,9 +24,9 @@ _RANGES = {
 }
 
 _ENTRY = 12
-# Entries that point to other directories, and to the thumbnail of IFD1.
-_POINTERS = {("0th", 0x8769): "Exif", ("0th", 0x8825): "GPS", ("Exif", 0xA005): "Interop"}
-_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
+#: Entries that point to other directories, and to the thumbnail of IFD1.
+POINTERS = {("0th", 0x8769): "Exif", ("0th", 0x8825): "GPS", ("Exif", 0xA005): "Interop"}
+THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
 
 
 class TiffError(ValueError):
@@ -39,20 +39,24 @@ class Entry(NamedTuple):
     kind: int
     value: bytes | tuple[int, ...]
 
-    def of_type(
-        self, kind: int | None
-    ) -> bytes | tuple[int, ...] | tuple[tuple[int, int], ...] | None:
-        """Return the value as TIFF type `kind` holds it, rationals in pairs; None if it cannot."""
+    def of_type(self, kind: int | None) -> Entry | None:
+        """Return the entry as TIFF type `kind` holds its value; None if it cannot.
+
+        Text is without the zeros at its end.
+        """
         value = self.value
+        if kind is None:
+            return None
         if isinstance(value, bytes):
-            return {ASCII: value.rstrip(b"\0"), UNDEFINED: value}.get(kind or 0)
+            text = {ASCII: value.rstrip(b"\0"), UNDEFINED: value}.get(kind)
+            return None if text is None else Entry(kind, text)
         if kind == UNDEFINED:
-            return bytes(value) if self.kind == BYTE else None
+            return Entry(kind, bytes(value)) if self.kind == BYTE else None
         if kind not in _RANGES or (kind in RATIONALS) != (self.kind in RATIONALS):
             return None
         if any(number not in _RANGES[kind] for number in value):
             return None
-        return tuple(zip(value[::2], value[1::2], strict=True)) if kind in RATIONALS else value
+        return Entry(kind, value)
 
 
 @dataclass
@@ -75,7 +79,7 @@ def read(block: bytes) -> Contents:
     following = reader.directory("0th", reader.long(4))
     if following is None:
         raise TiffError("no first directory")
-    for (parent, tag), name in _POINTERS.items():
+    for (parent, tag), name in POINTERS.items():
         pointer = reader.pop_number(parent, tag)
         if pointer is not None:
             reader.directory(name, pointer)
@@ -134,8 +138,8 @@ class _Reader:
         return number
 
     def take_thumbnail(self) -> None:
-        start = self.pop_number("1st", _THUMBNAIL_OFFSET)
-        length = self.pop_number("1st", _THUMBNAIL_LENGTH)
+        start = self.pop_number("1st", THUMBNAIL_OFFSET)
+        length = self.pop_number("1st", THUMBNAIL_LENGTH)
         if start and length:
             self.contents.thumbnail = self._block[start : start + length]
 

@@ -87,8 +87,9 @@ def contradictions(
     return _CONTRADICT.union(*(names for names, is_known in known if is_known))
 
 
-def merge(rdf: etree._Element, theirs: list[etree._Element], names: frozenset[str]) -> None:
-    """Append what remains of their descriptions to ours."""
+def without(theirs: list[etree._Element], names: frozenset[str]) -> str:
+    """Return what remains of their descriptions without some properties, as XML."""
+    kept = []
     for description in theirs:
         for name in names & set(description.attrib):
             del description.attrib[name]
@@ -99,7 +100,8 @@ def merge(rdf: etree._Element, theirs: list[etree._Element], names: frozenset[st
         description.set(xmp_names.ABOUT, "")
         description.tail = None
         if len(description) or len(description.attrib) > 1:
-            rdf.append(description)
+            kept.append(etree.tostring(description, encoding="unicode"))
+    return "".join(kept)
 
 
 def whole_extensions(picture: jpeg.Jpeg) -> frozenset[bytes]:

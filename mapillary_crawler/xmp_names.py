@@ -21,9 +21,9 @@ _NAMESPACES = {
 }
 
 
-def namespaces(*prefixes: str) -> dict[str, str]:
-    """Return the namespaces of some prefixes, to be declared in an element."""
-    return {prefix: _NAMESPACES[prefix] for prefix in prefixes}
+def declared(*prefixes: str) -> str:
+    """Return the attributes that declare some prefixes in an element."""
+    return "".join(f' xmlns:{prefix}="{_NAMESPACES[prefix]}"' for prefix in prefixes)
 
 
 def name(prefixed: str) -> str:
@@ -40,6 +40,4 @@ def names(prefixed: str) -> frozenset[str]:
 RDF = name("rdf:RDF")
 DESCRIPTION = name("rdf:Description")
 ABOUT = name("rdf:about")
-RESOURCE = name("rdf:resource")
 EXTENDED = name("xmpNote:HasExtendedXMP")
-LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
