@@ -17,8 +17,8 @@ from bench.places import RESULTS
 from bench.tools import USERNAME, crawl_command, crawl_environment
 from mapillary_crawler.sandbox import Sandbox
 
-#: More images than any of the runs below can fetch.
-_IMAGES = 1_000_000
+#: More images than any of the runs below can fetch; listing them is over after some seconds.
+_IMAGES = 60_000
 _LATENCY = 100
 
 

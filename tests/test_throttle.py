@@ -91,6 +91,25 @@ def test_a_ceiling_is_kept(
     assert not simulation.throttle.is_outage()
 
 
+@pytest.mark.parametrize("jitter", [0.0, 0.02, 0.2])
+@pytest.mark.parametrize("ceiling", [24, 40])
+def test_a_ceiling_is_kept_though_answers_are_heard_late(
+    simulation: Simulation, ceiling: int, jitter: float
+) -> None:
+    """What the server has ended is still in flight here, and each refusal pauses everything."""
+    server = Server(
+        0.1, jitter, ceiling=ceiling, retry_after=1.0, seconds_each=0.003, random=seeded(ceiling)
+    )
+    moments = simulation.run(server, 90)
+    assert rate(moments, 20, 90) >= 0.85 * min(ceiling / 0.1, 1 / 0.003)
+    assert refused_share(moments, 20) < 0.01
+
+
+def test_a_server_that_wants_long_pauses_is_tried_rarely(simulation: Simulation) -> None:
+    server = Server(0.1, 0.2, ceiling=24, retry_after=5.0, random=seeded(24))
+    assert rate(simulation.run(server, 120), 20, 120) >= 0.85 * 240
+
+
 # No limit, and a limit that is our own.
 
 

@@ -91,7 +91,7 @@ class ImageThrottle(AutoThrottle):
         if retry_after:
             self._asked_until = max(self._asked_until, now + retry_after)
             self._downloader.pause(IMAGES, retry_after)
-            self._search.interrupt()
+            self._search.interrupt(retry_after)
         was_away = self.is_outage()
         if self._outage.finished(now, outcome, begun_with=begun_with, first_attempt=first_attempt):
             self._wait_out(now)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mapillary_crawler.throttle.window import Outcome, Window
+from mapillary_crawler.throttle.window import Outcome
 
 #: Seconds for which a ceiling is left alone, at first and at most: doubled at each refusal.
 _FIRST, _LAST = 10.0, 30.0
+#: Seconds for which it is left alone once it is known to the transfer.
+_EDGE = 60.0
 #: Good answers that come before a ceiling is tried, so that refusals stay below one in a hundred.
 _ANSWERS = 600
+#: Of the time, no more than one in so many seconds is spent waiting because of trials.
+_WAIT_PART = 30.0
 #: Part of a ceiling that is kept free: a server may see a transfer end later than we do.
 _MARGIN = 0.05
 #: Seconds after which a trial counts as refused: a transfer that stalls shall not hold it up.
 _VERDICT_SECONDS = 10.0
-#: Refusals that a proof expects at least, and the share of them that raises suspicion.
-_PROOF, _SUSPICIOUS = 8.0, 0.005
 
 
 @dataclass(slots=True)
@@ -23,6 +25,10 @@ class Ceiling:
     """What is known of a server's ceiling; `value` is the most that it took, None if unknown."""
 
     value: int | None = None
+    #: The concurrency that took many answers without a refusal; 0 is unknown.
+    proven: int = 0
+    #: Seconds for which the server wants to be left alone after a refusal.
+    waits: float = 0.0
     _since: float = 0.0
     _hold: float = _FIRST
     _good: int = 0
@@ -32,7 +38,7 @@ class Ceiling:
         """Return the concurrency to stay at or below."""
         if self.value is None:
             return maximum
-        return max(1, self.value - round(self.value * _MARGIN))
+        return max(1, self.value - round(self.value * _MARGIN), self.proven)
 
     def good(self) -> None:
         """Count a good answer."""
@@ -46,16 +52,21 @@ class Ceiling:
         """Note that a trial was refused: the next one comes later."""
         self._note(now, self.value, min(_LAST, 2 * self._hold))
 
+    def gone_beyond(self, now: float) -> None:
+        """Note that what a trial had found was too much after all: what is proven must do."""
+        self._note(now, self.proven, _EDGE)
+
     def forget(self) -> None:
         """Know of no ceiling."""
-        self.value = None
+        self.value, self.proven = None, 0
 
     def may_be_tried(self, now: float) -> bool:
         """Say whether enough time and good answers have passed since the last refusal."""
         if self.value is None:
             return False
-        age = now - self._since
-        return age >= _LAST or (age >= self._hold and self._good >= _ANSWERS)
+        age, least = now - self._since, _WAIT_PART * self.waits
+        rested = age >= self._hold and self._good >= _ANSWERS
+        return age >= least and (rested or age >= max(_LAST, self._hold))
 
     def trial(self) -> int:
         """Return the concurrency to try."""
@@ -97,34 +108,3 @@ class Trial:
         self._taken += 1
         # One more than these is begun before the first of all is known to have ended.
         return self._taken > self.concurrency - self.ceiling or None
-
-
-@dataclass(slots=True)
-class Refusals:
-    """The share of refusals at the usual concurrency, and whether we are their cause."""
-
-    share: float = 0.0
-    #: The share of which it is known that a lower concurrency does not make it less.
-    _blameless: float = 0.0
-
-    def tolerable(self, concurrency: int, *, climbing: bool) -> float:
-        """Return how many refusals in a round may have nothing to do with the concurrency."""
-        usual = min(3 * self.share, 0.3) * concurrency
-        if climbing:
-            return usual + max(1.0, 0.1 * concurrency)
-        return usual + max(3.0, 0.25 * concurrency)
-
-    def suspicious(self, window: Window) -> bool:
-        """Say whether a lower concurrency should be looked at for the refusals in a measure."""
-        share = window.refused_share
-        return window.refused >= 2 and share > max(_SUSPICIOUS, 2 * self._blameless)
-
-    def enough(self, window: Window) -> bool:
-        """Say whether a measure at a lower concurrency can tell if it has fewer refusals."""
-        return self.share < _SUSPICIOUS or self.share * window.answers >= _PROOF
-
-    def fewer(self, window: Window) -> bool:
-        """Say whether a lower concurrency has far fewer refusals; if not, it is not to blame."""
-        expected = self.share * window.answers
-        self._blameless = self.share
-        return expected >= _PROOF and window.refused < expected / 4

@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from mapillary_crawler.throttle.ceiling import Ceiling, Refusals, Trial
+from mapillary_crawler.throttle.ceiling import Ceiling, Trial
+from mapillary_crawler.throttle.refusals import Refusals
 from mapillary_crawler.throttle.rounds import Round, Rounds
 from mapillary_crawler.throttle.window import MOST_SECONDS, Outcome
 
@@ -23,8 +24,9 @@ from mapillary_crawler.throttle.window import MOST_SECONDS, Outcome
 HEADROOM = 1.3
 #: By which part to climb once the best concurrency is near; doubled where the rate agrees.
 _STEP, _LEAST_STEP = 0.3, 0.07
-#: Seconds between two looks below; where nothing can be gained, so many times as long.
-_PROBE_SECONDS, _PROBE_RARELY = 8.0, 3.0
+#: Seconds between two looks below, at least and at most; where nothing can be gained, so many
+#: times as long.
+_PROBE_SECONDS, _PROBE_LAST, _PROBE_RARELY = 8.0, 16.0, 3.0
 #: Where to look: a part of the concurrency at first and after changes, another later on, and
 #: the next one below where a rise did harm.
 _PROBE_FAR, _PROBE_NEAR, _PROBE_NEXT = 0.5, 0.7, 0.94
@@ -91,8 +93,9 @@ class ConcurrencySearch:
         self._exploring, self._step, self._growing, self._rate = 1, 1.0, False, 0.0
         self._cruise(now, concurrency)
 
-    def interrupt(self) -> None:
-        """Measure anew from the next round on: transfers were held back."""
+    def interrupt(self, seconds: float) -> None:
+        """Measure anew from the next round on: the server wants to be left alone for so long."""
+        self.ceiling.waits = seconds
         self._rounds.settled = False
 
     def finished(
@@ -118,6 +121,8 @@ class ConcurrencySearch:
             return
         if outcome is Outcome.GOOD:
             self.ceiling.good()
+        if self.mode in (Mode.CRUISE, Mode.CLIMB):
+            self._refusals.count(outcome, begun_with)
         ended = self._rounds.count(
             latency, size, outcome, begun_with=begun_with, in_flight=in_flight, limit=self.limit
         )
@@ -127,10 +132,16 @@ class ConcurrencySearch:
     def _end_round(self, now: float, ended: Round) -> None:
         rounds = self._rounds
         climbing = self.mode is Mode.CLIMB
+        if self.mode is Mode.CRUISE and self._refusals.none():
+            self.ceiling.proven = max(self.ceiling.proven, self.concurrency)
         if ended.refused > self._refusals.tolerable(self.concurrency, climbing=climbing):
             self._refused(now, ended)
         elif ended.failed >= max(4, self.concurrency / 2):
             self._cruise(now, self.concurrency // 2)
+        elif self.mode is Mode.CRUISE and self._refusals.suspicious():
+            self._suspect(now)
+        elif climbing and self._refusals.too_many():
+            self._refused(now, ended)
         elif not rounds.settled:
             rounds.measure(now)
         elif self._enough(now):
@@ -144,11 +155,25 @@ class ConcurrencySearch:
     def _refused(self, now: float, ended: Round) -> None:
         """Go down to what the server took, by half at most."""
         self._exploring, self._probe_at = 0, now
+        if self.concurrency > self.ceiling.proven > 0:
+            self.ceiling.gone_beyond(now)
+            self._cruise(now, self.ceiling.proven)
+            return
+        self.ceiling.proven = 0
         most = self.concurrency - ended.refused + 1
         if self.mode is Mode.CLIMB and self._home < ended.refused_with <= self.concurrency:
             most = int(ended.refused_with) - 1
         self.ceiling.found(now, max(most, self.concurrency // 2, self.minimum))
         self._cruise(now, self.ceiling.cap(self.maximum))
+
+    def _suspect(self, now: float) -> None:
+        """Go back to what took no refusals; where nothing is proven, look below."""
+        if 0 < self.ceiling.proven < self.concurrency:
+            self.ceiling.gone_beyond(now)
+            self._stay(now, self.ceiling.proven)
+        else:
+            self.ceiling.proven = 0
+            self._go(now, Mode.PROBE, int(self._home * _PROBE_NEAR))
 
     def _judge(self, now: float, taken: bool | None) -> None:
         """End a trial that is decided: with a bolder one, or at what the server took."""
@@ -187,8 +212,7 @@ class ConcurrencySearch:
             self._probed(now, rate)
 
     def _cruised(self, now: float, rate: float) -> None:
-        before, share = self._rate, self._rounds.window.refused_share
-        self._rate, usual, self._refusals.share = rate, self._refusals.share, share
+        before, self._rate = self._rate, rate
         if before and not _CHANGED_LESS < rate / before < _CHANGED_MORE:
             self._exploring, self._growing = (1 if rate > before else -1), False
             self._step = 1.0
@@ -196,12 +220,11 @@ class ConcurrencySearch:
             return
         if before:
             self._rate = (before + rate) / 2
-            self._refusals.share = (usual + share) / 2
         if self._exploring > 0 and self._rounds.window.latency < _SLOW:
             self._climb(now)
         elif self._exploring:
             self._probe(now, _PROBE_FAR)
-        elif now >= self._probe_at or self._refusals.suspicious(self._rounds.window):
+        elif now >= self._probe_at:
             self._probe(now, self._probe_part)
         elif self._capped and self.ceiling.may_be_tried(now):
             self._try(now)
@@ -254,18 +277,19 @@ class ConcurrencySearch:
             self._climb(now)
 
     def _probed(self, now: float, rate: float) -> None:
+        if self._refusals.fewer(self._rounds.window):
+            self.ceiling.found(now, max(self.concurrency, self._refusals.admitted()))
+            self._stay(now, self._home)
+            return
+        if not self._rate:
+            self._cruise(now, self._home)
+            return
         kept, part = rate / self._rate, self.concurrency / self._home
-        fewer_refusals = self._refusals.fewer(self._rounds.window)
         if part > _PROBE_NEAR + 0.1:
             self._stay(now, self.concurrency if kept > 1.02 else self._home, wait=_PROBE_RARELY)
         elif kept < 0.75 * part:  # worse than it can be: the server changes, look again
             self._probe_at = now + _PROBE_SECONDS
             self._cruise(now, self._home)
-        elif fewer_refusals:
-            admitted = round(self._home * (1 - self._refusals.share))
-            self.ceiling.found(now, min(self._home - 1, admitted))
-            self._refusals.share = 0.0
-            self._stay(now, self._home)
         elif kept > 1.05 or (self._exploring and kept >= 0.9):
             self._home, self._rate = self.concurrency, max(rate, self._rate)
             self._growing = False
@@ -294,7 +318,8 @@ class ConcurrencySearch:
         self._growing = self._past = self._capped = False
         self._step = min(max(self._step, 0.1), _STEP)
         self._probe_part = _PROBE_NEAR
-        self._probe_at = now + max(_PROBE_SECONDS, 4 * (now - self._went_at)) * wait
+        usual = min(max(_PROBE_SECONDS, 4 * (now - self._went_at)), _PROBE_LAST)
+        self._probe_at = now + usual * wait
         self._cruise(now, min(concurrency, self.ceiling.cap(self.maximum)))
 
     def _cruise(self, now: float, concurrency: int) -> None:
@@ -307,6 +332,8 @@ class ConcurrencySearch:
         self.concurrency = max(self.minimum, min(concurrency, self.maximum))
         self._went_at = now
         self._trial = None
+        if mode in (Mode.CRUISE, Mode.CLIMB):
+            self._refusals.begin(self.concurrency)
         self._rounds.begin(now, self.concurrency)
 
 
