@@ -29,6 +29,11 @@ from mapillary_crawler.stopping import Stopping, end_now
 
 logger = logging.getLogger(__name__)
 
+#: After how many seconds a thread that waits for its turn interrupts another; Python's default is
+#: 0.005. The threads that check images want a turn for an instant, several times an image, and the
+#: reactor's thread is always busy: docs/performance.md.
+_SWITCH_SECONDS = 0.000_05
+
 
 class Command(crawl.Command):
     """Refuses what cannot work before anything starts, and ends with an exit code that tells."""
@@ -101,6 +106,7 @@ class Command(crawl.Command):
 
         self._stopping.forward_to(stop)
         process.crawl(crawler, staging=self._staging)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         process.start(install_signal_handlers=False)
         spider = crawler.spider
         outcome = spider.outcome if isinstance(spider, UserSpider) else None

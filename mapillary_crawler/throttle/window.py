@@ -72,11 +72,6 @@ class Window:
         """Good answers a second, by Little's law: less noisy than counting in a short window."""
         return self.good / self._busy * self._in_flight / self.answers if self._busy else 0.0
 
-    @property
-    def refused_share(self) -> float:
-        """Share of the answers that were refusals, from 0 to 1."""
-        return self.refused / self.answers if self.answers else 0.0
-
     def usable(self) -> bool:
         """Say whether the transfers were as many as allowed, and images."""
         return (
