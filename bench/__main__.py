@@ -29,26 +29,28 @@ class Scope:
 
 
 _QUICK = Scope(rounds=1, images=1000, seconds=45, settled=100_000, grown=(2_000, 10_000))
-_USUAL = Scope(rounds=3, images=5000, seconds=90, settled=1_000_000, grown=(5_000, 30_000))
-_LONG = Scope(rounds=5, images=5000, seconds=120, settled=1_000_000, grown=(20_000, 200_000))
+_USUAL = Scope(rounds=3, images=5000, seconds=90, settled=1_000_000, grown=(20_000, 200_000))
 
 
 def network(scope: Scope, settings: list[str]) -> None:
     """Print the tables with latency, where the number in flight decides."""
     report.heading("Latency")
     ours, best = crawler(settings), peer(_BEST_WORKERS)
-    for quality, latency, images in (
-        ("1024", 100, scope.images),
-        ("1024", 20, scope.images),
-        ("256", 100, scope.images),
-        ("2048", 100, scope.images // 3),
-    ):
-        work = Work(images, quality, latency)
-        tools = {"mapillary_crawler": ours, f"mapillary-downloader, {_BEST_WORKERS} workers": best}
-        compare(work, {**tools, "bare aiohttp loop, 64": bare}, scope.rounds)
-    fewer = Work(scope.images // 5, "1024", 100)
+    tools = {
+        "mapillary_crawler": ours,
+        f"mapillary-downloader, {_BEST_WORKERS} workers": best,
+        "bare aiohttp loop, 64": bare,
+    }
     shipped = {"mapillary_crawler": ours, "mapillary-downloader, as shipped": peer()}
-    compare(fewer, shipped, 1)
+    for work, beside, rounds in (
+        (Work(scope.images, "1024", 100), tools, scope.rounds),
+        (Work(scope.images, "1024", 100), shipped, 1),
+        (Work(scope.images, "1024", 20), tools, scope.rounds),
+        (Work(scope.images, "1024", 20, baseline=True), tools, scope.rounds),
+        (Work(scope.images, "256", 100), tools, 1),
+        (Work(scope.images // 3, "2048", 100), tools, 1),
+    ):
+        compare(work, beside, rounds)
 
 
 def processor(scope: Scope, settings: list[str]) -> None:
@@ -61,7 +63,7 @@ def processor(scope: Scope, settings: list[str]) -> None:
     }
     compare(Work(scope.images * 6 // 5, "256", 0), tools, scope.rounds)
     for quality, images in (("1024", scope.images // 2), ("2048", scope.images // 5)):
-        compare(Work(images, quality, 0), tools, scope.rounds)
+        compare(Work(images, quality, 0), tools, 1)
 
 
 def webp(scope: Scope, settings: list[str]) -> None:
@@ -115,11 +117,8 @@ _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    scope = parser.add_mutually_exclusive_group()
-    scope.add_argument("--quick", action="store_const", const=_QUICK, dest="scope",
+    parser.add_argument("--quick", action="store_const", const=_QUICK, dest="scope",
                        help="a few minutes, one round; figures scatter")  # fmt: skip
-    scope.add_argument("--long", action="store_const", const=_LONG, dest="scope",
-                       help="hours: memory up to 200,000 images")  # fmt: skip
     parser.add_argument("--only", choices=_PARTS, nargs="+", default=list(_PARTS))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="a setting for our crawls, as scrapy's -s takes it")  # fmt: skip

@@ -12,6 +12,7 @@ from bench.places import RESULTS
 from bench.tools import USERNAME, Tool, bare
 from bench.work import Outcome, Work, medians
 from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.photographs import GENERATED, Photographs
 
 _COLUMNS = (
     "tool", "images/s, first to last", "ratio", "whole run, s", "start, s", "finish, s",
@@ -27,7 +28,8 @@ def compare(work: Work, tools: Mapping[str, Tool], rounds: int) -> dict[str, dic
     report.line(f"\n### {work}\n")
     outcomes: dict[str, list[Outcome]] = {name: [] for name in tools}
     users = [{"username": USERNAME, "images": work.images, "panoramas": 0.2}]
-    with Sandbox.running(users, faults=work.faults) as sandbox:
+    photos = _baseline_photographs() if work.baseline else None
+    with Sandbox.running(users, faults=work.faults, photos=photos) as sandbox:
         _warm_up(sandbox, work)
         for _ in range(rounds):
             for name, tool in tools.items():
@@ -53,6 +55,16 @@ def _warm_up(sandbox: Sandbox, work: Work) -> None:
     in_folder(bare, sandbox, work)
     sandbox.set_faults(work.faults)
     sandbox.reset()
+
+
+def _baseline_photographs() -> Path:
+    """Return a folder of the sandbox's photographs; thumbs of a folder's are baseline JPEGs."""
+    folder = RESULTS / "photographs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, photograph in enumerate(GENERATED):
+        body = Photographs().body(photograph, "2048", str(number), turned=False)
+        (folder / f"{number}.jpg").write_bytes(body)
+    return folder
 
 
 def _rows(found: Mapping[str, Mapping[str, float]]) -> Sequence[Sequence[object]]:
