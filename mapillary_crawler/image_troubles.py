@@ -12,6 +12,8 @@ from mapillary_crawler.quoting import one_line
 
 #: Seconds of back-off between attempts at one image: base and cap.
 _BASE, _CAP = 1.0, 60.0
+#: Attempts after which it may be the URL, or its host, that fails.
+_STUCK = 3
 #: Statuses that say something of the URL or the image, not of the CDN.
 REFUSED_URL = frozenset({403, 404, 410})
 
@@ -54,8 +56,8 @@ def failure(
     """Return what the ledger is to know of a failed attempt.
 
     What hits the CDN as a whole costs the image no attempt, and neither does a URL that
-    was refused before the service was asked for a fresh one. An image that has used its
-    attempts is not due again in this run.
+    was refused before the service was asked for a fresh one. A URL that failed several times
+    is replaced, too. An image that has used its attempts is not due again in this run.
     """
     refused_url = isinstance(trouble, Refusal) and trouble.status in REFUSED_URL
     damaged = isinstance(trouble, DamagedImage | NotAnImage)
@@ -71,5 +73,5 @@ def failure(
         error=f"{type(trouble).__name__}: {trouble}",
         retry_at=retry_at,
         counts=counts,
-        drop_url=refused_url or damaged,
+        drop_url=refused_url or damaged or (counts and attempts + 1 >= _STUCK),
     )

@@ -142,6 +142,12 @@ def test_attempts_move_apart_until_the_last_one(attempts: int, seed: int) -> Non
     assert attempt(NO_ANSWER, attempts=5, seed=seed).retry_at == math.inf
 
 
+@pytest.mark.parametrize(("attempts", "replaced"), [(0, False), (1, False), (2, True), (4, True)])
+def test_a_url_that_keeps_failing_is_replaced(attempts: int, replaced: bool) -> None:
+    assert attempt(NO_ANSWER, attempts=attempts).drop_url is replaced
+    assert not attempt(NO_ANSWER, attempts=attempts, outage=True).drop_url
+
+
 def test_the_ledger_is_told_which_image_and_why() -> None:
     failed = attempt(Refusal(503, "HTTP 503 busy"))
     assert (failed.number, failed.error) == (7, "Refusal: HTTP 503 busy")

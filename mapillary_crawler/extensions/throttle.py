@@ -88,6 +88,8 @@ class ImageThrottle(AutoThrottle):
         `begun_with` transfers were in flight when it began, itself too.
         """
         now = monotonic()
+        if outcome is Outcome.REFUSED:
+            self.crawler.stats.inc_value("throttle/images/refused")
         if retry_after:
             self._asked_until = max(self._asked_until, now + retry_after)
             self._downloader.pause(IMAGES, retry_after)
@@ -120,11 +122,19 @@ class ImageThrottle(AutoThrottle):
         wanted = 1 if self.is_outage() else self._fixed or self._search.limit
         if wanted == self._applied:
             return
-        logger.debug("%d images in transfer at once", wanted)
+        logger.debug("%d images in transfer at once: %s", wanted, self._reason())
         self._applied = wanted
         self._downloader.set_concurrency(IMAGES, wanted)
-        self.crawler.stats.set_value("throttle/images/concurrency", wanted)
-        self.crawler.stats.max_value("throttle/images/max_concurrency", wanted)
+        stats = self.crawler.stats
+        stats.set_value("throttle/images/concurrency", wanted)
+        stats.max_value("throttle/images/max_concurrency", wanted)
+        if self._search.ceiling.value is not None:
+            stats.set_value("throttle/images/ceiling", self._search.ceiling.value)
+
+    def _reason(self) -> str:
+        if self.is_outage():
+            return "outage"
+        return "fixed" if self._fixed else self._search.mode.value
 
     def _wait_out(self, now: float) -> None:
         """Pause the images, or end the run where the CDN was away for too long."""
