@@ -22,7 +22,7 @@ from scrapy.http import Response
 from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.middlewares import OutcomesMiddleware
 from mapillary_crawler.throttle.outage import IN_A_ROW, Outage
-from mapillary_crawler.throttle.search import ConcurrencySearch
+from mapillary_crawler.throttle.search import ConcurrencySearch, Mode
 from mapillary_crawler.throttle.window import Outcome
 from tests.simulated_server import (
     Server,
@@ -240,6 +240,20 @@ def test_too_few_images_say_nothing_of_the_server() -> None:
     for step in range(1000):
         search.finished(step * 0.02, 0.1, 1, Outcome.GOOD, begun_with=5, in_flight=4)
     assert search.limit == 32
+
+
+def test_of_a_rise_only_what_is_made_use_of_is_kept() -> None:
+    """As where the processor feeds no more than 24 transfers at once."""
+    search = ConcurrencySearch(16, 1, 128)
+    now, kept = 0.0, []
+    for _ in range(3000):
+        now += 0.1 / min(search.limit, 24)
+        in_flight = min(search.limit, 24)
+        search.finished(now, 0.1, 1, Outcome.GOOD, begun_with=in_flight, in_flight=in_flight)
+        if search.mode is Mode.CRUISE:
+            kept.append(search.limit)
+    assert kept[0] == 16
+    assert set(kept[500:]) == {24}
 
 
 @settings(deadline=None, max_examples=50)

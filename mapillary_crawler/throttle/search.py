@@ -150,7 +150,16 @@ class ConcurrencySearch:
             elif self.mode is Mode.CRUISE:
                 rounds.measure(now)
             else:
-                self._cruise(now, self._home)  # what is not made use of is not kept
+                self._unused(now)
+
+    def _unused(self, now: float) -> None:
+        """Count a climb as one to what was made use of; the rest is not kept."""
+        used = round(self._rounds.window.in_flight)
+        if self.mode is Mode.CLIMB and self._rate and used > self._home:
+            self.concurrency = used
+            self._climbed(now, self._rounds.window.rate)
+        else:
+            self._cruise(now, self._home)
 
     def _refused(self, now: float, ended: Round) -> None:
         """Go down to what the server took, by half at most."""

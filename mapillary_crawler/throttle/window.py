@@ -68,9 +68,14 @@ class Window:
         return self._latency / self.good if self.good else 0.0
 
     @property
+    def in_flight(self) -> float:
+        """Mean number of transfers in flight after an answer."""
+        return self._in_flight / self.answers if self.answers else 0.0
+
+    @property
     def rate(self) -> float:
         """Good answers a second, by Little's law: less noisy than counting in a short window."""
-        return self.good / self._busy * self._in_flight / self.answers if self._busy else 0.0
+        return self.good / self._busy * self.in_flight if self._busy else 0.0
 
     def usable(self) -> bool:
         """Say whether the transfers were as many as allowed, and images."""
