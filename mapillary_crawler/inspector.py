@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 _Result = TypeVar("_Result")
@@ -24,6 +25,8 @@ class Inspector(Generic[_Result]):
     def __init__(self, inspect: Callable[[bytes], _Result], workers: int) -> None:
         self._inspect = inspect
         self._workers = workers
+        # Threads of their own: each that ever decodes keeps the memory of its largest picture.
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="inspector")
         self._gathered: deque[tuple[bytes, asyncio.Future[_Result]]] = deque()
         self._visits: set[asyncio.Task[None]] = set()
 
@@ -42,7 +45,7 @@ class Inspector(Generic[_Result]):
         loop = asyncio.get_running_loop()
         while self._gathered:
             bodies, waiting = zip(*self._share(), strict=True)
-            results = await loop.run_in_executor(None, self._inspect_all, bodies)
+            results = await loop.run_in_executor(self._threads, self._inspect_all, bodies)
             for found, result in zip(waiting, results, strict=True):
                 if found.done():  # nobody waits any more
                     continue
