@@ -8,11 +8,12 @@ from mapillary_crawler.throttle.window import Outcome
 
 #: Seconds for which a ceiling is left alone, at first and at most: doubled at each refusal.
 _FIRST, _LAST = 10.0, 30.0
-#: Seconds for which it is left alone once it is known to the transfer.
-_EDGE = 60.0
+#: Seconds for which it is left alone once it is known to the transfer, and at most for the sake of
+#: what a refusal costs: a server that has recovered is to be found within a minute.
+_EDGE = 50.0
 #: Good answers that come before a ceiling is tried, so that refusals stay below one in a hundred.
 _ANSWERS = 600
-#: Of the time, no more than one in so many seconds is spent waiting because of trials.
+#: Of the time, about one in so many seconds is spent waiting because of trials.
 _WAIT_PART = 30.0
 #: Part of a ceiling that is kept free: a server may see a transfer end later than we do.
 _MARGIN = 0.05
@@ -64,7 +65,7 @@ class Ceiling:
         """Say whether enough time and good answers have passed since the last refusal."""
         if self.value is None:
             return False
-        age, least = now - self._since, _WAIT_PART * self.waits
+        age, least = now - self._since, min(_WAIT_PART * self.waits, _EDGE)
         rested = age >= self._hold and self._good >= _ANSWERS
         return age >= least and (rested or age >= max(_LAST, self._hold))
 

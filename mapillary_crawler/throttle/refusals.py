@@ -76,8 +76,10 @@ class Refusals:
     def fewer(self, window: Window) -> bool:
         """Say whether a lower concurrency has far fewer refusals; if not, it is not to blame."""
         expected = self.share * window.answers
+        if expected >= _PROOF and window.refused < expected / 4:
+            return True
         self._blameless = self.share
-        return expected >= _PROOF and window.refused < expected / 4
+        return False
 
     def admitted(self) -> int:
         """Return how many transfers the server seems to take."""
