@@ -48,7 +48,9 @@ def network(scope: Scope, settings: list[str]) -> None:
         (Work(scope.images, "1024", 20), tools, scope.rounds),
         (Work(scope.images, "1024", 20, baseline=True), tools, scope.rounds),
         (Work(scope.images, "256", 100), tools, 1),
+        (Work(scope.images, "256", 20), tools, 1),
         (Work(scope.images // 3, "2048", 100), tools, 1),
+        (Work(scope.images // 3, "2048", 20), tools, 1),
     ):
         compare(work, beside, rounds)
 
@@ -73,8 +75,12 @@ def webp(scope: Scope, settings: list[str]) -> None:
         report.line("cwebp is not installed: left out.")
         return
     tools = {"mapillary_crawler": crawler(settings)}
-    work = Work(scope.images // 5, "1024", 0, webp=True)
-    encoding.compare_encoding(work, tools, min(scope.rounds, 3))
+    for quality, images, rounds in (
+        ("1024", scope.images // 5, scope.rounds),
+        ("256", scope.images // 5, 1),
+        ("2048", scope.images // 25, 1),
+    ):
+        encoding.compare_encoding(Work(images, quality, 0, webp=True), tools, rounds)
     shipped = {**tools, "mapillary-downloader, as shipped": peer()}
     compare(Work(scope.images // 20, "1024", 0, webp=True), shipped, 1)
 
