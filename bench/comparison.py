@@ -61,8 +61,9 @@ def _baseline_photographs() -> Path:
     """Return a folder of the sandbox's photographs; thumbs of a folder's are baseline JPEGs."""
     folder = RESULTS / "photographs"
     folder.mkdir(parents=True, exist_ok=True)
+    photographs = Photographs()
     for number, photograph in enumerate(GENERATED):
-        body = Photographs().body(photograph, "2048", str(number), turned=False)
+        body = photographs.body(photograph, "2048", str(number), turned=False)
         (folder / f"{number}.jpg").write_bytes(body)
     return folder
 

@@ -43,7 +43,9 @@ def as_read(directories: dict[str, dict[int, Entry]]) -> dict[str, dict[int, Ent
     """Return what the reader gives: text with its closing zero, no empty directories."""
     return {
         name: {
-            tag: Entry(kind, value + b"\0") if kind == tiff.ASCII else Entry(kind, value)  # type: ignore[operator]
+            tag: Entry(kind, value + b"\0")
+            if isinstance(value, bytes) and kind == tiff.ASCII
+            else Entry(kind, value)
             for tag, (kind, value) in entries.items()
         }
         for name, entries in directories.items()

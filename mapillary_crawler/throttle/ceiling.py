@@ -53,9 +53,16 @@ class Ceiling:
         """Note that a trial was refused: the next one comes later."""
         self._note(now, self.value, min(_LAST, 2 * self._hold))
 
-    def gone_beyond(self, now: float) -> None:
-        """Note that what a trial had found was too much after all: what is proven must do."""
-        self._note(now, self.proven, _EDGE)
+    def fall_back(self, now: float, concurrency: int) -> bool:
+        """Note that `concurrency` is too much: say whether what is proven is less, and must do.
+
+        If not, nothing is proven any more.
+        """
+        if 0 < self.proven < concurrency:
+            self._note(now, self.proven, _EDGE)
+            return True
+        self.proven = 0
+        return False
 
     def forget(self) -> None:
         """Know of no ceiling."""

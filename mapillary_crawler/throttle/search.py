@@ -7,7 +7,8 @@ only if the rate agrees. A round is as many answers as the concurrency, about on
 
 A refused transfer (429, 503) gives up its place until the end of its round, but one round trip
 takes away no more than half. What was refused was begun beside so many others: that tells the
-server's ceiling. Failures by the half of a round halve the concurrency, too.
+server's ceiling. Where that was too much, the search goes back to what took many answers without
+a refusal. Failures by the half of a round halve the concurrency, too.
 """
 
 from __future__ import annotations
@@ -164,11 +165,9 @@ class ConcurrencySearch:
     def _refused(self, now: float, ended: Round) -> None:
         """Go down to what the server took, by half at most."""
         self._exploring, self._probe_at = 0, now
-        if self.concurrency > self.ceiling.proven > 0:
-            self.ceiling.gone_beyond(now)
+        if self.ceiling.fall_back(now, self.concurrency):
             self._cruise(now, self.ceiling.proven)
             return
-        self.ceiling.proven = 0
         most = self.concurrency - ended.refused + 1
         if self.mode is Mode.CLIMB and self._home < ended.refused_with <= self.concurrency:
             most = int(ended.refused_with) - 1
@@ -177,11 +176,9 @@ class ConcurrencySearch:
 
     def _suspect(self, now: float) -> None:
         """Go back to what took no refusals; where nothing is proven, look below."""
-        if 0 < self.ceiling.proven < self.concurrency:
-            self.ceiling.gone_beyond(now)
+        if self.ceiling.fall_back(now, self.concurrency):
             self._stay(now, self.ceiling.proven)
         else:
-            self.ceiling.proven = 0
             self._go(now, Mode.PROBE, int(self._home * _PROBE_NEAR))
 
     def _judge(self, now: float, taken: bool | None) -> None:
