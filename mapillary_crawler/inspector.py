@@ -35,17 +35,19 @@ class Inspector(Generic[_Result]):
         found: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._gathered.append((body, found))
         if len(self._visits) < self._workers:
-            visit = asyncio.create_task(self._visit())
-            self._visits.add(visit)
-            visit.add_done_callback(self._visits.discard)
+            self._visits.add(asyncio.create_task(self._visit()))
         return await found
 
     async def _visit(self) -> None:
         """Have bodies inspected until none is left."""
-        loop = asyncio.get_running_loop()
+        loop, this = asyncio.get_running_loop(), asyncio.current_task()
         while self._gathered:
             bodies, waiting = zip(*self._share(), strict=True)
-            results = await loop.run_in_executor(self._threads, self._inspect_all, bodies)
+            results: Sequence[_Result | Exception]
+            try:
+                results = await loop.run_in_executor(self._threads, self._inspect_all, bodies)
+            except Exception as error:  # noqa: BLE001  no thread can be had: nobody waits for ever
+                results = [error] * len(bodies)
             for found, result in zip(waiting, results, strict=True):
                 if found.done():  # nobody waits any more
                     continue
@@ -53,6 +55,8 @@ class Inspector(Generic[_Result]):
                     found.set_exception(result)
                 else:
                     found.set_result(result)
+        # Not in a callback: a body that came between the two would wait for the next, or for ever.
+        self._visits.discard(this)
 
     def _share(self) -> list[tuple[bytes, asyncio.Future[_Result]]]:
         """Take what one visit is to inspect: a worker's part of what has gathered."""

@@ -64,6 +64,29 @@ def test_never_more_at_once_than_workers(workers: int, size: int) -> None:
     assert threading.get_ident() not in judge.threads
 
 
+def test_a_body_that_comes_as_the_last_visit_ends_does_not_wait() -> None:
+    async def one_after_the_other() -> list[bytes]:
+        inspector = Inspector(Judge(), workers=1)
+        return [await inspector(b"%d" % n) for n in range(10, 13)]
+
+    found = asyncio.run(asyncio.wait_for(one_after_the_other(), 10))
+    assert found == [b"01", b"11", b"21"]
+
+
+def test_where_no_thread_can_be_had_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def both() -> list[object]:
+        inspector = Inspector(Judge(), workers=1)
+        return await asyncio.gather(*map(inspector, (b"a", b"b")), return_exceptions=True)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert [str(outcome) for outcome in asyncio.run(asyncio.wait_for(both(), 10))] == [
+        "can't start new thread"
+    ] * 2
+
+
 def test_who_does_not_wait_any_more_disturbs_nobody() -> None:
     async def some_leave() -> list[bytes]:
         inspector = Inspector(Judge(), workers=1)
