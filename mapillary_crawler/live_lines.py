@@ -13,8 +13,9 @@ from typing import TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-#: One row up, and empty it; erasing all that is below would fill some terminals' history.
-_TAKE_BACK = "\x1b[1A\x1b[2K"
+#: Empty the cursor's row, where a key is echoed, then go one row up and empty that; erasing all
+#: that is below would fill some terminals' history.
+_TAKE_ECHO, _TAKE_BACK = "\r\x1b[2K", "\x1b[1A\x1b[2K"
 
 
 def can_be_live(stream: TextIO) -> bool:
@@ -81,7 +82,7 @@ class LiveLines(io.TextIOBase):
     def _put(self, text: str) -> None:
         columns = self._columns()
         rows = sum(max(1, -(-cells // columns)) for cells in self._drawn)
-        erase = "\r" + _TAKE_BACK * rows if rows else ""
+        erase = _TAKE_ECHO + _TAKE_BACK * rows if rows else ""
         self._stream.write(erase + text + self._render(columns - 1))
         self._stream.flush()
 
