@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from mapillary_crawler.balance import Outcome
 #: Seconds after the first signal at which the process ends whatever it does: Python would
 #: join a blocked worker thread for ever. Correctness rests on the ledger only.
 _PATIENCE = 4.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopping:
@@ -31,8 +33,9 @@ class Stopping:
 
     def install(self) -> None:
         """Take the signals over; Scrapy's handlers are not installed."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             signal.signal(number, self._handle)
+        atexit.register(_ignore)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
@@ -42,6 +45,15 @@ class Stopping:
         watchdog.daemon = True
         watchdog.start()
         self._stop()
+
+
+def _ignore() -> None:
+    """Let no signal change what the run has come to: all that is left is Python's own end.
+
+    Python would give the signals back to the system, which kills, and then take its time.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def end_now() -> None:

@@ -24,7 +24,7 @@ from mapillary_crawler.limits import read_limits, read_token
 from mapillary_crawler.lock import Refused
 from mapillary_crawler.log_formatter import quieten
 from mapillary_crawler.scheduled import withhold
-from mapillary_crawler.spiders.user import UserSpider
+from mapillary_crawler.spiders.user import UserSpider, spider_of
 from mapillary_crawler.staging import Staging
 from mapillary_crawler.stopping import Stopping, end_now
 
@@ -37,6 +37,8 @@ _SWITCH_SECONDS = 0.000_05
 #: Objects after which Python looks for cycles among the new ones; its default is 700, which is one
 #: image. No image's bytes are in a cycle.
 _NEW_OBJECTS = 50_000
+#: Seconds after which a stop that came before the engine ran is tried again.
+_SOON = 0.02
 
 
 class Command(crawl.Command):
@@ -102,11 +104,12 @@ class Command(crawl.Command):
             reactor.callFromThread(pass_on)
 
         def pass_on() -> None:
-            if isinstance(crawler.spider, UserSpider):
-                crawler.spider.stop()
-                if _is_closing(crawler):
-                    return
-            self._ending = asyncio.ensure_future(process.stop())
+            if not _is_running(crawler):
+                asyncio.get_running_loop().call_later(_SOON, pass_on)
+                return
+            spider_of(crawler).stop()
+            if not _is_closing(crawler):
+                self._ending = asyncio.ensure_future(process.stop())
 
         self._stopping.forward_to(stop)
         process.crawl(crawler, staging=self._staging)
@@ -146,6 +149,11 @@ class Command(crawl.Command):
                 handler.handle(record)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def _is_running(crawler: Crawler) -> bool:
+    """Say whether the engine runs; Scrapy 2.19 forgets that it was stopped before."""
+    return crawler._engine is not None and crawler._engine.running
 
 
 def _is_closing(crawler: Crawler) -> bool:

@@ -91,7 +91,7 @@ class UserSpider(Spider):
             return
         if self._lister.open:
             yield await self._page_request()
-        yield Request("data:,", callback=self.feed, dont_filter=True)
+        yield Request("data:,", callback=self.feed, errback=self.not_fed, dont_filter=True)
 
     async def _is_on_archive_org(self) -> bool:
         """Ask archive.org, before a collection is begun, whether it has it already."""
@@ -193,6 +193,10 @@ class UserSpider(Spider):
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
+
+    def not_fed(self, failure: Failure) -> None:
+        """Let a run that was stopped as it began end without an error; nothing else fails here."""
+        assert isinstance(failure.value, DownloadCancelled), failure.value
 
     # Ending
 

@@ -48,6 +48,18 @@ def test_signal(sandbox: Sandbox, tmp_path: Path, phase: str, number: signal.Sig
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("moment", ["engine_started", "spider_opened", "request_scheduled"])
+def test_a_signal_as_the_crawl_begins(sandbox: Sandbox, tmp_path: Path, moment: str) -> None:
+    sandbox.reset()
+    crawling = Crawling(tmp_path / "store", sandbox)
+    crawling.environment["STOP_AT"] = moment
+    options = ("-s", 'ADDONS={"tests.crawl.stopping_early.StopEarly": 0}')
+    result = crawling.run(*options, username="bob", quality="256", check_ia=0)
+    assert result.code == 4, result.output
+    assert "ERROR" not in result.output
+    assert "interrupted, run the same command again" in result.lines[-1]
+
+
 def test_second_signal_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.reset()
     sandbox.set_faults({"api": {"stall": 1.0}})
