@@ -85,15 +85,13 @@ class Feeder:
                 await asyncio.gather(refreshing, return_exceptions=True)
 
     async def _more_to_come(self, refreshing: asyncio.Future[None] | None) -> bool:
-        """Wait a moment; say whether anything can still become due in this run."""
+        """Wait a moment; say whether anything can still become due in this run.
+
+        The ledger is asked in one step, and last: what failed between two looks is due again.
+        """
         queue, call = self.staging.ledger.queue, self.staging.thread.call
-        next_due = await call(queue.next_due)
-        if (
-            next_due in (None, math.inf)
-            and not queue.drawn
-            and refreshing is None
-            and not self.listing_open()
-        ):
+        nothing_comes = refreshing is None and not self.listing_open()
+        if nothing_comes and await call(queue.at_rest):
             return False
         await self.sleep(_LOOK_AGAIN)
         return True
@@ -129,7 +127,8 @@ class Feeder:
         """Go through the user's pages for their URLs alone; ids not known are left alone."""
         logger.info("%d URLs have expired; listing again for fresh ones", expired)
         collection, cursor = self.staging.collection, None
-        while not self.closing():
+        been: set[str | None] = set()
+        while not self.closing() and cursor not in been:
             url = graph_api.page_url(
                 self.staging.limits.api_url,
                 collection,
@@ -137,8 +136,8 @@ class Feeder:
                 cursor=cursor,
                 limit=self.client.patience.page_rows,
             )
-            answer = await self.client.ask(url, of_many=True)
-            if answer.meaning is Meaning.GONE:
+            answer = await self.client.ask(url, of_many=True, with_cursor=cursor is not None)
+            if answer.meaning in (Meaning.GONE, Meaning.CURSOR_REJECTED):
                 return
             if answer.meaning is not Meaning.DATA:
                 continue
@@ -150,8 +149,9 @@ class Feeder:
             rows = [graph_api.listed_row(row, collection) for row in page.rows]
             known = [row for row in rows if row is not None]
             await self.staging.thread.call(self.staging.ledger.listing.renew, known)
-            if page.following is None or page.following == cursor:
+            if page.following is None:
                 return
+            been.add(cursor)
             cursor = page.following
 
     def _fields(self) -> tuple[str, ...]:

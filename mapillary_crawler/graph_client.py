@@ -56,8 +56,8 @@ class GraphClient:
             **arguments,
         )
 
-    async def ask(self, url: str, *, of_many: bool = False) -> Answer:
-        """Ask until the API says something that can be used: data or gone.
+    async def ask(self, url: str, *, of_many: bool = False, with_cursor: bool = False) -> Answer:
+        """Ask until the API says something that can be used: data, gone, or a rejected cursor.
 
         Of a question for many things, "ask for less" can be used too. Raises `EndOfRun`.
         """
@@ -67,7 +67,9 @@ class GraphClient:
             except Exception as error:  # noqa: BLE001  whatever ended the transfer, it is tried again
                 answer, wait = self.failed_transfer(error), None
             else:
-                answer, wait = self.read(response)
+                answer, wait = self.read(response, with_cursor=with_cursor)
+            if answer.meaning is Meaning.CURSOR_REJECTED:
+                return answer
             if answer.meaning in (Meaning.DATA, Meaning.GONE):
                 self.patience.succeeded()
                 return answer

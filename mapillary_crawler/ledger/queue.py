@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,11 +121,18 @@ class Queue:
         self._drawn.difference_update(numbers)
 
     def waiting(self) -> int:
-        """Return how many images are unsettled, on their way or not."""
-        count: int = self._database.value(
+        """Return how many images are still to be settled in this run, on their way or not."""
+        unsettled: int = self._database.value(
             f"SELECT images FROM balance WHERE state = {State.UNSETTLED:d}"
         )
-        return count
+        given_up: int = self._database.value(
+            "SELECT count(*) FROM unsettled WHERE retry_at = ?", (math.inf,)
+        )
+        return unsettled - given_up
+
+    def at_rest(self) -> bool:
+        """Say whether nothing is on its way and nothing becomes due any more in this run."""
+        return not self._drawn and self.next_due() in (None, math.inf)
 
     def next_due(self) -> float | None:
         """Return when the next image that is not on its way is due, None if there is none."""

@@ -164,6 +164,25 @@ def test_when_the_next_image_is_due(five: Ledger) -> None:
     assert five.queue.next_due() == math.inf
 
 
+def test_at_rest_is_what_has_nothing_on_its_way_and_nothing_due(five: Ledger) -> None:
+    assert not five.queue.at_rest()
+    assert drawn(five) == [1, 2, 3, 4, 5]
+    assert not five.queue.at_rest()
+    five.save([stored(number) for number in range(1, 5)])
+    fail(five, 5, retry_at=NOW + 3600)
+    assert not five.queue.at_rest()
+    fail(five, 5, retry_at=math.inf)
+    assert five.queue.at_rest()
+
+
+def test_who_is_given_up_waits_no_more(five: Ledger) -> None:
+    assert five.queue.waiting() == 5
+    drawn(five)
+    fail(five, 1, retry_at=NOW + 3600)
+    fail(five, 2, retry_at=math.inf)
+    assert five.queue.waiting() == 4
+
+
 def test_nothing_is_due_in_an_empty_ledger(ledger: Ledger) -> None:
     assert (ledger.queue.next_due(), ledger.queue.waiting(), drawn(ledger)) == (None, 0, [])
 
@@ -312,7 +331,8 @@ def test_whatever_happens_nothing_is_drawn_twice_or_forgotten(taken: list[tuple[
         for step, number in taken:
             model.do(step, number)
             assert ledger.queue.drawn == len(model.drawn)
-            assert ledger.queue.waiting() == len(model.retry_at)
+            given_up = list(model.retry_at.values()).count(math.inf)
+            assert ledger.queue.waiting() == len(model.retry_at) - given_up
         assert ledger.images.balance().listed == 8
         model.do("run", 1)
         model.do("draw", 8)

@@ -1,0 +1,120 @@
+"""The feeder ends when nothing can become due any more, not before and not after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mapillary_crawler import feeder
+from mapillary_crawler.collection import Collection
+from mapillary_crawler.feeder import Feeder
+from mapillary_crawler.graph_answers import Answer, Meaning
+from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.ledger.database import DatabaseThread
+from mapillary_crawler.ledger.queue import Failure
+from mapillary_crawler.patience import Patience
+from tests.ledgers import row, stored
+
+_FAR, _LONG_AGO = int(time.time()) + 1_000_000, 1000
+
+
+class Client:
+    """Answers as it is told to; notes what it was asked for."""
+
+    def __init__(self, answer: Callable[[str], Answer]) -> None:
+        self.patience = Patience(7200)
+        self.asked: list[str] = []
+        self._answer = answer
+
+    async def ask(self, url: str, **_: bool) -> Answer:
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        return self._answer(url)
+
+
+class Crawl:
+    """A feeder on a ledger of some images; each that it yields is saved, unless told otherwise."""
+
+    def __init__(self, folder: Path, images: int, expires: int, client: Client | None = None):
+        self.thread = DatabaseThread()
+        self.ledger = self.thread.wait_for(Ledger, folder / "ledger.sqlite")
+        rows = [row(number, expires=expires) for number in range(1, images + 1)]
+        self.thread.wait_for(self.ledger.listing.commit, None, None, rows)
+        self.thread.wait_for(self.ledger.listing.close)
+        self.client = client
+        self.attempts: list[int] = []
+        self.call: Callable[..., Any] = self.thread.call
+
+    async def run(self) -> None:
+        staging: Any = SimpleNamespace(
+            ledger=self.ledger,
+            thread=SimpleNamespace(call=self.call),
+            collection=Collection("someone", "256"),
+            limits=SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
+        )
+        client: Any = self.client
+        feeding = Feeder(staging, client, lambda: False, lambda: False, asyncio.sleep)
+        async for item in feeding.items():
+            self.attempts.append(item.attempts)
+            if item.attempts or self.client:
+                await self.call(self.ledger.save, [stored(item.number)])
+
+    def close(self) -> None:
+        self.thread.wait_for(self.ledger.close)
+        self.thread.close()
+
+
+def test_an_image_that_fails_between_two_looks_is_fed_again(tmp_path: Path) -> None:
+    crawl = Crawl(tmp_path, images=1, expires=_FAR)
+    looks = {"at_rest", "next_due"}
+
+    async def call(work: Callable[..., Any], *arguments: Any) -> Any:
+        """Let the one image fail after a look, before its answer is known."""
+        found = await crawl.thread.call(work, *arguments)
+        if crawl.attempts == [0] and getattr(work, "__name__", "") in looks:
+            looks.clear()
+            failed = [Failure(1, "reset", time.time() + 0.2)]
+            await crawl.thread.call(crawl.ledger.queue.fail, failed)
+        return found
+
+    crawl.call = call
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.attempts == [0, 1]
+    assert not looks
+    crawl.close()
+
+
+def entity(image_id: str) -> dict[str, str]:
+    return {"id": image_id, "thumb_256_url": f"https://cdn.example.org/{image_id}?oe=ffffffff"}
+
+
+@pytest.mark.parametrize("service", ["circle", "rejected cursor"])
+def test_a_listing_again_that_leads_nowhere_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.setattr(feeder, "_MANY_EXPIRED", 3)
+
+    def answer(url: str) -> Answer:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        if "ids" in asked:
+            found = {image_id: entity(image_id) for image_id in asked["ids"].split(",")}
+            return Answer(Meaning.DATA, data=found)
+        after = asked.get("after")
+        if after and service == "rejected cursor":
+            return Answer(Meaning.CURSOR_REJECTED, "no such cursor")
+        paging = {"cursors": {"after": "B" if after == "A" else "A"}, "next": "x"}
+        return Answer(Meaning.DATA, data={"data": [{"id": "x"}], "paging": paging})
+
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Client(answer))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert len(crawl.attempts) == 10
+    assert crawl.client is not None
+    assert len(crawl.client.asked) <= 5
+    crawl.close()
