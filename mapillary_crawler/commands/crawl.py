@@ -39,6 +39,8 @@ _SWITCH_SECONDS = 0.000_05
 _NEW_OBJECTS = 50_000
 #: Seconds after which a stop that came before the engine ran is tried again.
 _SOON = 0.02
+#: Turns of the event loop within which a close that was asked for has begun.
+_TURNS = 5
 
 
 class Command(crawl.Command):
@@ -108,8 +110,7 @@ class Command(crawl.Command):
                 asyncio.get_running_loop().call_later(_SOON, pass_on)
                 return
             spider_of(crawler).stop()
-            if not _is_closing(crawler):
-                self._ending = asyncio.ensure_future(process.stop())
+            self._ending = asyncio.ensure_future(_end(crawler))
 
         self._stopping.forward_to(stop)
         process.crawl(crawler, staging=self._staging)
@@ -154,6 +155,14 @@ class Command(crawl.Command):
 def _is_running(crawler: Crawler) -> bool:
     """Say whether the engine runs; Scrapy 2.19 forgets that it was stopped before."""
     return crawler._engine is not None and crawler._engine.running
+
+
+async def _end(crawler: Crawler) -> None:
+    """Close the spider, unless it is being closed; to begin that takes Scrapy a few turns."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    if not _is_closing(crawler):
+        await crawler.stop_async()
 
 
 def _is_closing(crawler: Crawler) -> bool:

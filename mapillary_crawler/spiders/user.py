@@ -142,38 +142,38 @@ class UserSpider(Spider):
             cb_kwargs={"cursor": position.cursor, "limit": self.client.patience.page_rows},
         )
 
-    async def parse_page(
-        self, response: Response, cursor: str | None, limit: int
-    ) -> AsyncIterator[Any]:
+    async def parse_page(self, response: Response, cursor: str | None, limit: int) -> None:
         """Commit a page and ask for the next; a page of a cursor that was left is ignored."""
         answer, wait = self.client.read(response, with_cursor=cursor is not None)
-        async for request in self._continue(answer, cursor, limit, wait):
-            yield request
+        await self._continue(answer, cursor, limit, wait)
 
-    async def page_failed(self, failure: Failure) -> AsyncIterator[Any]:
+    async def page_failed(self, failure: Failure) -> None:
         """Ask again for a page whose transfer failed."""
         if self.closing():
             return
         assert failure.value is not None
         answer = self.client.failed_transfer(failure.value)
         asked = failure.request.cb_kwargs  # type: ignore[attr-defined]
-        async for request in self._continue(answer, asked["cursor"], asked["limit"], None):
-            yield request
+        await self._continue(answer, asked["cursor"], asked["limit"], None)
 
     async def _continue(
         self, answer: Answer, cursor: str | None, limit: int, wait: float | None
-    ) -> AsyncIterator[Request]:
+    ) -> None:
+        """Take an answer in and ask for the next page.
+
+        Scrapy would forget an error of a request that is yielded, of a full JOBDIR say, and the
+        feeder wait for ever.
+        """
         try:
             await self._lister.take(answer, cursor, limit, wait)
             while self._lister.open and await self._is_ahead():
                 await self.sleep(1)
+            if self._lister.open and not self.closing():
+                self.crawler.engine.crawl(await self._page_request())
         except (CursorMoved, DownloadCancelled):
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
-            return
-        if self._lister.open and not self.closing():
-            yield await self._page_request()
 
     async def _is_ahead(self) -> bool:
         waiting = await self.staging.thread.call(self.staging.ledger.queue.waiting)
@@ -201,8 +201,14 @@ class UserSpider(Spider):
     # Ending
 
     def closing(self) -> bool:
-        """Say whether the run is ending, for whatever reason."""
-        return self.stopping.is_set() or self.crawler.engine.needs_backout()
+        """Say whether the run is ending, for whatever reason.
+
+        Scrapy's own `needs_backout` also says so where CONCURRENT_REQUESTS are on their way.
+        """
+        engine = self.crawler.engine
+        slot = engine._slot
+        ending = not engine.running or slot is None or slot.closing is not None
+        return self.stopping.is_set() or ending
 
     async def sleep(self, seconds: float) -> None:
         """Wait; raises `DownloadCancelled` once the run is being stopped.

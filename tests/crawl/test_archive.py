@@ -57,6 +57,18 @@ def test_concurrency_is_limited(crawling: Crawling, sandbox: Sandbox) -> None:
     assert sandbox.counters()["max_in_flight"]["cdn"] == 7
 
 
+@pytest.mark.parametrize(
+    "setting", ["CONCURRENT_REQUESTS=8", "SCRAPER_SLOT_MAX_ACTIVE_SIZE=100000"]
+)
+def test_limits_of_scrapy_s_own_end_no_run(
+    crawling: Crawling, sandbox: Sandbox, setting: str
+) -> None:
+    sandbox.reset()
+    result = crawling.run("-s", setting, username="many", quality="256", check_ia=0)
+    assert result.code == 0, result.output
+    assert_complete(crawling.store / "mapillary-many-256", sandbox, "many", "256")
+
+
 def test_hostile_rows_stay_inside_and_are_named(crawling: Crawling, sandbox: Sandbox) -> None:
     result = crawling.run(username="Ünî cødé_user", quality="256")
     assert result.code == 0, result.output

@@ -15,7 +15,7 @@ from tests.crawling import Crawling, wait_until
 
 pytestmark = pytest.mark.slow
 
-USERS = [{"username": "bob", "images": 3000, "days": 40.0}]
+USERS = [{"username": "bob", "images": 3000, "days": 40.0}, {"username": "few", "images": 5}]
 #: What holds a crawl in each phase.
 PHASES: dict[str, dict[str, Any]] = {
     "listing": {"api": {"stall": 1.0}},
@@ -53,11 +53,21 @@ def test_a_signal_as_the_crawl_begins(sandbox: Sandbox, tmp_path: Path, moment: 
     sandbox.reset()
     crawling = Crawling(tmp_path / "store", sandbox)
     crawling.environment["STOP_AT"] = moment
-    options = ("-s", 'ADDONS={"tests.crawl.stopping_early.StopEarly": 0}')
+    options = ("-s", 'ADDONS={"tests.crawl.add_ons.StopEarly": 0}')
     result = crawling.run(*options, username="bob", quality="256", check_ia=0)
     assert result.code == 4, result.output
     assert "ERROR" not in result.output
     assert "interrupted, run the same command again" in result.lines[-1]
+
+
+def test_a_signal_as_the_spider_has_nothing_left_to_do(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    crawling = Crawling(tmp_path / "store", sandbox)
+    crawling.environment["STOP_AT"] = "spider_idle"
+    options = ("-s", 'ADDONS={"tests.crawl.add_ons.StopEarly": 0}')
+    result = crawling.run(*options, username="few", quality="256", check_ia=0)
+    assert result.code in (0, 4), result.output
+    assert "listed 5 = saved 5" in result.lines[-1]
 
 
 def test_second_signal_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
