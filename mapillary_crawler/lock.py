@@ -45,7 +45,7 @@ class Lock:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except (FileNotFoundError, FileExistsError):
-                if path.parent.is_file():
+                if path.parent.is_file() or path.parent.is_symlink():
                     raise
                 continue  # the one before has just removed the folder
             try:

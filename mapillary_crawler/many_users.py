@@ -106,6 +106,8 @@ class Crawls:
             start_new_session=True,  # so Ctrl-C comes once, from here
         )
         self._running[username] = process
+        if self.stopped:  # while it was being started
+            process.send_signal(signal.SIGTERM)
         if output:
             relay = threading.Thread(target=_relay, args=(process, username))
             relay.start()

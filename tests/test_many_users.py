@@ -70,6 +70,13 @@ def test_never_more_at_once(tmp_path: Path) -> None:
     assert max(seen) == 2
 
 
+def test_a_signal_reaches_who_is_being_started(tmp_path: Path) -> None:
+    crawls = Crawls([], 1, lambda _: python("import time; time.sleep(600)"))
+    crawls.stopped = True
+    crawls._start("late")
+    assert crawls._running["late"].wait(60) == -signal.SIGTERM
+
+
 def test_signal_reaches_all_and_nobody_else_starts(tmp_path: Path) -> None:
     begun = (
         "import signal, sys, time, pathlib; "

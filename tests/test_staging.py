@@ -284,6 +284,12 @@ def finished(open_staging: Open, tmp_path: Path) -> Path:
     return opened.destination
 
 
+def test_a_link_to_nowhere_is_no_place_for_a_lock(tmp_path: Path) -> None:
+    (tmp_path / ".locks").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        Lock({tmp_path}, "x")
+
+
 def test_what_is_archived_is_said_and_left(open_staging: Open, tmp_path: Path) -> None:
     destination = finished(open_staging, tmp_path)
     before = contents(tmp_path)

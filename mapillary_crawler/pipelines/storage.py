@@ -75,7 +75,7 @@ class StoragePipeline:
             await self._store([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  whatever it is, nobody must wait for ever
             self._spider.end(end_of_run(error))
-            return str(error)
+            return str(error) or type(error).__name__
         return None
 
     async def _store(self, items: list[ImageItem]) -> None:
