@@ -20,14 +20,17 @@ usernames = st.text(
 
 
 @given(usernames, st.sampled_from(QUALITIES), st.booleans(), st.integers(1, 120))
+@example("xx" + "\u0101" * 79, "256", False, 1)
 @example("000:::\u0100\u0100\u0100\u0100\u0100\u0100\u1d00", "256", False, 1)
 def test_an_identifier_of_ours_is_read_back(username, quality, webp, volume):
     identifier = volume_identifier(Collection(username, quality, webp).identifier, volume)
     name = ArchivedName.parse(identifier)
     assert name is not None
     assert (name.quality, name.webp, name.volume) == (quality, webp, volume)
-    if len(escape(username, 10_000)) > USERNAME_LENGTH:  # cut: some name that is escaped alike
-        assert escape(name.username, USERNAME_LENGTH) == escape(username, USERNAME_LENGTH)
+    if len(escape(username, 10_000)) > USERNAME_LENGTH:
+        # The cut form itself, or where it happens to be one, the short name that is escaped so.
+        cut = escape(username, USERNAME_LENGTH)
+        assert cut in (name.username, escape(name.username, USERNAME_LENGTH))
     else:
         assert name.username == username
     assert broken_rule(identifier) is None
