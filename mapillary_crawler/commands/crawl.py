@@ -24,7 +24,7 @@ from mapillary_crawler.limits import read_limits, read_token
 from mapillary_crawler.lock import Refused
 from mapillary_crawler.log_formatter import quieten
 from mapillary_crawler.scheduled import withhold
-from mapillary_crawler.spiders.user import UserSpider, spider_of
+from mapillary_crawler.spiders.user import UserSpider, is_closing, spider_of
 from mapillary_crawler.staging import Staging
 from mapillary_crawler.stopping import Stopping, end_now
 
@@ -158,21 +158,15 @@ def _is_running(crawler: Crawler) -> bool:
 
 
 async def _end(crawler: Crawler) -> None:
-    """Close the spider, unless it is being closed; to begin that takes Scrapy a few turns."""
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
-    if not _is_closing(crawler):
-        await crawler.stop_async()
-
-
-def _is_closing(crawler: Crawler) -> bool:
-    """Say whether the engine closes the spider already, the finish included.
+    """Close the spider, unless it is being closed; to begin that takes Scrapy a few turns.
 
     Scrapy 2.19 would then end the process at once: `ExecutionEngine.stop_async` waits for the
     requests that are on their way, not for the pipelines and `spider_closed`.
     """
-    slot = crawler.engine._slot
-    return slot is None or slot.closing is not None
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    if not is_closing(crawler):
+        await crawler.stop_async()
 
 
 def _check_log(settings: Settings) -> None:

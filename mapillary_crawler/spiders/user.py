@@ -205,10 +205,8 @@ class UserSpider(Spider):
 
         Scrapy's own `needs_backout` also says so where CONCURRENT_REQUESTS are on their way.
         """
-        engine = self.crawler.engine
-        slot = engine._slot
-        ending = not engine.running or slot is None or slot.closing is not None
-        return self.stopping.is_set() or ending
+        running = self.crawler.engine.running and not is_closing(self.crawler)
+        return self.stopping.is_set() or not running
 
     async def sleep(self, seconds: float) -> None:
         """Wait; raises `DownloadCancelled` once the run is being stopped.
@@ -246,6 +244,12 @@ class UserSpider(Spider):
         encoding = self.crawler.get_item_pipeline(WebpPipeline)
         if encoding is not None:
             encoding.kill_children()
+
+
+def is_closing(crawler: Crawler) -> bool:
+    """Say whether the engine closes the spider already, the finish included."""
+    slot = crawler.engine._slot
+    return slot is None or slot.closing is not None
 
 
 def spider_of(crawler: Crawler) -> UserSpider:
