@@ -21,8 +21,9 @@ from scrapy.http import Response
 
 from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.middlewares import OutcomesMiddleware
+from mapillary_crawler.throttle.hill_climb import Mode
 from mapillary_crawler.throttle.outage import IN_A_ROW, Outage
-from mapillary_crawler.throttle.search import ConcurrencySearch, Mode
+from mapillary_crawler.throttle.search import ConcurrencySearch
 from mapillary_crawler.throttle.window import Outcome
 from tests.simulated_server import (
     Server,

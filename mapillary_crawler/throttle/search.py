@@ -1,9 +1,7 @@
 """Pure: looks for the concurrency at which throughput stops growing.
 
-The rate of good answers is measured at one concurrency after another. At first it doubles, as
-long as the rate grows; from then on a lower concurrency is tried now and again: what the rate
-keeps there tells where it stops growing, and the search stays a little above. A rise is kept
-only if the rate agrees. A round is as many answers as the concurrency, about one round trip.
+The rate of good answers is measured at one concurrency after another, in the order that
+`hill_climb` has. A round is as many answers as the concurrency, about one round trip.
 
 A refused transfer (429, 503) gives up its place until the end of its round, but one round trip
 takes away no more than half. What was refused was begun beside so many others: that tells the
@@ -13,86 +11,50 @@ a refusal. Failures by the half of a round halve the concurrency, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
-
 from mapillary_crawler.throttle.ceiling import Ceiling, Trial
+from mapillary_crawler.throttle.hill_climb import HillClimb, Mode
 from mapillary_crawler.throttle.refusals import Refusals
 from mapillary_crawler.throttle.rounds import Round, Rounds
 from mapillary_crawler.throttle.window import MOST_SECONDS, Outcome
 
-#: How far above the knee to stay: a real knee is round, and the measure has noise.
-HEADROOM = 1.3
-#: By which part to climb once the best concurrency is near; doubled where the rate agrees.
-_STEP, _LEAST_STEP = 0.3, 0.07
-#: Seconds between two looks below, at least and at most; where nothing can be gained, so many
-#: times as long.
-_PROBE_SECONDS, _PROBE_LAST, _PROBE_RARELY = 8.0, 16.0, 3.0
-#: Where to look: a part of the concurrency at first and after changes, another later on, and
-#: the next one below where a rise did harm.
-_PROBE_FAR, _PROBE_NEAR, _PROBE_NEXT = 0.5, 0.7, 0.94
 #: Relative standard errors that a measure may have, while exploring and afterwards.
 _QUICK, _ACCURATE = 0.08, 0.03
-#: A rate outside of these parts of the former one means that the server has changed.
-_CHANGED_LESS, _CHANGED_MORE = 0.8, 1.25
-#: Mean latency in seconds from which the way down is tried before the way up.
-_SLOW = 2.0
 
 
-class Mode(Enum):
-    """What the present concurrency is for."""
-
-    CRUISE = "cruise"
-    CLIMB = "climb"
-    PROBE = "probe"
-    TRIAL = "trial"
-
-
-@dataclass(slots=True)
 class ConcurrencySearch:
     """Finds the best concurrency between `minimum` and `maximum`, beginning with `concurrency`."""
 
-    concurrency: int
-    minimum: int
-    maximum: int
-    mode: Mode = Mode.CRUISE
-    ceiling: Ceiling = field(default_factory=Ceiling)
-    #: The concurrency that rises and falls are compared with, and its rate; 0 is unknown.
-    _home: int = 0
-    _rate: float = 0.0
-    _refusals: Refusals = field(default_factory=Refusals)
-    #: Exploring goes in large steps: 1 up, -1 down, 0 is over.
-    _exploring: int = 1
-    #: By which part to climb; and whether the rate is known to grow up to home.
-    _step: float = 1.0
-    _growing: bool = False
-    #: Whether the rate grows less than home does: the knee may lie below it.
-    _past: bool = False
-    #: Whether more would do better, but for the ceiling.
-    _capped: bool = False
-    _probe_at: float = 0.0
-    _probe_part: float = _PROBE_NEAR
-    _went_at: float = 0.0
-    _rounds: Rounds = field(init=False)
-    _trial: Trial | None = None
+    def __init__(self, concurrency: int, minimum: int, maximum: int) -> None:
+        self.minimum, self.maximum = minimum, maximum
+        self.ceiling = Ceiling()
+        self._climb = HillClimb(concurrency, minimum, maximum, self.ceiling)
+        self._rounds = Rounds(concurrency)
+        self._refusals = Refusals()
+        self._trial: Trial | None = None
 
-    def __post_init__(self) -> None:
-        self._home = self.concurrency
-        self._rounds = Rounds(self.concurrency)
+    @property
+    def concurrency(self) -> int:
+        """Transfers that are tried now."""
+        return self._climb.concurrency
+
+    @property
+    def mode(self) -> Mode:
+        """What they are tried for."""
+        return self._climb.mode
 
     @property
     def limit(self) -> int:
         """Transfers that may be in flight now."""
         if self._trial is not None:
-            return self._home if self._trial.begun else self.concurrency
+            return self._climb.home if self._trial.begun else self.concurrency
         least = max(self.minimum, self.concurrency // 2)
         return max(least, self.concurrency - self._rounds.withheld)
 
     def restart(self, now: float, concurrency: int) -> None:
         """Begin anew, as after an outage."""
         self.ceiling.forget()
-        self._exploring, self._step, self._growing, self._rate = 1, 1.0, False, 0.0
-        self._cruise(now, concurrency)
+        self._climb.restart(now, concurrency)
+        self._begin(now)
 
     def interrupt(self, seconds: float) -> None:
         """Measure anew from the next round on: the server wants to be left alone for so long."""
@@ -131,15 +93,16 @@ class ConcurrencySearch:
             self._end_round(now, ended)
 
     def _end_round(self, now: float, ended: Round) -> None:
-        rounds = self._rounds
+        rounds, cruising = self._rounds, self.mode is Mode.CRUISE
         climbing = self.mode is Mode.CLIMB
-        if self.mode is Mode.CRUISE and self._refusals.none():
+        if cruising and self._refusals.none():
             self.ceiling.proven = max(self.ceiling.proven, self.concurrency)
         if ended.refused > self._refusals.tolerable(self.concurrency, climbing=climbing):
             self._refused(now, ended)
         elif ended.failed >= max(4, self.concurrency / 2):
-            self._cruise(now, self.concurrency // 2)
-        elif self.mode is Mode.CRUISE and self._refusals.suspicious():
+            self._climb.cruise(now, self.concurrency // 2)
+            self._begin(now)
+        elif cruising and self._refusals.suspicious():
             self._suspect(now)
         elif climbing and self._refusals.too_many():
             self._refused(now, ended)
@@ -148,38 +111,40 @@ class ConcurrencySearch:
         elif self._enough(now):
             if rounds.window.usable():
                 self._decide(now)
-            elif self.mode is Mode.CRUISE:
+            elif cruising:
                 rounds.measure(now)
             else:
                 self._unused(now)
 
     def _unused(self, now: float) -> None:
         """Count a climb as one to what was made use of; the rest is not kept."""
-        used = round(self._rounds.window.in_flight)
-        if self.mode is Mode.CLIMB and self._rate and used > self._home:
-            self.concurrency = used
-            self._climbed(now, self._rounds.window.rate)
+        climb, used = self._climb, round(self._rounds.window.in_flight)
+        if self.mode is Mode.CLIMB and climb.rate and used > climb.home:
+            climb.concurrency = used
+            climb.climbed(now, self._rounds.window.rate)
         else:
-            self._cruise(now, self._home)
+            climb.cruise(now, climb.home)
+        self._begin(now)
 
     def _refused(self, now: float, ended: Round) -> None:
         """Go down to what the server took, by half at most."""
-        self._exploring, self._probe_at = 0, now
         if self.ceiling.fall_back(now, self.concurrency):
-            self._cruise(now, self.ceiling.proven)
-            return
-        most = self.concurrency - ended.refused + 1
-        if self.mode is Mode.CLIMB and self._home < ended.refused_with <= self.concurrency:
-            most = int(ended.refused_with) - 1
-        self.ceiling.found(now, max(most, self.concurrency // 2, self.minimum))
-        self._cruise(now, self.ceiling.cap(self.maximum))
+            self._climb.retreat(now, self.ceiling.proven)
+        else:
+            most, home = self.concurrency - ended.refused + 1, self._climb.home
+            if self.mode is Mode.CLIMB and home < ended.refused_with <= self.concurrency:
+                most = int(ended.refused_with) - 1
+            self.ceiling.found(now, max(most, self.concurrency // 2, self.minimum))
+            self._climb.retreat(now, self.ceiling.cap(self.maximum))
+        self._begin(now)
 
     def _suspect(self, now: float) -> None:
         """Go back to what took no refusals; where nothing is proven, look below."""
         if self.ceiling.fall_back(now, self.concurrency):
-            self._stay(now, self.ceiling.proven)
+            self._climb.stay(now, self.ceiling.proven)
         else:
-            self._go(now, Mode.PROBE, int(self._home * _PROBE_NEAR))
+            self._climb.look_below(now)
+        self._begin(now)
 
     def _judge(self, now: float, taken: bool | None) -> None:
         """End a trial that is decided: with a bolder one, or at what the server took."""
@@ -193,11 +158,14 @@ class ConcurrencySearch:
             self.ceiling.passed(self.concurrency)
             self._try(now)
             return
-        self._climb(now, self.ceiling.cap(self.maximum))
+        self._climb.climb(now, self.ceiling.cap(self.maximum))
+        self._begin(now)
 
     def _try(self, now: float) -> None:
+        """Let a few transfers more than the ceiling begin, to see whether it is still there."""
         assert self.ceiling.value is not None
-        self._go(now, Mode.TRIAL, self.ceiling.trial())
+        self._climb.go(now, Mode.TRIAL, self.ceiling.trial())
+        self._begin(now)
         self._trial = Trial(self.concurrency, self.ceiling.value, now)
 
     def _enough(self, now: float) -> bool:
@@ -205,144 +173,24 @@ class ConcurrencySearch:
         if self.mode is Mode.PROBE:
             proven = self._refusals.enough(window) or now - window.began > MOST_SECONDS
             return proven and window.enough(now, _ACCURATE)
-        quick = self._exploring and self._step >= _STEP
-        return window.enough(now, _QUICK if quick else _ACCURATE)
+        return window.enough(now, _QUICK if self._climb.in_large_steps else _ACCURATE)
 
     def _decide(self, now: float) -> None:
-        rate = self._rounds.window.rate
-        if self.mode is Mode.CRUISE:
-            self._cruised(now, rate)
-        elif self.mode is Mode.CLIMB:
-            self._climbed(now, rate)
-        else:
-            self._probed(now, rate)
-
-    def _cruised(self, now: float, rate: float) -> None:
-        before, self._rate = self._rate, rate
-        if before and not _CHANGED_LESS < rate / before < _CHANGED_MORE:
-            self._exploring, self._growing = (1 if rate > before else -1), False
-            self._step = 1.0
-            self._rounds.measure(now)
-            return
-        if before:
-            self._rate = (before + rate) / 2
-        if self._exploring > 0 and self._rounds.window.latency < _SLOW:
-            self._climb(now)
-        elif self._exploring:
-            self._probe(now, _PROBE_FAR)
-        elif now >= self._probe_at:
-            self._probe(now, self._probe_part)
-        elif self._capped and self.ceiling.may_be_tried(now):
-            self._try(now)
-        else:
-            self._rounds.measure(now)
-
-    def _climb(self, now: float, target: int = 0) -> None:
-        target = target or max(self._home + 1, int(self._home * (1 + self._step)))
-        target = min(target, self.ceiling.cap(self.maximum))
-        if target > self._home and self._rate:
-            self._go(now, Mode.CLIMB, target)
-        else:
-            self._stay(now, self._home, wait=_PROBE_RARELY)
-            self._capped = True
-
-    def _climbed(self, now: float, rate: float) -> None:
-        growth, step = rate / self._rate, self.concurrency / self._home - 1
-        if growth >= 1 + 0.2 * step:
-            self._home, self._rate = self.concurrency, rate
-            self._step = min(1.0, 2 * step)
-            if self._exploring or growth >= 1 + 0.5 * step:
-                self._climb(now)
-            else:
-                self._stay(now, self._home)
-        else:
-            self._not_climbed(now, flat=growth >= 0.97)
-
-    def _not_climbed(self, now: float, *, flat: bool) -> None:
-        self._step = _STEP if flat else self._step / 2
-        comfortable = _comfortable(self._home)
-        if not self._growing and self._home > self.minimum:
-            self._probe(now, _PROBE_FAR if self._exploring else _PROBE_NEAR)
-        elif flat and self.concurrency > comfortable:
-            self._climb(now, comfortable)
-        elif flat:
-            self._stay(now, (self.concurrency + self._home + 1) // 2)
-        elif self._step >= _LEAST_STEP and self._step * self._home >= 1:
-            self._climb(now)
-        elif self._past:
-            self._probe(now, _PROBE_NEXT)
-        else:
-            self._stay(now, self._home, wait=_PROBE_RARELY)
-
-    def _probe(self, now: float, part: float) -> None:
-        target = max(self.minimum, int(self._home * part))
-        if target < self._home and self._rate:
-            self._go(now, Mode.PROBE, target)
-        else:
-            self._growing = True
-            self._climb(now)
-
-    def _probed(self, now: float, rate: float) -> None:
-        if self._refusals.fewer(self._rounds.window):
+        window = self._rounds.window
+        if self.mode is Mode.PROBE and self._refusals.fewer(window):
             self.ceiling.found(now, max(self.concurrency, self._refusals.admitted()))
-            self._stay(now, self._home)
-            return
-        if not self._rate:
-            self._cruise(now, self._home)
-            return
-        kept, part = rate / self._rate, self.concurrency / self._home
-        if part > _PROBE_NEAR + 0.1:
-            self._stay(now, self.concurrency if kept > 1.02 else self._home, wait=_PROBE_RARELY)
-        elif kept < 0.75 * part:  # worse than it can be: the server changes, look again
-            self._probe_at = now + _PROBE_SECONDS
-            self._cruise(now, self._home)
-        elif kept > 1.05 or (self._exploring and kept >= 0.9):
-            self._home, self._rate = self.concurrency, max(rate, self._rate)
-            self._growing = False
-            if self._exploring:
-                self._probe(now, _PROBE_FAR)
+            self._climb.stay(now, self._climb.home)
+        elif self._climb.measured(now, window.rate, window.latency):
+            if self._climb.capped and self.ceiling.may_be_tried(now):
+                self._try(now)
             else:
-                self._stay(now, self._home, wait=0)
-        elif kept <= part * 1.1:
-            self._growing = True
-            self._climb(now)
-        else:
-            self._near_knee(now, _comfortable(min(self.concurrency / kept, self._home)))
+                self._rounds.measure(now)
+            return
+        self._begin(now)
 
-    def _near_knee(self, now: float, target: int) -> None:
-        if target > self._home:
-            self._growing = self._past = True
-            self._climb(now, min(target, max(self._home + 1, round(1.1 * self._home))))
-        elif target < 0.93 * self._home:
-            self._stay(now, target, wait=0.0)
-            self._probe_part = _PROBE_FAR
-        else:
-            self._stay(now, target)
-
-    def _stay(self, now: float, concurrency: int, *, wait: float = 1.0) -> None:
-        self._exploring = 0
-        self._growing = self._past = self._capped = False
-        self._step = min(max(self._step, 0.1), _STEP)
-        self._probe_part = _PROBE_NEAR
-        usual = min(max(_PROBE_SECONDS, 4 * (now - self._went_at)), _PROBE_LAST)
-        self._probe_at = now + usual * wait
-        self._cruise(now, min(concurrency, self.ceiling.cap(self.maximum)))
-
-    def _cruise(self, now: float, concurrency: int) -> None:
-        self._go(now, Mode.CRUISE, concurrency)
-        if self._home != self.concurrency:
-            self._home, self._rate = self.concurrency, 0.0
-
-    def _go(self, now: float, mode: Mode, concurrency: int) -> None:
-        self.mode = mode
-        self.concurrency = max(self.minimum, min(concurrency, self.maximum))
-        self._went_at = now
+    def _begin(self, now: float) -> None:
+        """Count for the concurrency where the search is now."""
         self._trial = None
-        if mode in (Mode.CRUISE, Mode.CLIMB):
+        if self.mode in (Mode.CRUISE, Mode.CLIMB):
             self._refusals.begin(self.concurrency)
         self._rounds.begin(now, self.concurrency)
-
-
-def _comfortable(knee: float) -> int:
-    """Return where to stay for a knee; one transfer alone leaves the line idle between two."""
-    return max(2, round(HEADROOM * knee))
