@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -36,7 +35,9 @@ class AdoptedLedger:
         self._say = say
         self._page = 0
         self._unreadable: set[str] = set()
-        self._superseded: list[list[str]] = []
+        #: Members of tars that stand for no image: tar, name, offset; and tars with damage.
+        self._passed_over: list[tuple[str, str, int | None]] = []
+        self._damaged: list[str] = []
 
     def build(self, findings: Findings) -> None:
         """Make it; nothing else changes."""
@@ -68,7 +69,8 @@ class AdoptedLedger:
             username=self._folder.collection.username,
             versions=[__version__],
             adopted={"tool": _TOOL, "version": tool, "listing_complete": complete},
-            superseded=self._superseded,
+            passed_over=self._passed_over,
+            damaged_tars=self._damaged,
         )
         if tars:
             ledger.facts.set(tar=True)
@@ -95,7 +97,13 @@ class AdoptedLedger:
     def _adopt_tar(self, ledger: Ledger, judge: Judge, tar: DayTar, findings: Findings) -> None:
         number = ledger.pieces.start_tar(tar.path.name, tar.day, tar.part)
         ledger.pieces.written(number, **asdict(digests_of(tar.path)))
-        members = judge.tar(tar, partial(findings.note, Finding.DAMAGED_TAR))
+
+        def damaged(why: str) -> None:
+            findings.note(Finding.DAMAGED_TAR, why)
+            if tar.path.name not in self._damaged:
+                self._damaged.append(tar.path.name)
+
+        members = judge.tar(tar, damaged)
         places = self._take(ledger, members, tar, findings)
         ledger.pieces.seal_tar(number, places)
         ledger.days.set_state(tar.day, DayState.SEALED)
@@ -150,7 +158,7 @@ class AdoptedLedger:
             why = judged.fault or f"too large, {judged.size:,} bytes"
         findings.note(finding, judged.name, why)
         if tar:
-            self._superseded.append([tar.path.name, judged.name])
+            self._passed_over.append((tar.path.name, judged.name, judged.offset))
 
 
 def _file(judged: Judged) -> AdoptedFile:

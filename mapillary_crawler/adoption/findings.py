@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from mapillary_crawler.verification.inventory import printable
+
 #: Names that are told of each kind; all are in the file.
 _TOLD = 10
 
@@ -52,9 +54,9 @@ class Findings:
         self.counts[finding] += 1
         first = self._first.setdefault(finding, [])
         if len(first) < _TOLD:
-            first.append(f"{name} ({why})" if why else name)
+            first.append(printable(f"{name} ({why})" if why else name))
         entry = {"finding": finding.name.lower(), "name": name, "why": why}
-        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(entry) + "\n")
 
     def lines(self) -> list[str]:
         """Return what a person is told."""

@@ -74,7 +74,9 @@ class ForeignFolder:
     def tars(self) -> list[DayTar]:
         """Return the tars of days by day and part."""
         found = (
-            (file, _TAR.fullmatch(file.name)) for file in self.path.iterdir() if file.is_file()
+            (file, _TAR.fullmatch(file.name))
+            for file in self.path.iterdir()
+            if file.is_file() and not file.is_symlink()
         )
         tars = [DayTar(file, name["day"], int(name["part"] or 0)) for file, name in found if name]
         return sorted(tars, key=lambda tar: (tar.day, tar.part))

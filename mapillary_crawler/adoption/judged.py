@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tarfile
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from PIL import Image
 
 from mapillary_crawler.adoption.foreign_folder import DayTar, ForeignFolder, ImagePath, image_path
 from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.verification.tars import Entry, TarWalk
 
 #: Bytes of a file that is looked at; no image of the service is near it.
 _LARGEST = 256 * 1024 * 1024
@@ -38,10 +39,6 @@ class Judged:
     fault: str | None = None
 
 
-class _DamagedTar(Exception):
-    """A tar cannot be read to its end."""
-
-
 class Judge:
     """Decodes images in threads, which the decoders leave free; used as a context."""
 
@@ -57,34 +54,47 @@ class Judge:
         self._pool.shutdown(cancel_futures=True)
 
     def tar(self, tar: DayTar, damaged: Callable[[str], None]) -> Iterator[Judged]:
-        """Yield the members of a tar in their order, as far as it can be read.
+        """Yield the members of a tar in their order.
 
-        `damaged` hears why that is not to its end.
+        `damaged` hears where it cannot be read; what lies behind that is looked for.
         """
-        return self._in_order(self._members(tar), damaged)
+        return self._in_order(self._members(tar, damaged))
 
     def loose(self, folder: ForeignFolder) -> Iterator[Judged]:
         """Yield the loose images of a folder."""
-        return self._in_order(self._files(folder), lambda _: None)
+        return self._in_order(self._files(folder))
 
-    def _members(self, tar: DayTar) -> Iterator[Future[Judged] | Judged]:
+    def _members(
+        self, tar: DayTar, damaged: Callable[[str], None]
+    ) -> Iterator[Future[Judged] | Judged]:
         try:
-            with tarfile.open(tar.path, "r:") as members:
-                for member in members:
-                    place = image_path(member.name, tar.day) if member.isreg() else None
-                    found = Judged(
-                        member.name, member.size, member.mtime, place, member.offset_data
-                    )
-                    content = members.extractfile(member) if place else None
-                    if content is None or member.size > _LARGEST:
-                        yield found
+            walk = TarWalk(tar.path)
+        except OSError as error:
+            damaged(f"{tar.path.name}: {error.strerror}")
+            return
+        with closing(walk):
+            place: int | None = 0
+            while place is not None:
+                start, place = place, None
+                for entry in walk.entries(start):
+                    if entry.name is not None:
+                        yield self._member(walk, entry, entry.name, tar.day)
                         continue
-                    body = content.read()
-                    if len(body) != member.size:
-                        raise _DamagedTar(f"{tar.path.name} ends within {member.name}")
-                    yield self._pool.submit(_judge, found, body)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise _DamagedTar(f"{tar.path.name} cannot be read to its end: {error}") from None
+                    damaged(_damage(tar.path.name, walk, entry.offset))
+                    place = walk.next_header(entry.offset)
+
+    def _member(self, walk: TarWalk, entry: Entry, name: str, day: str) -> Future[Judged] | Judged:
+        place = image_path(name, day) if entry.is_file else None
+        found = Judged(name, entry.size, entry.modified, place, entry.offset)
+        if place is None or entry.size > _LARGEST:
+            return found
+        try:
+            body = walk.read(entry)
+        except OSError as error:
+            return _with(found, b"", str(error.strerror))
+        if len(body) != entry.size:
+            return _with(found, b"", "cut off by the end of the tar")
+        return self._pool.submit(_judge, found, body)
 
     def _files(self, folder: ForeignFolder) -> Iterator[Future[Judged] | Judged]:
         for name in folder.loose():
@@ -96,20 +106,21 @@ class Judge:
             else:
                 yield self._pool.submit(_judge_file, found, path)
 
-    def _in_order(
-        self, judged: Iterable[Future[Judged] | Judged], damaged: Callable[[str], None]
-    ) -> Iterator[Judged]:
+    def _in_order(self, judged: Iterable[Future[Judged] | Judged]) -> Iterator[Judged]:
         """Yield results in order, with a bounded number of images in memory."""
         waiting: deque[Future[Judged] | Judged] = deque()
-        try:
-            for each in judged:
-                waiting.append(each)
-                if len(waiting) > self._ahead:
-                    yield _result(waiting.popleft())
-        except _DamagedTar as damage:
-            damaged(str(damage))
+        for each in judged:
+            waiting.append(each)
+            if len(waiting) > self._ahead:
+                yield _result(waiting.popleft())
         for each in waiting:
             yield _result(each)
+
+
+def _damage(name: str, walk: TarWalk, place: int) -> str:
+    if place >= walk.size:
+        return f"{name} is cut off at {walk.size:,} bytes"
+    return f"{name} is damaged at byte {place}"
 
 
 def _result(judged: Future[Judged] | Judged) -> Judged:

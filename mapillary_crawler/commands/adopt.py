@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mapillary_crawler.adoption.foreign_folder import ForeignFolder
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import Collection
+from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.limits import Limits, read_limits
 from mapillary_crawler.lock import Lock, Refused
 
@@ -79,6 +81,8 @@ class Command(ScrapyCommand):
             self._end(refused.outcome, str(refused))
         except KeyboardInterrupt:
             self._end(Outcome.INTERRUPTED, "interrupted; run the same command again")
+        except (sqlite3.DatabaseError, LedgerTooNew) as error:
+            self._end(Outcome.REFUSED, f"the ledger of {args[0]} cannot be read: {error}")
         except OSError as error:
             self._end(Outcome.ERROR, f"{error.filename or args[0]}: {error.strerror}")
 

@@ -62,7 +62,9 @@ class Member:
 class ExpectedFile:
     """A file of the collection; what is not known of it is None.
 
-    `elsewhere` names the item on archive.org that holds a file that was removed here.
+    `elsewhere` names the item on archive.org that holds a file that was removed here. A tar of
+    another tool may be `damaged` from the beginning, and have members, by name and offset of
+    their bytes, that were `passed_over` since they are no good images.
     """
 
     path: str
@@ -70,6 +72,7 @@ class ExpectedFile:
     sha256: bytes | None = None
     damaged: bool = False
     elsewhere: str | None = None
+    passed_over: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def is_tar(self) -> bool:

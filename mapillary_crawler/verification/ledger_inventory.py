@@ -33,6 +33,10 @@ class LedgerInventory(Inventory):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._ledger = Ledger(folder / LEDGER_PATH, read_only=True)
+        self._passed_over: dict[str, set[tuple[str, int]]] = {}
+        for tar, member, offset in self._ledger.facts.get("passed_over", ()):
+            self._passed_over.setdefault(tar, set()).add((member, offset))
+        self._damaged = frozenset(self._ledger.facts.get("damaged_tars", ()))
         balance = self._ledger.images.balance()
         self.finished = (
             self._ledger.facts.get("finished_at") is not None
@@ -56,7 +60,14 @@ class LedgerInventory(Inventory):
             if piece.state is not PieceState.WRITING:
                 removed = piece.state is PieceState.REMOVED
                 elsewhere = (piece.item or "archive.org") if removed else None
-                yield ExpectedFile(piece.name, piece.size, piece.sha256, elsewhere=elsewhere)
+                yield ExpectedFile(
+                    piece.name,
+                    piece.size,
+                    piece.sha256,
+                    damaged=piece.name in self._damaged,
+                    elsewhere=elsewhere,
+                    passed_over=frozenset(self._passed_over.get(piece.name, ())),
+                )
 
     def holders(self) -> Iterator[tuple[ExpectedFile, Iterator[Member] | None]]:
         """Yield the tars."""

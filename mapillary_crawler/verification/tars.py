@@ -7,25 +7,32 @@ import os
 import tarfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from mapillary_crawler.verification.images import CHUNK
-from mapillary_crawler.verification.inventory import Kind, Member, Problem
+from mapillary_crawler.verification.inventory import ExpectedFile, Kind, Member, Problem
 
 _EMPTY = bytes(tarfile.BLOCKSIZE)
+#: What the headers of all tars since POSIX have (tar(5)).
+_MAGIC, _MAGIC_AT = b"ustar", 257
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A header found in a tar, `name` None where it is damaged; `end` is behind its data."""
+    """A header found in a tar, `name` None where it is damaged; `end` is behind its data.
+
+    `modified` is in seconds since 1970.
+    """
 
     name: str | None
     offset: int
     size: int
     end: int
     is_file: bool = True
+    modified: float = 0.0
 
 
 def padded(size: int) -> int:
@@ -55,11 +62,29 @@ class TarWalk:
             while found := tar.next():
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
                 place = found.offset_data + padded(found.size if found.isreg() else 0)
-                yield Entry(found.name, found.offset_data, found.size, place, found.isreg())
+                yield Entry(
+                    found.name, found.offset_data, found.size, place, found.isreg(), found.mtime
+                )
         except Exception:  # noqa: BLE001, S110  tarfile raises many kinds
             pass  # what is there is looked at now
         if self._block(place) != _EMPTY:
             yield Entry(None, place, 0, place)
+
+    def next_header(self, place: int) -> int | None:
+        """Return where the next sound header lies behind a damaged one, as GNU tar looks for it."""
+        for behind in range(place + tarfile.BLOCKSIZE, self.size, tarfile.BLOCKSIZE):
+            block = self._block(behind)
+            if block[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
+                continue
+            with suppress(tarfile.HeaderError, ValueError, OverflowError):
+                tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
+                return behind
+        return None
+
+    def read(self, entry: Entry) -> bytes:
+        """Return what a member holds, less than its size where the tar is cut; raises OSError."""
+        self._file.seek(entry.offset)
+        return self._file.read(entry.size)
 
     def _block(self, place: int) -> bytes:
         try:
@@ -148,6 +173,8 @@ class _Wanted:
 class TarCheck:
     """Compares one tar with its members.
 
+    Damage that another tool's tar had from the beginning is no problem, and neither are members
+    that were passed over then.
     Problems go to `report`, members whose bytes are to be read to `read`, and `follow` hears
     how far the walk is.
     """
@@ -155,6 +182,7 @@ class TarCheck:
     def __init__(
         self,
         path: Path,
+        file: ExpectedFile,
         members: Iterator[Member],
         *,
         report: Callable[[Problem], None],
@@ -162,6 +190,7 @@ class TarCheck:
         follow: Callable[[int], None],
     ) -> None:
         self._path = path
+        self._file = file
         self._wanted = _Wanted(members)
         self._report = report
         self._read = read
@@ -190,6 +219,8 @@ class TarCheck:
 
     def _resume(self, walk: TarWalk, place: int) -> int | None:
         """Say what is damaged; the next member that is known shows where the tar goes on."""
+        if self._file.damaged:
+            return walk.next_header(place)
         member = self._wanted.claim_behind(place) if place < walk.size else None
         if member is None or member.offset >= walk.size:
             cut = place >= walk.size or member is not None
@@ -204,6 +235,8 @@ class TarCheck:
         return end if end < walk.size else None
 
     def _compare(self, entry: Entry, name: str) -> None:
+        if (name, entry.offset) in self._file.passed_over:
+            return
         member = self._wanted.claim(name)
         if member is None:
             self._problem(Kind.EXTRA, "", name)

@@ -167,7 +167,12 @@ class Verification:
             with closing(whole):
                 if members is not None:
                     TarCheck(
-                        path, members, report=self._report, read=batch.add, follow=whole.follow
+                        path,
+                        file,
+                        members,
+                        report=self._report,
+                        read=batch.add,
+                        follow=whole.follow,
                     ).run()
                     batch.submit()
                 if file.sha256 is not None and whole.digest() != file.sha256:

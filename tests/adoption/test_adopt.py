@@ -128,7 +128,7 @@ def test_what_was_lost_is_told_by_name(peer):
         "id": "77",
         "sequence": "seq",
     }
-    assert len(ledger.facts.get("superseded")) == 8
+    assert len(ledger.facts.get("passed_over")) == 8
     ledger.close()
 
 
@@ -143,7 +143,7 @@ def test_a_cut_tar_is_read_as_far_as_it_goes(peer):
     assert len(found["damaged_tar"]) == 1
     saved = ledger.images.balance().saved
     assert 5 <= saved < 20
-    assert saved + len(found["lost"]) == 20
+    assert saved + len(found["lost"]) + len(found["unreadable"]) == 20
     assert ledger.pieces.find(f"{DAY}.tar").size == tar.stat().st_size
     ledger.close()
 
@@ -209,6 +209,18 @@ class TestRefusals:
         (path / "checksums.jsonl.gz").touch()
         with pytest.raises(Refused, match="made by this program"):
             ForeignFolder(path)
+
+    @pytest.mark.parametrize("content", [None, b"no database" * 1000])
+    def test_ledger_that_cannot_be_read(self, tmp_path, peer, content):
+        ledger = peer.write() / LEDGER_PATH
+        if content is None:
+            ledger.mkdir(parents=True)
+        else:
+            ledger.parent.mkdir()
+            ledger.write_bytes(content)
+        result = Crawling(tmp_path / "store").scrapy("adopt", str(peer.path))
+        assert (result.code, len(result.lines)) == (2, 1)
+        assert "cannot be read" in result.output
 
     def test_through_the_command(self, tmp_path, peer):
         crawling = Crawling(tmp_path / "store")
