@@ -14,6 +14,7 @@ class Presence(Enum):
     EXISTS = "exists"
     DARK = "is dark (withdrawn from view)"
     UPLOADING = "is still being uploaded"
+    INCOMPLETE = "has tars and no metadata.jsonl.gz, as an upload that did not come to its end"
     ABSENT = "does not exist"
     UNKNOWN = "gave no usable answer"
 
@@ -33,7 +34,8 @@ def read_presence(status: int, body: bytes) -> Presence:
 
     archive.org: status 200 with an (almost) empty object for an absent item, so only the
     `metadata` key says that there is one; `is_dark` marks a withdrawn one, and `tasks` or
-    `pending_tasks` one that is being worked on.
+    `pending_tasks` one that is being worked on. An upload that was given up leaves tars; all
+    collections of this family of tools have their metadata beside them.
     """
     try:
         answer: Any = json.loads(body)
@@ -46,5 +48,13 @@ def read_presence(status: int, body: bytes) -> Presence:
     if answer.get("tasks") or answer.get("pending_tasks"):
         return Presence.UPLOADING
     if answer.get("metadata"):
-        return Presence.EXISTS
+        return Presence.INCOMPLETE if _is_half(answer.get("files")) else Presence.EXISTS
     return Presence.UNKNOWN if "error" in answer else Presence.ABSENT
+
+
+def _is_half(files: Any) -> bool:
+    """Say whether a list of files has tars, and not the metadata that goes with them."""
+    entries = files if isinstance(files, list) else []
+    names = [str(entry.get("name")) for entry in entries if isinstance(entry, dict)]
+    has_metadata = any(name.startswith("metadata.jsonl") for name in names)
+    return not has_metadata and any(name.endswith(".tar") for name in names)

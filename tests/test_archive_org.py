@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mapillary_crawler.archive_org import Presence, item_url, metadata_url, read_presence
 
 METADATA = {"identifier": "mapillary-alice-2048", "mediatype": "image"}
+TAR, MANIFEST = {"name": "2024-01-15.tar"}, {"name": "metadata.jsonl.gz"}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,10 @@ METADATA = {"identifier": "mapillary-alice-2048", "mediatype": "image"}
         (200, {"created": 1700000000}, Presence.ABSENT),
         (200, {"metadata": {}}, Presence.ABSENT),
         (200, {"metadata": METADATA, "files": []}, Presence.EXISTS),
+        (200, {"metadata": METADATA, "files": [TAR]}, Presence.INCOMPLETE),
+        (200, {"metadata": METADATA, "files": [TAR, {"name": "x"}, 7]}, Presence.INCOMPLETE),
+        (200, {"metadata": METADATA, "files": [TAR, MANIFEST]}, Presence.EXISTS),
+        (200, {"metadata": METADATA, "files": {"name": "a.tar"}}, Presence.EXISTS),
         (200, {"is_dark": True}, Presence.DARK),
         (200, {"is_dark": True, "metadata": METADATA}, Presence.DARK),
         (200, {"is_dark": False, "metadata": METADATA}, Presence.EXISTS),
