@@ -17,6 +17,8 @@ from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.places import Places
 
+#: The state of a finished collection in the store.
+ARCHIVED = "archived"
 #: What is written while a crawl works.
 _WRITTEN = (LEDGER_PATH, LEDGER_PATH.with_name("ledger.sqlite-wal"), PROGRESS_PATH)
 
@@ -62,7 +64,7 @@ def look_at(folder: Path, places: Places) -> Overview:
     if places.is_locked(folder):
         state = _working(folder, balance)
     elif finished and folder.resolve().parent == places.store.resolve():
-        state = "archived"
+        state = ARCHIVED
     else:
         state = _left(folder, balance)
     failed = balance.accepted + waiting.to_retry + waiting.given_up

@@ -162,26 +162,34 @@ def _display(
 
 def _table(codes: Mapping[str, int | None], folders: Mapping[str, str], places: Places) -> Table:
     """Return what became of each user."""
-    from mapillary_crawler.overview import look_at  # noqa: PLC0415
+    from mapillary_crawler.overview import ARCHIVED, look_at  # noqa: PLC0415
     from mapillary_crawler.tables import Table  # noqa: PLC0415
 
     numbers = ("listed", "saved", "gone", "failed", "bytes")
     table = Table(("user", *numbers, "outcome"), frozenset(numbers))
     for username, code in codes.items():
         counts: tuple[str, ...] = ("-",) * len(numbers)
+        is_here = False
         with suppress(ArgumentRefused):
-            if balance := look_at(places.find(folders[username]), places).balance:
+            overview = look_at(places.find(folders[username]), places)
+            is_here = overview.state == ARCHIVED
+            if balance := overview.balance:
                 gone = balance.gone + balance.unavailable
                 amounts = (balance.listed, balance.saved, gone, balance.failed)
                 counts = (*map("{:,}".format, amounts), quantities.size(balance.bytes_saved))
-        table.rows.append((username, *counts, _words(code)))
+        table.rows.append((username, *counts, _words(code, is_here=is_here)))
     return table
 
 
-def _words(code: int | None) -> str:
-    """Return how a crawl ended, in a few words."""
+def _words(code: int | None, *, is_here: bool) -> str:
+    """Return how a crawl ended, in a few words; `is_here` says that its collection is finished.
+
+    Where it ended well and is not, archive.org has it.
+    """
     if code is None:
         return "not started"
+    if code == 0 and not is_here:
+        return Outcome.ALREADY_ARCHIVED.words
     if code < 0:
         return f"killed by signal {-code}"
     found = next((outcome for outcome in Outcome if outcome.exit_code == code), Outcome.ERROR)

@@ -39,6 +39,16 @@ def test_several_users_one_after_another(crawling: Crawling, tmp_path: Path) -> 
     assert list(table(again.output)) == ["alice", "bob"]
 
 
+def test_user_whose_item_is_on_archive_org(crawling: Crawling, sandbox: Sandbox) -> None:
+    """It is no complete collection here, though its crawl ended well."""
+    item = {"mapillary-alice-256": {"metadata": {"identifier": "x"}}}
+    with Sandbox.running([{"username": "alice", "images": 5}], items=item) as other:
+        crawling.environment |= other.environment
+        result = crawling.scrapy("archive", "alice", "-a", "quality=256")
+    assert result.code == 0, result.output
+    assert table(result.output)["alice"][-2:] == ["already", "archived"]
+
+
 def test_jobs_share_the_concurrency(crawling: Crawling, sandbox: Sandbox) -> None:
     sandbox.set_faults({"cdn": {"latency_ms": 50}})
     result = crawling.scrapy(
