@@ -6,7 +6,10 @@ where a command runs, never by a crawl.
 
 from __future__ import annotations
 
+import configparser
 import logging
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -23,6 +26,8 @@ from mapillary_crawler.internet_archive.trouble import Denied, Trouble, Unavaila
 _ARCHIVE, _S3 = "archive.org", "s3.us.archive.org"
 #: Seconds for an answer that has no upload before it.
 _ANSWER_TIMEOUT = 60.0
+#: What a header can hold, without spaces.
+_SENDABLE = re.compile(r"[!-~]+")
 
 
 class CredentialsMissing(Exception):
@@ -45,13 +50,27 @@ class ArchiveOrg:
         if anonymous:
             config["s3"] = {"access": None, "secret": None}
         try:
-            self._session = internetarchive.get_session(config=config)
+            # Whoever is anonymous has nothing to read in the user's file.
+            file = os.devnull if anonymous else None
+            self._session = internetarchive.get_session(config=config, config_file=file)
+        except (configparser.Error, UnicodeDecodeError, OSError) as error:
+            # Not the text of the error: it quotes lines of the file.
+            raise CredentialsMissing(
+                f"the file of `ia configure` cannot be read ({type(error).__name__}); run it again"
+            ) from None
         except ValueError as error:
             raise CredentialsMissing(str(error)) from None
         if not anonymous and not (self._session.access_key and self._session.secret_key):
             raise CredentialsMissing(
                 "no keys for archive.org: set IA_ACCESS_KEY_ID and IA_SECRET_ACCESS_KEY "
                 "(https://archive.org/account/s3.php), or run: ia configure"
+            )
+        if not anonymous and not _SENDABLE.fullmatch(
+            f"{self._session.access_key}{self._session.secret_key}"
+        ):
+            raise CredentialsMissing(
+                "the keys for archive.org hold a character that no key has, a space or the end of "
+                "a line perhaps"
             )
         self._timeout = timeout
         for host, there in ((_ARCHIVE, url), (_S3, s3_url)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -150,7 +151,10 @@ class FinishedCollection:
             raise _refused(f"{path} was not finished; run the crawl again")
         sha256 = hashlib.sha256()
         try:
-            if path.stat().st_size != piece.size:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                raise _refused(f"{path} is no file; nothing is sent")
+            if status.st_size != piece.size:
                 raise _refused(f"{path} has another size than when it was made; nothing is sent")
             for chunk in chunks(path):
                 sha256.update(chunk)

@@ -385,6 +385,30 @@ def test_keys_of_a_configuration_file(scrapy, sandbox, store, tmp_path):
     assert "FILESECRET" not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("content", [b"no section", b"[s3]\naccess = \xff", b"[s3\n"])
+def test_configuration_file_that_is_none(scrapy, sandbox, store, tmp_path, content):
+    make(store, 1)
+    (tmp_path / "ia.ini").write_bytes(content)
+    file = {"IA_CONFIG_FILE": str(tmp_path / "ia.ini")}
+    result = scrapy("ia_upload", store / ITEM, sandbox=sandbox, keys=False, **file)
+    assert_refused(result, "`ia configure` cannot be read")
+    assert scrapy("ia_stats", sandbox=sandbox, **file).returncode == 0, "it needs no keys"
+
+
+def test_keys_with_the_end_of_a_line(scrapy, sandbox, store):
+    make(store, 1)
+    result = scrapy("ia_upload", store / ITEM, sandbox=sandbox, IA_ACCESS_KEY_ID="key\r")
+    assert_refused(result, "character that no key has")
+
+
+def test_link_in_the_place_of_a_tar(upload, sandbox, store, tmp_path):
+    make(store, 1)
+    tar = next((store / ITEM).glob("*.tar"))
+    tar.rename(tmp_path / "elsewhere.tar")
+    tar.symlink_to(tmp_path / "elsewhere.tar")
+    assert_refused(upload(ITEM), "is no file")
+
+
 def test_archive_org_away(scrapy, store):
     make(store, 1)
     result = scrapy("ia_upload", store / ITEM, IA_PATIENCE="0.2")
