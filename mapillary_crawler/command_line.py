@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -28,6 +29,14 @@ def refuse(command: str, message: object) -> NoReturn:
     """End with one line for a user's mistake."""
     say(command, message)
     sys.exit(Outcome.REFUSED.exit_code)
+
+
+def end_with_reader() -> None:
+    """End without a word where the reader of the output leaves early, as `head` does.
+
+    For commands that have nothing left to do but to print.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def refuse_options(command: str, args: Sequence[str]) -> None:

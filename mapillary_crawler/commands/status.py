@@ -14,7 +14,13 @@ from scrapy.settings import Settings
 
 from mapillary_crawler import quantities
 from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.command_line import KeepsLines, read_places, refuse, refuse_options
+from mapillary_crawler.command_line import (
+    KeepsLines,
+    end_with_reader,
+    read_places,
+    refuse,
+    refuse_options,
+)
 from mapillary_crawler.ledger.schema import LedgerTooNew
 
 if TYPE_CHECKING:
@@ -72,6 +78,7 @@ class Command(ScrapyCommand):
 
         assert isinstance(self.settings, Settings)
         refuse_options("status", args)
+        end_with_reader()
         try:
             places = read_places(self.settings, os.environ)
             folders = [places.find(named) for named in args] or list(places.all())

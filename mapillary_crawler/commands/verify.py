@@ -16,7 +16,14 @@ from scrapy.settings import Settings
 from mapillary_crawler import quantities
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import KeepsLines, read_places, refuse, refuse_options, say
+from mapillary_crawler.command_line import (
+    KeepsLines,
+    end_with_reader,
+    read_places,
+    refuse,
+    refuse_options,
+    say,
+)
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.places import Places
 
@@ -83,6 +90,7 @@ class Command(ScrapyCommand):
         """Verify each collection; the worst of them makes the exit code."""
         assert isinstance(self.settings, Settings)
         refuse_options("verify", args)
+        end_with_reader()
         if not args:
             refuse("verify", "say which collection: scrapy verify COLLECTION")
         try:
@@ -124,14 +132,18 @@ def _verify(folder: Path, places: Places, *, full: bool) -> Outcome:
         return Outcome.ERROR
     began = time.monotonic()
     total = bytes_below(folder) if full else 0
-    with closing(inventory), VerificationBar.shown(folder.name, total) as bar:
-        verdict = Verification(
-            inventory,
-            full=full,
-            report=lambda problem: print(f"{folder.name}/{problem}", flush=True),
-            note=lambda note: print(f"{folder.name}/{note}", flush=True),
-            advance=bar.advance,
-        ).run()
+    try:
+        with closing(inventory), VerificationBar.shown(folder.name, total) as bar:
+            verdict = Verification(
+                inventory,
+                full=full,
+                report=lambda problem: print(f"{folder.name}/{problem}", flush=True),
+                note=lambda note: print(f"{folder.name}/{note}", flush=True),
+                advance=bar.advance,
+            ).run()
+    except sqlite3.DatabaseError as error:
+        say("verify", f"{folder}: the ledger cannot be read to its end: {error}")
+        return Outcome.ERROR
     print(_summary(folder.name, verdict, time.monotonic() - began), flush=True)
     if verdict.problems:
         return Outcome.ERROR

@@ -149,6 +149,8 @@ class _Manifest:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")  # to open a pipe would wait for ever
     if path.suffix == ".gz":
         with gzip.open(path) as lines:
             yield from lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from mapillary_crawler.ledger import LEDGER_PATH
 from mapillary_crawler.sandbox import Sandbox
-from tests.crawling import Crawling, wait_until
+from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -79,3 +80,17 @@ def test_unreadable_ledger_is_said(crawling: Crawling) -> None:
 def test_output_is_plain_in_a_pipe(crawling: Crawling, tmp_path: Path) -> None:
     (crawling.store / "mapillary-zed-256").mkdir(parents=True)
     assert "\x1b" not in crawling.scrapy("status").output
+
+
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_reader_that_leaves_early(crawling: Crawling, command: str) -> None:
+    """As `head` does; nothing is said then, and no traceback shown."""
+    assert crawling.run(username="bob", quality="256").code == 0
+    process = subprocess.Popen(
+        [*SCRAPY, command, "mapillary-bob-256"], cwd=PROJECT, env=crawling.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()  # type: ignore[union-attr]
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGPIPE
+    assert errors == ""

@@ -435,6 +435,15 @@ def test_no_collection(tmp_path: Path) -> None:
         open_inventory(tmp_path)
 
 
+def test_pipe_in_the_place_of_a_manifest_is_not_waited_for(made: Made, tmp_path: Path) -> None:
+    folder = made(tmp_path, "tars", "manifests")
+    (folder / "gone.jsonl").unlink()
+    os.mkfifo(folder / "gone.jsonl")
+    found = verify(folder)
+    assert found.names("gone.jsonl", Kind.UNREADABLE)
+    assert "it is no file" in found.text
+
+
 @pytest.mark.parametrize("path", ["../../evil", "/etc/passwd", "a//b", "./a", "a/../b", ".."])
 def test_sums_cannot_lead_outside(made: Made, tmp_path: Path, path: str) -> None:
     folder = made(tmp_path, "tars", "manifests")
