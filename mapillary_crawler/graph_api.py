@@ -219,10 +219,13 @@ def url_expiry(url: str) -> int | None:
 def canonical_line(row: dict[str, Any]) -> bytes:
     """Return a row's fields as canonical JSON: sorted keys, compact, UTF-8, no URLs.
 
+    The id is text, as in all manifests: a reader may take a number for one with 53 bits.
     NaN and infinities become null, lone surrogates U+FFFD; so do values that are nested
     or long beyond reason.
     """
     fields = {name: row[name] for name in IMAGE_FIELDS if name in row}
+    if (identity := image_id(row.get("id"))) is not None:
+        fields["id"] = identity
     try:
         line = _dump(fields)
     except (ValueError, RecursionError):

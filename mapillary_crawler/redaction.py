@@ -10,7 +10,7 @@ _QUERY = re.compile(r"\?[^\s\"'<>?]*=[^\s\"'<>]*")
 #: From the root, at least two names, or one behind a quote, as a traceback has it.
 _PATH = re.compile(r"(?<![\w.~-])~?/(?:[^\s/:;,\"'<>()\[\]{}]+/)+(?P<name>[^\s/:;,\"'<>()\[\]{}]*)")
 _QUOTED_PATH = re.compile(r"(?P<quote>[\"'])/[^\"'\n]*?(?P<name>[^\"'/\n]*)(?P=quote)")
-_TOKEN = re.compile(r"MLY(?:\||%7C)[^\s\"'<>]+|(?<=OAuth )[^\s\"'<>]+", re.IGNORECASE)
+_TOKEN = re.compile(r"MLY(?:\||%7C)[^\s\"'<>]+|(?<=OAuth )(?!2\.0\b)[^\s\"'<>]+", re.IGNORECASE)
 _ADDRESS = re.compile(
     r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|\[[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*\]",
     re.IGNORECASE,

@@ -234,7 +234,7 @@ def test_a_row_of_the_least() -> None:
     assert (row.image_id, row.captured_at, row.day, row.sequence, row.url, row.expires) == (
         "7", None, "unknown-date", "", None, None,
     )  # fmt: skip
-    assert row.line == b'{"id":7}'
+    assert row.line == b'{"id":"7"}'
 
 
 @pytest.mark.parametrize("row", [None, [], "1", 1, {}, {"id": None}, {"id": ""}, {"id": 1.5}])
@@ -299,6 +299,11 @@ def test_no_row_breaks_it(row: dict[str, Any]) -> None:
 )
 def test_values_that_json_or_utf8_cannot_hold(value: Any, canonical: str) -> None:
     assert canonical_line({"make": value}) == f'{{"make":{canonical}}}'.encode()
+
+
+@pytest.mark.parametrize("identity", [2**60 + 1, str(2**60 + 1)])
+def test_an_id_is_text(identity: Any) -> None:
+    assert canonical_line({"id": identity}) == b'{"id":"1152921504606846977"}'
 
 
 def test_the_order_of_fields_does_not_matter() -> None:
