@@ -13,9 +13,11 @@ from random import Random
 from mapillary_crawler import graph_api
 from mapillary_crawler.backoff import full_jitter
 from mapillary_crawler.collection import image_id
+from mapillary_crawler.gone_burst import DISTRUST, GoneBurst
 from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.graph_client import GraphClient
 from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.gone import Source
 from mapillary_crawler.ledger.queue import DueImage, Failure
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.staging import Staging
@@ -32,12 +34,7 @@ _MANY_EXPIRED = 2000
 _LOOK_AGAIN = 0.1
 #: Seconds for which images gather that need a URL, since 50 cost as much as one.
 _GATHERING = 0.3
-#: "Gone" answers in a row that are not believed without a check.
-_GONE_IN_A_ROW = 50
-#: Seconds until an image is asked for again whose "gone" was not believed; at most so many
-#: after another answer that could not be used.
-_DISTRUST = 60.0
-#: Images known to exist that are asked for in that check.
+#: Images known to exist that are asked for where many are said to be gone.
 _WITNESSES = 3
 
 
@@ -46,7 +43,7 @@ class Feeder:
     """Yields what is wanted and due, until nothing can become due any more.
 
     `listing_open` says whether more images may still be listed, `closing` whether the run
-    is being stopped; `sleep` raises `DownloadCancelled` then.
+    is being stopped; `sleep` raises `DownloadCancelled` then. `gone` is what the CDN says is.
     """
 
     staging: Staging
@@ -54,10 +51,13 @@ class Feeder:
     listing_open: Callable[[], bool]
     closing: Callable[[], bool]
     sleep: Callable[[float], Awaitable[None]]
+    gone: GoneBurst
     random: Random = field(default_factory=Random)
     _stale: list[DueImage] = field(default_factory=list)
-    _gone_in_a_row: int = 0
     _listed_again_at: float = -math.inf
+
+    def __post_init__(self) -> None:
+        self._gone = GoneBurst(self.staging, Source.API, self._known_image_is_there)
 
     async def items(self) -> AsyncIterator[ImageItem]:
         """Yield image items as fast as they are taken; raises `EndOfRun`."""
@@ -92,7 +92,7 @@ class Feeder:
         queue, call = self.staging.ledger.queue, self.staging.thread.call
         nothing_comes = refreshing is None and not self.listing_open()
         if nothing_comes and await call(queue.at_rest):
-            return False
+            return not (await self._gone.ends_proven() and await self.gone.ends_proven())
         await self.sleep(_LOOK_AGAIN)
         return True
 
@@ -194,44 +194,31 @@ class Feeder:
         if answer.meaning is Meaning.DATA and image_id(answer.data.get("id")) != image.image_id:
             answer = Answer(Meaning.RETRY, "an answer that does not name the image")
         if answer.meaning is Meaning.DATA:
-            self._gone_in_a_row = 0
+            await self._gone.prove()
             field_name = graph_api.thumb_field(self.staging.collection.quality)
             url = graph_api.image_url(answer.data.get(field_name))
             if url is None:
-                await self._settle(image, State.UNAVAILABLE)
+                await call(ledger.settle, [image.number], State.UNAVAILABLE)
+                logger.debug("Image %s is unavailable", image.image_id)
             else:
                 await call(ledger.queue.renew, {image.number: (url, graph_api.url_expiry(url))})
-        elif answer.meaning is Meaning.GONE and await self._believed():
-            await self._settle(image, State.GONE)
+        elif answer.meaning is Meaning.GONE and await self._gone.believe(image.number):
+            logger.debug("Image %s is gone", image.image_id)
         else:
             last = image.attempts + 1 >= self.staging.limits.image_attempts
             gone = answer.meaning is Meaning.GONE
-            wait = _DISTRUST if gone else full_jitter(image.attempts, 1.0, _DISTRUST, self.random)
+            wait = DISTRUST if gone else full_jitter(image.attempts, 1.0, DISTRUST, self.random)
             retry_at = math.inf if last else time.time() + wait
             await call(ledger.queue.fail, [Failure(image.number, answer.message, retry_at)])
 
-    async def _settle(self, image: DueImage, state: State) -> None:
-        await self.staging.thread.call(self.staging.ledger.settle, [image.number], state)
-        logger.debug("Image %s is %s", image.image_id, state.name.lower())
-
-    async def _believed(self) -> bool:
-        """Say whether one more "gone" is believed.
-
-        Graph API: a token without permission gives the same answer as a deleted image, so
-        many in a row are not believed unless an image known to exist is still there.
-        """
-        self._gone_in_a_row += 1
-        if self._gone_in_a_row <= _GONE_IN_A_ROW:
-            return True
-        call, ledger = self.staging.thread.call, self.staging.ledger
-        for witness in await call(ledger.images.some_saved, _WITNESSES):
+    async def _known_image_is_there(self) -> bool | None:
+        """Say whether the service still names an image that came; None where none did."""
+        known = await self.staging.thread.call(self.staging.ledger.images.some_saved, _WITNESSES)
+        for witness in known:
             url = graph_api.entity_url(self.staging.limits.api_url, witness, ("id",))
             if (await self.client.ask(url)).meaning is Meaning.DATA:
-                self._gone_in_a_row = 0
                 return True
-        logger.warning("More than %d images in a row are said to be gone, and so are images "
-                       "known to exist: not believed", _GONE_IN_A_ROW)  # fmt: skip
-        return False
+        return False if known else None
 
 
 def image_item(image: DueImage) -> ImageItem:

@@ -7,27 +7,26 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
-from scrapy import Request, Spider, signals
+from scrapy import Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 from scrapy.extensions.throttle import AutoThrottle
 
-from mapillary_crawler import graph_api
 from mapillary_crawler.balance import Outcome as RunOutcome
 from mapillary_crawler.downloader import LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun
-from mapillary_crawler.graph_answers import Meaning
 from mapillary_crawler.throttle.outage import Outage
 from mapillary_crawler.throttle.search import ConcurrencySearch
 from mapillary_crawler.throttle.window import Outcome
+from mapillary_crawler.witness import known_image_comes
 
 if TYPE_CHECKING:
     from mapillary_crawler.spiders.user import UserSpider
 
 logger = logging.getLogger(__name__)
 
-#: Slot of all image hosts, and that of a single image fetched to see whether the CDN lives.
-IMAGES, _WITNESS = "images", "witness"
+#: Slot of all image hosts.
+IMAGES = "images"
 
 
 class ImageThrottle(AutoThrottle):
@@ -162,30 +161,10 @@ class ImageThrottle(AutoThrottle):
     async def _ask_for_a_known_image(self) -> None:
         """Fetch an image that came before: if it comes, the CDN is well and others are not."""
         try:
-            if await self._known_image_comes():
+            if await known_image_comes(self._spider, 1):
                 now = monotonic()
                 self._outage.disproved(now)
                 self._go_on(now)
                 self._apply()
         except EndOfRun as end:
             self._spider.end(end)
-
-    async def _known_image_comes(self) -> bool:
-        staging = self._spider.staging
-        quality = staging.collection.quality
-        field = graph_api.thumb_field(quality)
-        for known in await staging.thread.call(staging.ledger.images.some_saved, 1):
-            url = graph_api.entity_url(staging.limits.api_url, known, ("id", field))
-            answer = await self._spider.client.ask(url)
-            image = graph_api.image_url(answer.data.get(field))
-            if answer.meaning is not Meaning.DATA or image is None or self._spider.closing():
-                return False
-            meta = {"verbatim_url": True, "download_slot": _WITNESS, "download_timeout": 30}
-            try:
-                request = Request(image, meta=meta, dont_filter=True)
-                response = await self.crawler.engine.download_async(request)
-            except Exception as error:  # noqa: BLE001  whatever it is, the CDN is not proven well
-                logger.debug("A known image does not come either: %s", type(error).__name__)
-                return False
-            return response.status == 200 and response.body.startswith(b"\xff\xd8")
-        return False

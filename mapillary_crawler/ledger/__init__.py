@@ -12,6 +12,7 @@ from pathlib import Path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.days import Days
 from mapillary_crawler.ledger.facts import Facts
+from mapillary_crawler.ledger.gone import Gone
 from mapillary_crawler.ledger.images import Images, StoredFile
 from mapillary_crawler.ledger.listing import Listing
 from mapillary_crawler.ledger.pages import Pages
@@ -37,6 +38,7 @@ class Ledger:
         self.listing = Listing(self.database, self.facts, self.pages)
         self.queue = Queue(self.database, self.pages)
         self.images = Images(self.database, self.pages)
+        self.gone = Gone(self.database, self.facts, self.images, self.queue)
         self.days = Days(self.database)
         self.pieces = Pieces(self.database)
         self.survey = Survey(self.database)
@@ -44,10 +46,13 @@ class Ledger:
     def start_run(self) -> int:
         """Begin a run: everything unsettled is due, and so is what was accepted as failed.
 
+        What an interrupted run believed to be gone, without proof, is due, too.
+
         Returns the run's number.
         """
         self.listing.start_run()
         self.images.want_accepted()
+        self.gone.start_run()
         self.queue.start_run()
         return self.facts.add("runs", 1)
 

@@ -30,7 +30,6 @@ from mapillary_crawler.in_flight import ByteBudget
 from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
 from mapillary_crawler.inspector import Inspector
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.spiders.user import spider_of
 
 logger = logging.getLogger(__name__)
@@ -42,8 +41,6 @@ _COPIES = 2
 _TIMEOUTS = {"256": 20, "1024": 30, "2048": 45, "original": 120}
 #: Megabytes of a body beyond reason: many may come at once, so DOWNLOAD_MAXSIZE alone is too much.
 _MOST_MEGABYTES = {"256": 2, "1024": 12, "2048": 32, "original": 128}
-#: "Not found" answers of the CDN in a row beyond which they are not believed.
-_GONE_IN_A_ROW = 50
 
 
 class _NoStore:
@@ -76,7 +73,6 @@ class ThumbnailsPipeline(ImagesPipeline):
         self._throttle = ImageThrottle.of(crawler)
         self._taken: dict[int, int] = {}
         self._random = random.Random()
-        self._gone_in_a_row = 0
         self._most_attempts = limits.image_attempts
         for signal in (signals.item_scraped, signals.item_dropped, signals.item_error):
             crawler.signals.connect(self._item_left, signal=signal)
@@ -144,7 +140,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         item.body = body
         item.sha256_served = inspection.sha256
         item.width, item.height = inspection.width, inspection.height
-        self._gone_in_a_row = 0
+        await self._spider.gone.prove()
 
     async def _report(self, item: ImageItem, trouble: Exception) -> None:
         """Give the ledger the outcome of a failed attempt; raises `DropItem`.
@@ -154,8 +150,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         ledger, call = self._staging.ledger, self._staging.thread.call
         if isinstance(trouble, DownloadCancelled):
             raise DropItem("the crawl is being stopped")
-        if self._is_gone(item, trouble):
-            await call(ledger.settle, [item.number], State.GONE)
+        if is_gone(trouble, fresh=item.fresh) and await self._spider.gone.believe(item.number):
             raise DropItem("gone")
         if item.body and await self._is_damaged_at_source(item):
             return
@@ -174,13 +169,6 @@ class ThumbnailsPipeline(ImagesPipeline):
         self.crawler.stats.inc_value(f"images/trouble/{type(trouble).__name__}")
         await call(ledger.queue.fail, [failed])
         raise DropItem(failed.error)
-
-    def _is_gone(self, item: ImageItem, trouble: Exception) -> bool:
-        """Say whether the CDN's "not found" is believed: not if all of a sudden all are gone."""
-        if not is_gone(trouble, fresh=item.fresh):
-            return False
-        self._gone_in_a_row += 1
-        return self._gone_in_a_row <= _GONE_IN_A_ROW
 
     async def _is_damaged_at_source(self, item: ImageItem) -> bool:
         """Note a damaged body; where it is the source's, let it pass as served."""

@@ -105,6 +105,7 @@ class CdnFaults(SurfaceFaults):
     expired: Selector = _fault(0.0, "rate of URLs given out that have expired already")
     altered: Selector = _fault(0.0, "rate of URLs given out whose signature is wrong")
     forbidden: Selector = _fault(0.0, "rate of 403 though the URL is good")
+    not_found: Selector = _fault(0.0, "rate of 404 though the image exists")
     empty: Selector = _fault(0.0, "rate of empty bodies with status 200")
     truncated: Selector = _fault(0.0, "rate of JPEGs cut short, Content-Length matching")
     truncated_closed: Selector = _fault(0.0, "the same with an end marker (FFD9)")

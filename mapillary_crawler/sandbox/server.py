@@ -112,6 +112,8 @@ class Server:
             return Answer.of_text("Not Found" if gone == 404 else "Gone", gone)
         if self.chance.strikes("cdn", "forbidden", name, nth):
             return Answer.of_text("Forbidden", 403)
+        if self.chance.strikes("cdn", "not_found", name, nth):
+            return Answer.of_text("Not Found", 404)
         return damage.spoil(answer, name, nth, self.chance)
 
     def _control(self, request: Request) -> Answer:

@@ -21,15 +21,18 @@ from mapillary_crawler.balance import Outcome
 from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun, end_of_run
 from mapillary_crawler.feeder import Feeder
+from mapillary_crawler.gone_burst import GoneBurst
 from mapillary_crawler.graph_answers import Answer
 from mapillary_crawler.graph_client import GraphClient
 from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.gone import Source
 from mapillary_crawler.ledger.listing import CursorMoved
 from mapillary_crawler.limits import read_limits
 from mapillary_crawler.lister import Lister
 from mapillary_crawler.patience import Patience
 from mapillary_crawler.pipelines.webp import WebpPipeline
 from mapillary_crawler.staging import Staging
+from mapillary_crawler.witness import known_image_comes
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,8 @@ logger = logging.getLogger(__name__)
 _ARCHIVE_ORG_SECONDS = 10
 #: Images the listing may be ahead of the pipelines: some hours of fetching.
 _AHEAD = 100_000
+#: Images known to exist that are fetched where the CDN says of many that they are gone.
+_WITNESSES = 3
 
 
 class UserSpider(Spider):
@@ -61,6 +66,8 @@ class UserSpider(Spider):
         self._woken = asyncio.Event()
         self.outcome: Outcome | None = None
         self.client: GraphClient
+        #: What the CDN says is gone.
+        self.gone = GoneBurst(staging, Source.CDN, self._known_image_comes)
         self._lister: Lister
 
     @classmethod
@@ -184,7 +191,12 @@ class UserSpider(Spider):
     async def feed(self, response: Response) -> AsyncIterator[ImageItem]:
         """Yield what the ledger says is due, until nothing can become due any more."""
         feeder = Feeder(
-            self.staging, self.client, lambda: self._lister.open, self.closing, self.sleep
+            self.staging,
+            self.client,
+            lambda: self._lister.open,
+            self.closing,
+            self.sleep,
+            self.gone,
         )
         try:
             async for item in feeder.items():
@@ -193,6 +205,15 @@ class UserSpider(Spider):
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
+
+    async def _known_image_comes(self) -> bool | None:
+        try:
+            return await known_image_comes(self, _WITNESSES)
+        except EndOfRun as end:
+            self.end(end)
+        except DownloadCancelled:
+            pass
+        return False
 
     def not_fed(self, failure: Failure) -> None:
         """Let a run that was stopped as it began end without an error; nothing else fails here."""

@@ -180,3 +180,38 @@ def test_second_process_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
         assert len(second.lines) == 1
         other = crawling.run("-s", "CLOSESPIDER_TIMEOUT=1", username="carol", quality="1024")
         assert other.code == 4, other.output
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"cdn": {"not_found": 1.0}},
+        {"api": {"vanish": 1.0, "vanish_listed": True}, "cdn": {"expired": 1.0}},
+    ],
+    ids=["CDN", "API"],
+)
+def test_nobody_loses_images_to_a_service_that_says_all_are_gone(
+    sandbox: Sandbox, tmp_path: Path, faults: dict[str, dict[str, Any]]
+) -> None:
+    sandbox.reset()
+    sandbox.set_faults(faults)
+    crawling = Crawling(tmp_path / "store", sandbox)
+    for _ in range(2):
+        result = crawling.run("-s", "IMAGE_ATTEMPTS=1", username="carol", quality="256")
+        assert result.code == 3, result.output
+        assert result.balance["gone"] <= 1, "one of them is"
+        assert "not believed" in result.output
+    sandbox.reset()
+    result = crawling.run(username="carol", quality="256")
+    assert result.code == 0, result.output
+    assert (result.balance["saved"], result.balance["gone"]) == (119, 1)
+
+
+def test_many_that_are_gone_are_believed_in_one_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    gone = [image.image_id for image in sandbox.catalogue.user("carol").images()][:70]
+    sandbox.set_faults({"cdn": {"not_found": gone}})
+    crawling = Crawling(tmp_path / "store", sandbox)
+    result = crawling.run(username="carol", quality="256")
+    assert result.code == 0, result.output
+    assert result.balance["gone"] >= 70
