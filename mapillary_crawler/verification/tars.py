@@ -61,13 +61,16 @@ class TarWalk:
             tar = tarfile.TarFile(fileobj=self._file, mode="r")
             while found := tar.next():
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                if found.size < 0 or found.offset_data <= place:
+                    break  # tarfile would go back, and round and round
                 place = found.offset_data + padded(found.size if found.isreg() else 0)
                 yield Entry(
                     found.name, found.offset_data, found.size, place, found.isreg(), found.mtime
                 )
         except Exception:  # noqa: BLE001, S110  tarfile raises many kinds
             pass  # what is there is looked at now
-        if self._block(place) != _EMPTY:
+        # Zeros in the place of a header look like the end.
+        if self._block(place) != _EMPTY or self.next_header(place) is not None:
             yield Entry(None, place, 0, place)
 
     def next_header(self, place: int) -> int | None:
@@ -90,7 +93,7 @@ class TarWalk:
         try:
             self._file.seek(place)
             return self._file.read(tarfile.BLOCKSIZE)
-        except OSError:
+        except (OSError, ValueError, OverflowError):  # a place beyond reason, too
             return b""
 
     def close(self) -> None:

@@ -86,6 +86,28 @@ def test_what_lies_behind_a_damaged_header_is_taken(tar: Path) -> None:
     assert len(problems(tar.parent)) == 1, "further damage is one"
 
 
+@pytest.mark.parametrize("size", [-512, -4096, -99_999, 2**63 - 1, 2**80])
+def test_sizes_beyond_reason_end_nothing(tar: Path, size: int) -> None:
+    entry = tarfile.TarInfo(f"{DAY}/seq/45.jpg")
+    entry.size = size
+    overwrite(tar, headers(tar)["45"], entry.tobuf(tarfile.GNU_FORMAT))
+    saved, found, _ = adopt(tar.parent)
+    assert saved >= set(IDS[:5])
+    assert set(IDS) - saved <= {Path(entry["name"]).stem for entry in found}
+    assert problems(tar.parent) == []
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 8])
+@pytest.mark.parametrize("member", ["40", "46"])
+def test_zeros_in_the_place_of_a_header_are_no_end(tar: Path, member: str, blocks: int) -> None:
+    overwrite(tar, headers(tar)[member], bytes(512 * blocks))
+    saved, found, _ = adopt(tar.parent)
+    assert IDS[-1] in saved
+    assert found[0]["finding"] == "damaged_tar"
+    assert set(IDS) - saved <= {entry["name"] for entry in found}
+    assert problems(tar.parent) == []
+
+
 def test_members_that_are_no_good_images_are_no_problem_later(tar: Path) -> None:
     places = headers(tar)
     overwrite(tar, places["43"] + 512, b"<html>")
