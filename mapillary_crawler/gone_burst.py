@@ -30,7 +30,8 @@ _DOUBTS = 3
 class GoneBurst:
     """What one source says is gone since it last gave something.
 
-    `witness` says whether an image that is known to exist still comes, None where none is known.
+    `witness` says whether an image that is known to exist still comes, None where none is known;
+    it raises where the run is being stopped, and nothing is decided then.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class GoneBurst:
         self._source = source
         self._witness = witness
         self._unproven = 0
+        self._proofs = 0
         self._doubts = 0
         self._doubted_at = -math.inf
         self._turn = asyncio.Lock()
@@ -51,11 +53,14 @@ class GoneBurst:
             doubted = self._doubted_at > -math.inf
             if (doubted or self._unproven >= MOST) and not await self._others_come():
                 return False
-            self._unproven = await self._call(self._gone.settle, number, self._source)
+            before = self._proofs
+            unproven = await self._call(self._gone.settle, number, self._source)
+            self._unproven = unproven if self._proofs == before else 1
             return True
 
     async def prove(self) -> None:
         """Note that the source gave something: what it said before is believed."""
+        self._proofs += 1
         self._doubted_at = -math.inf
         if self._unproven:
             self._unproven = 0
@@ -69,7 +74,7 @@ class GoneBurst:
         async with self._turn:
             if not self._unproven:
                 return True
-            if await self._witness() is False:
+            if await self._looked() is False:
                 await self._doubt()
                 return False
             await self.prove()
@@ -78,11 +83,17 @@ class GoneBurst:
     async def _others_come(self) -> bool:
         if time.monotonic() < self._doubted_at + DISTRUST:
             return False
-        if await self._witness():
+        if await self._looked():
             await self.prove()
             return True
         await self._doubt()
         return False
+
+    async def _looked(self) -> bool | None:
+        """Ask for a known image; any other that comes meanwhile is as good."""
+        before = self._proofs
+        comes = await self._witness()
+        return comes if self._proofs == before else True
 
     async def _doubt(self) -> None:
         if self._doubted_at == -math.inf:

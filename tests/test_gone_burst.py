@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler import gone_burst
+from mapillary_crawler.downloader import DownloadCancelled
 from mapillary_crawler.gone_burst import MOST, GoneBurst
 from mapillary_crawler.ledger import Ledger
 from mapillary_crawler.ledger.gone import Source
@@ -104,6 +105,33 @@ def test_none_of_many_is_believed_where_no_known_image_comes(case: Case, well: b
     case.well = True
     assert case.say(1) == [True]
     assert (case.gone(), case.looks) == (1, 2)
+
+
+def test_an_image_that_comes_while_a_known_one_is_asked_for_is_proof(case: Case) -> None:
+    case.well = False
+    case.say(*range(1, MOST + 1))
+
+    async def both() -> bool:
+        believed, _ = await asyncio.gather(case.burst.believe(MOST + 1), case.burst.prove())
+        return believed
+
+    assert asyncio.run(both())
+    assert case.gone() == MOST + 1
+
+
+def test_a_stop_decides_nothing(case: Case) -> None:
+    async def stopped() -> bool | None:
+        raise DownloadCancelled
+
+    case.say(*range(1, MOST + 1))
+    case.burst._witness = stopped
+    with pytest.raises(DownloadCancelled):
+        case.say(MOST + 1)
+    with pytest.raises(DownloadCancelled):
+        run(case.burst.ends_proven())
+    assert case.gone() == MOST
+    case.new_run()
+    assert case.gone() == 0, "the next run asks for them again"
 
 
 def test_what_is_good_proves_what_was_gone_before(case: Case) -> None:

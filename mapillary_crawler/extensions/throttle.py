@@ -13,7 +13,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.extensions.throttle import AutoThrottle
 
 from mapillary_crawler.balance import Outcome as RunOutcome
-from mapillary_crawler.downloader import LimitedDownloader
+from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.throttle.outage import Outage
 from mapillary_crawler.throttle.search import ConcurrencySearch
@@ -168,3 +168,5 @@ class ImageThrottle(AutoThrottle):
                 self._apply()
         except EndOfRun as end:
             self._spider.end(end)
+        except DownloadCancelled:
+            return  # nothing is to be known any more

@@ -223,12 +223,19 @@ class Images:
         return [_record(row) for row in rows]
 
     def some_saved(self, count: int) -> list[str]:
-        """Return ids of images that the service had: the last ones saved."""
-        rows = self._database.execute(
-            f"SELECT id FROM images WHERE state = {State.SAVED:d} ORDER BY number DESC LIMIT ?",
-            (count,),
+        """Return ids of up to three images that the service had, from all over the listing.
+
+        Neighbours are deleted together. The last one saved comes first.
+        """
+        saved = f"SELECT id FROM images WHERE state = {State.SAVED:d}"
+        middle = "number >= (SELECT max(number) / 2 FROM images)"
+        searches = (
+            f"{saved} ORDER BY number DESC LIMIT 1",
+            f"{saved} ORDER BY number LIMIT 1",
+            f"{saved} AND {middle} ORDER BY number LIMIT 1",
         )
-        return [row[0] for row in rows]
+        found = [self._database.value(search) for search in searches]
+        return list(dict.fromkeys(image_id for image_id in found if image_id is not None))[:count]
 
     def line(self, record: ImageRecord) -> bytes:
         """Return an image's fields as listed: canonical JSON without URLs."""

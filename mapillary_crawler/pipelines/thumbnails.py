@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import time
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from scrapy import Request, signals
@@ -19,6 +20,7 @@ from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.downloader import DownloadCancelled
 from mapillary_crawler.extensions.throttle import ImageThrottle
+from mapillary_crawler.gone_burst import DISTRUST
 from mapillary_crawler.image_troubles import (
     Refusal,
     TransferFailed,
@@ -150,7 +152,8 @@ class ThumbnailsPipeline(ImagesPipeline):
         ledger, call = self._staging.ledger, self._staging.thread.call
         if isinstance(trouble, DownloadCancelled):
             raise DropItem("the crawl is being stopped")
-        if is_gone(trouble, fresh=item.fresh) and await self._spider.gone.believe(item.number):
+        said_gone = is_gone(trouble, fresh=item.fresh)
+        if said_gone and await self._is_believed(item):
             raise DropItem("gone")
         if item.body and await self._is_damaged_at_source(item):
             return
@@ -165,10 +168,19 @@ class ThumbnailsPipeline(ImagesPipeline):
             outage=self._throttle is not None and self._throttle.is_outage(),
             random=self._random,
         )
+        if said_gone:
+            failed = replace(failed, retry_at=max(failed.retry_at, time.time() + DISTRUST))
         logger.debug("Image %s: %s", item.image_id, failed.error)
         self.crawler.stats.inc_value(f"images/trouble/{type(trouble).__name__}")
         await call(ledger.queue.fail, [failed])
         raise DropItem(failed.error)
+
+    async def _is_believed(self, item: ImageItem) -> bool:
+        """Settle an image that the CDN says is gone, unless that is not believed."""
+        try:
+            return await self._spider.gone.believe(item.number)
+        except DownloadCancelled:
+            raise DropItem("the crawl is being stopped") from None
 
     async def _is_damaged_at_source(self, item: ImageItem) -> bool:
         """Note a damaged body; where it is the source's, let it pass as served."""

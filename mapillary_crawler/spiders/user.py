@@ -207,13 +207,15 @@ class UserSpider(Spider):
             self.end(end_of_run(error))
 
     async def _known_image_comes(self) -> bool | None:
+        """Look for a known image; raises `DownloadCancelled` where a stop may be why none comes."""
         try:
-            return await known_image_comes(self, _WITNESSES)
+            comes = await known_image_comes(self, _WITNESSES)
         except EndOfRun as end:
             self.end(end)
-        except DownloadCancelled:
-            pass
-        return False
+            comes = False
+        if not comes and self.closing():
+            raise DownloadCancelled("the crawl is being stopped")
+        return comes
 
     def not_fed(self, failure: Failure) -> None:
         """Let a run that was stopped as it began end without an error; nothing else fails here."""

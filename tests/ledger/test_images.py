@@ -251,6 +251,11 @@ def test_what_is_in_a_tar_is_loose_no_more(five: Ledger) -> None:
     assert {record.number for record in five.images.loose("2024-01-14")} == {1, 2}
 
 
+def test_some_saved_are_from_all_over_the_listing(five: Ledger) -> None:
+    five.save([stored(number) for number in range(1, 6)])
+    assert five.images.some_saved(3) == ["5", "1", "2"]
+
+
 def test_some_saved(five: Ledger) -> None:
     five.save([stored(1), stored(4), stored(5, damaged=True)])
     assert five.images.some_saved(3) == ["4", "1"]
