@@ -34,8 +34,6 @@ _MANY_EXPIRED = 2000
 _LOOK_AGAIN = 0.1
 #: Seconds for which images gather that need a URL, since 50 cost as much as one.
 _GATHERING = 0.3
-#: Images known to exist that are asked for where many are said to be gone.
-_WITNESSES = 3
 
 
 @dataclass
@@ -57,7 +55,7 @@ class Feeder:
     _listed_again_at: float = -math.inf
 
     def __post_init__(self) -> None:
-        self._gone = GoneBurst(self.staging, Source.API, self._known_image_is_there)
+        self._gone = GoneBurst(self.staging, Source.API, self._is_there)
 
     async def items(self) -> AsyncIterator[ImageItem]:
         """Yield image items as fast as they are taken; raises `EndOfRun`."""
@@ -211,14 +209,10 @@ class Feeder:
             retry_at = math.inf if last else time.time() + wait
             await call(ledger.queue.fail, [Failure(image.number, answer.message, retry_at)])
 
-    async def _known_image_is_there(self) -> bool | None:
-        """Say whether the service still names an image that came; None where none did."""
-        known = await self.staging.thread.call(self.staging.ledger.images.some_saved, _WITNESSES)
-        for witness in known:
-            url = graph_api.entity_url(self.staging.limits.api_url, witness, ("id",))
-            if (await self.client.ask(url)).meaning is Meaning.DATA:
-                return True
-        return False if known else None
+    async def _is_there(self, image_id: str) -> bool:
+        """Say whether the service still names an image."""
+        url = graph_api.entity_url(self.staging.limits.api_url, image_id, ("id",))
+        return (await self.client.ask(url)).meaning is Meaning.DATA
 
 
 def image_item(image: DueImage) -> ImageItem:

@@ -23,6 +23,8 @@ MOST = 50
 #: Seconds until images are asked for again whose "gone" was not believed, and until it is
 #: looked again whether one known to exist comes.
 DISTRUST = 60.0
+#: Images known to exist that are asked for, one after another.
+_WITNESSES = 3
 #: Times in a run that something is doubted before it is left to the next run.
 _DOUBTS = 3
 
@@ -30,17 +32,18 @@ _DOUBTS = 3
 class GoneBurst:
     """What one source says is gone since it last gave something.
 
-    `witness` says whether an image that is known to exist still comes, None where none is known;
-    it raises where the run is being stopped, and nothing is decided then.
+    `comes` says of an image that is known to exist, by its id, whether it still comes; it raises
+    where the run is being stopped, and nothing is decided then.
     """
 
     def __init__(
-        self, staging: Staging, source: Source, witness: Callable[[], Awaitable[bool | None]]
+        self, staging: Staging, source: Source, comes: Callable[[str], Awaitable[bool]]
     ) -> None:
         self._gone, self._call = staging.ledger.gone, staging.thread.call
         self._most_attempts = staging.limits.image_attempts
         self._source = source
-        self._witness = witness
+        self._images = staging.ledger.images
+        self._comes = comes
         self._unproven = 0
         self._proofs = 0
         self._doubts = 0
@@ -90,10 +93,15 @@ class GoneBurst:
         return False
 
     async def _looked(self) -> bool | None:
-        """Ask for a known image; any other that comes meanwhile is as good."""
+        """Ask for known images; any other that comes meanwhile is as good. None: none is known."""
         before = self._proofs
-        comes = await self._witness()
-        return comes if self._proofs == before else True
+        known = await self._call(self._images.some_saved, _WITNESSES)
+        for image_id in known:
+            if await self._comes(image_id):
+                return True
+        if self._proofs != before:
+            return True
+        return False if known else None
 
     async def _doubt(self) -> None:
         if self._doubted_at == -math.inf:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from scrapy import Request
 
 from mapillary_crawler import graph_api
+from mapillary_crawler.downloader import DownloadCancelled
+from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.graph_answers import Meaning
 
 if TYPE_CHECKING:
@@ -19,17 +21,19 @@ logger = logging.getLogger(__name__)
 _SLOT, _SECONDS = "witness", 30
 
 
-async def known_image_comes(spider: UserSpider, most: int) -> bool | None:
-    """Fetch one of the last images that came, `most` at most, from the service and the CDN.
+async def comes(spider: UserSpider, image_id: str) -> bool:
+    """Fetch an image by its id, from the service and the CDN, and say whether it comes.
 
-    None where none is known. Raises `EndOfRun`, and `DownloadCancelled` where the run is stopped.
+    Raises `DownloadCancelled` where a stop may be why it does not.
     """
-    staging = spider.staging
-    known = await staging.thread.call(staging.ledger.images.some_saved, most)
-    for image_id in known:
+    try:
         if await _comes(spider, image_id):
             return True
-    return False if known else None
+    except EndOfRun as end:
+        spider.end(end)
+    if spider.closing():
+        raise DownloadCancelled("the crawl is being stopped")
+    return False
 
 
 async def _comes(spider: UserSpider, image_id: str) -> bool:

@@ -41,17 +41,23 @@ class Case:
         async def call(work: Callable[..., Any], *arguments: Any) -> Any:
             return work(*arguments)
 
-        async def witness() -> bool | None:
-            self.looks += 1
+        async def comes(image_id: str) -> bool:
             await asyncio.sleep(0)
-            return self.well
+            return bool(self.well)
+
+        def some_saved(most: int) -> list[str]:
+            self.looks += 1
+            return [] if self.well is None else ["known"]
+
+        images = SimpleNamespace(some_saved=some_saved)
+        ledger = SimpleNamespace(gone=self.ledger.gone, images=images)
 
         staging: Any = SimpleNamespace(
-            ledger=self.ledger,
+            ledger=ledger,
             thread=SimpleNamespace(call=call),
             limits=SimpleNamespace(image_attempts=6),
         )
-        self.burst = GoneBurst(staging, Source.CDN, witness)
+        self.burst = GoneBurst(staging, Source.CDN, comes)
 
     def gone(self) -> int:
         return self.ledger.images.balance().gone
@@ -120,11 +126,11 @@ def test_an_image_that_comes_while_a_known_one_is_asked_for_is_proof(case: Case)
 
 
 def test_a_stop_decides_nothing(case: Case) -> None:
-    async def stopped() -> bool | None:
+    async def stopped(image_id: str) -> bool:
         raise DownloadCancelled
 
     case.say(*range(1, MOST + 1))
-    case.burst._witness = stopped
+    case.burst._comes = stopped
     with pytest.raises(DownloadCancelled):
         case.say(MOST + 1)
     with pytest.raises(DownloadCancelled):

@@ -81,7 +81,7 @@ class Judge:
                         yield self._member(walk, entry, entry.name, tar.day)
                         continue
                     damaged(_damage(tar.path.name, walk, entry.offset))
-                    place = walk.next_header(entry.offset)
+                    place = entry.end if entry.end < walk.size else None
 
     def _member(self, walk: TarWalk, entry: Entry, name: str, day: str) -> Future[Judged] | Judged:
         place = image_path(name, day) if entry.is_file else None

@@ -12,13 +12,13 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 from scrapy.extensions.throttle import AutoThrottle
 
+from mapillary_crawler import witness
 from mapillary_crawler.balance import Outcome as RunOutcome
 from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.throttle.outage import Outage
 from mapillary_crawler.throttle.search import ConcurrencySearch
 from mapillary_crawler.throttle.window import Outcome
-from mapillary_crawler.witness import known_image_comes
 
 if TYPE_CHECKING:
     from mapillary_crawler.spiders.user import UserSpider
@@ -161,12 +161,12 @@ class ImageThrottle(AutoThrottle):
     async def _ask_for_a_known_image(self) -> None:
         """Fetch an image that came before: if it comes, the CDN is well and others are not."""
         try:
-            if await known_image_comes(self._spider, 1):
+            staging = self._spider.staging
+            known = await staging.thread.call(staging.ledger.images.some_saved, 1)
+            if known and await witness.comes(self._spider, known[0]):
                 now = monotonic()
                 self._outage.disproved(now)
                 self._go_on(now)
                 self._apply()
-        except EndOfRun as end:
-            self._spider.end(end)
         except DownloadCancelled:
             return  # nothing is to be known any more

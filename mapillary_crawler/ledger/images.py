@@ -234,8 +234,8 @@ class Images:
             f"{saved} ORDER BY number LIMIT 1",
             f"{saved} AND {middle} ORDER BY number LIMIT 1",
         )
-        found = [self._database.value(search) for search in searches]
-        return list(dict.fromkeys(image_id for image_id in found if image_id is not None))[:count]
+        found = [self._database.value(search) for search in searches[:count]]
+        return list(dict.fromkeys(image_id for image_id in found if image_id is not None))
 
     def line(self, record: ImageRecord) -> bytes:
         """Return an image's fields as listed: canonical JSON without URLs."""

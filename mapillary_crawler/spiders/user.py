@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Self
 
 from scrapy import Request, Spider
@@ -15,7 +16,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from mapillary_crawler import archive_org, graph_api
+from mapillary_crawler import archive_org, graph_api, witness
 from mapillary_crawler.arguments import validate
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
@@ -32,7 +33,6 @@ from mapillary_crawler.lister import Lister
 from mapillary_crawler.patience import Patience
 from mapillary_crawler.pipelines.webp import WebpPipeline
 from mapillary_crawler.staging import Staging
-from mapillary_crawler.witness import known_image_comes
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,6 @@ logger = logging.getLogger(__name__)
 _ARCHIVE_ORG_SECONDS = 10
 #: Images the listing may be ahead of the pipelines: some hours of fetching.
 _AHEAD = 100_000
-#: Images known to exist that are fetched where the CDN says of many that they are gone.
-_WITNESSES = 3
 
 
 class UserSpider(Spider):
@@ -67,7 +65,7 @@ class UserSpider(Spider):
         self.outcome: Outcome | None = None
         self.client: GraphClient
         #: What the CDN says is gone.
-        self.gone = GoneBurst(staging, Source.CDN, self._known_image_comes)
+        self.gone = GoneBurst(staging, Source.CDN, partial(witness.comes, self))
         self._lister: Lister
 
     @classmethod
@@ -205,17 +203,6 @@ class UserSpider(Spider):
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
-
-    async def _known_image_comes(self) -> bool | None:
-        """Look for a known image; raises `DownloadCancelled` where a stop may be why none comes."""
-        try:
-            comes = await known_image_comes(self, _WITNESSES)
-        except EndOfRun as end:
-            self.end(end)
-            comes = False
-        if not comes and self.closing():
-            raise DownloadCancelled("the crawl is being stopped")
-        return comes
 
     def not_fed(self, failure: Failure) -> None:
         """Let a run that was stopped as it began end without an error; nothing else fails here."""

@@ -24,7 +24,8 @@ _MAGIC, _MAGIC_AT = b"ustar", 257
 class Entry:
     """A header found in a tar, `name` None where it is damaged; `end` is behind its data.
 
-    `modified` is in seconds since 1970.
+    Behind damage that is where the next sound header lies, or the size of the tar. `modified` is
+    in seconds since 1970.
     """
 
     name: str | None
@@ -70,11 +71,12 @@ class TarWalk:
         except Exception:  # noqa: BLE001, S110  tarfile raises many kinds
             pass  # what is there is looked at now
         # Zeros in the place of a header look like the end.
-        if self._block(place) != _EMPTY or self.next_header(place) is not None:
-            yield Entry(None, place, 0, place)
+        behind = self._next_header(place)
+        if self._block(place) != _EMPTY or behind < self.size:
+            yield Entry(None, place, 0, behind)
 
-    def next_header(self, place: int) -> int | None:
-        """Return where the next sound header lies behind a damaged one, as GNU tar looks for it."""
+    def _next_header(self, place: int) -> int:
+        """Return where the next sound header lies, as GNU tar looks for it, or else the size."""
         for behind in range(place + tarfile.BLOCKSIZE, self.size, tarfile.BLOCKSIZE):
             block = self._block(behind)
             if block[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
@@ -82,7 +84,7 @@ class TarWalk:
             with suppress(tarfile.HeaderError, ValueError, OverflowError):
                 tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
                 return behind
-        return None
+        return self.size
 
     def read(self, entry: Entry) -> bytes:
         """Return what a member holds, less than its size where the tar is cut; raises OSError."""
@@ -216,14 +218,15 @@ class TarCheck:
         for entry in walk.entries(start):
             self._follow(entry.end)
             if entry.name is None:
-                return self._resume(walk, entry.offset)
+                return self._resume(walk, entry)
             self._compare(entry, entry.name)
         return None
 
-    def _resume(self, walk: TarWalk, place: int) -> int | None:
+    def _resume(self, walk: TarWalk, entry: Entry) -> int | None:
         """Say what is damaged; the next member that is known shows where the tar goes on."""
+        place = entry.offset
         if self._file.damaged:
-            return walk.next_header(place)
+            return entry.end if entry.end < walk.size else None
         member = self._wanted.claim_behind(place) if place < walk.size else None
         if member is None or member.offset >= walk.size:
             cut = place >= walk.size or member is not None
