@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from scrapy.commands import ScrapyHelpFormatter
@@ -31,12 +34,19 @@ def refuse(command: str, message: object) -> NoReturn:
     sys.exit(Outcome.REFUSED.exit_code)
 
 
-def end_with_reader() -> None:
+@contextmanager
+def ends_with_reader() -> Iterator[None]:
     """End without a word where the reader of the output leaves early, as `head` does.
 
-    For commands that have nothing left to do but to print.
+    For commands that have nothing left to do but to print; also a decorator of such a function.
     """
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with Path(os.devnull).open("w") as nowhere:  # Python flushes once more when it ends
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def refuse_options(command: str, args: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from scrapy.settings import Settings
 
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import end_with_reader
+from mapillary_crawler.command_line import ends_with_reader
 from mapillary_crawler.internet_archive.cache import Cache, Found
 from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_options
 from mapillary_crawler.internet_archive.retry import Retry
@@ -85,8 +85,10 @@ class Command(ScrapyCommand):
             return
         found = cache.read() if opts.cached else self._found(options, cache)
         if found is not None:
-            end_with_reader()
-            print(_json(found, users=opts.users) if opts.json else _table(found, users=opts.users))
+            with ends_with_reader():
+                print(
+                    _json(found, users=opts.users) if opts.json else _table(found, users=opts.users)
+                )
         elif opts.cached:
             self._end(Outcome.REFUSED, f"nothing was searched yet, there is no {cache.path}")
 

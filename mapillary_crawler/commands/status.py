@@ -16,7 +16,7 @@ from mapillary_crawler import quantities
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.command_line import (
     KeepsLines,
-    end_with_reader,
+    ends_with_reader,
     read_places,
     refuse,
     refuse_options,
@@ -70,6 +70,7 @@ class Command(ScrapyCommand):
             "--failed", action="store_true", help="list images that failed, with their last error"
         )
 
+    @ends_with_reader()
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print a table, and what failed."""
         # Imported here: every scrapy command imports this module.
@@ -78,7 +79,6 @@ class Command(ScrapyCommand):
 
         assert isinstance(self.settings, Settings)
         refuse_options("status", args)
-        end_with_reader()
         try:
             places = read_places(self.settings, os.environ)
             folders = [places.find(named) for named in args] or list(places.all())

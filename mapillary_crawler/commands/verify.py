@@ -18,7 +18,7 @@ from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.command_line import (
     KeepsLines,
-    end_with_reader,
+    ends_with_reader,
     read_places,
     refuse,
     refuse_options,
@@ -86,11 +86,11 @@ class Command(ScrapyCommand):
             help="every byte against its checksum, every image decoded (default)",
         )
 
+    @ends_with_reader()
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Verify each collection; the worst of them makes the exit code."""
         assert isinstance(self.settings, Settings)
         refuse_options("verify", args)
-        end_with_reader()
         if not args:
             refuse("verify", "say which collection: scrapy verify COLLECTION")
         try:

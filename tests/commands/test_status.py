@@ -92,5 +92,5 @@ def test_reader_that_leaves_early(crawling: Crawling, command: str) -> None:
     )  # fmt: skip
     process.stdout.close()  # type: ignore[union-attr]
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGPIPE
+    assert process.returncode == 128 + signal.SIGPIPE
     assert errors == ""
