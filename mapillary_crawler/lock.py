@@ -22,14 +22,19 @@ class Lock:
     """The right to work on a collection; a dead process does not hold it.
 
     One file in the store and one in the staging folder, since either may be shared with a
-    process that has another of the other. The files go when the lock is let go.
+    process that has another of the other. The files go when the lock is let go. Raises
+    `Refused` where another process holds it, `OSError` where its files cannot be made.
     """
 
     def __init__(self, folders: set[Path], name: str) -> None:
         self._held: list[tuple[Path, int]] = []
         for folder in sorted(folders):
             path = folder / ".locks" / name
-            handle = self._take(path)
+            try:
+                handle = self._take(path)
+            except OSError:
+                self.release()
+                raise
             if handle is None:
                 self.release()
                 raise Refused(

@@ -13,7 +13,9 @@ from mapillary_crawler.arguments import Arguments
 from mapillary_crawler.balance import Balance, Outcome
 from mapillary_crawler.collection import QUALITIES, Collection
 from mapillary_crawler.encoding import Encoding, fix_encoding
+from mapillary_crawler.finish.manifests import METADATA
 from mapillary_crawler.finish.move import end_move
+from mapillary_crawler.finish.tree import LOGS
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.database import DatabaseThread
 from mapillary_crawler.ledger.schema import LedgerTooNew
@@ -60,20 +62,28 @@ class Staging:
     def _open(self) -> None:
         _writable(self.limits.store)
         _writable(self.limits.staging)
-        self._lock = Lock({self.limits.store, self.limits.staging}, self.collection.name)
+        try:
+            self._lock = Lock({self.limits.store, self.limits.staging}, self.collection.name)
+        except OSError as error:
+            self._remove_empty_folders()
+            raise _unusable(error, self.folder) from None
         try:
             end_move(self.folder, self.destination)
             if self.destination.exists():
                 _refuse_existing(self.destination, self.collection)
             self.thread.wait_for(self._open_ledger)
+        except OSError as error:
+            self._let_go()
+            raise _unusable(error, self.folder) from None
         except BaseException:
-            self._lock.release()
-            self._remove_empty_folders()
+            self._let_go()
             raise
 
     def _open_ledger(self) -> None:
         path = self.folder / LEDGER_PATH
         begun = path.exists()
+        if not begun:
+            _refuse_foreign(self.folder)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_incoming(self.folder)
@@ -104,10 +114,10 @@ class Staging:
         return planned is not None and self.ledger.survey.progress()[0].saved == planned
 
     def _settle_facts(self) -> None:
-        """Fix what the first run decides, and hold later runs to it."""
+        """Fix what the first run decides, and hold later runs to it; a plan decides nothing."""
         facts, asked = self.ledger.facts, self.arguments.tar
         _ensure_same_user(self.folder, facts.get("username"), self.collection)
-        fixed = facts.get("tar")
+        fixed = None if self.new else facts.get("tar")
         if fixed is not None and asked is not None and asked != fixed:
             raise Refused(
                 Outcome.REFUSED,
@@ -152,9 +162,9 @@ class Staging:
         self._remove_state()
 
     def _remove_state(self) -> None:
-        """Remove what runs keep beside the days; pictures, should there be any, stay."""
+        """Remove the state and the logs of runs; whatever else there is stays."""
         state = self.folder / LEDGER_PATH.parent
-        for path in [*sorted(state.rglob("*"), reverse=True), state, *self.folder.glob("*")]:
+        for path in [*sorted(state.rglob("*"), reverse=True), state, *self.folder.glob(LOGS)]:
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         with suppress(OSError):
@@ -164,6 +174,9 @@ class Staging:
         """Close the ledger, let the lock go, and leave no empty folders behind."""
         self.thread.wait_for(self.ledger.close)
         self.thread.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._lock.release()
         self._remove_empty_folders()
 
@@ -184,6 +197,25 @@ def _writable(folder: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise Refused(
             Outcome.REFUSED, f"{folder} is not writable; change its mode or set MAPILLARY_STORE"
+        )
+
+
+def _unusable(error: OSError, folder: Path) -> Refused:
+    outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
+    return Refused(
+        outcome,
+        f"{error.filename or folder} cannot be used: {error.strerror}; "
+        "make space, change its mode or set MAPILLARY_STORE",
+    )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder whose tars or metadata no ledger knows: they would be in the way."""
+    if (folder / METADATA).exists() or any(folder.glob("*.tar")):
+        raise Refused(
+            Outcome.REFUSED,
+            f"{folder} has tars or {METADATA}, but no ledger; it is left untouched. "
+            "Move it away, or take it over with: scrapy adopt",
         )
 
 

@@ -154,7 +154,9 @@ def test_all_programs_that_worked_on_it_are_named(
 
 @pytest.mark.parametrize(("first", "tar"), [(None, True), (True, True), (False, False)])
 def test_tar_is_fixed_by_the_first_run(first: bool | None, tar: bool, open_staging: Open) -> None:
-    open_staging(tar=first).close()
+    begun = open_staging(tar=first)
+    begun.thread.wait_for(list_one, begun.ledger)
+    begun.close()
     for again in (None, tar):
         opened = open_staging(tar=again)
         assert opened.tar is tar
@@ -163,6 +165,14 @@ def test_tar_is_fixed_by_the_first_run(first: bool | None, tar: bool, open_stagi
     assert refusal.outcome is Outcome.REFUSED
     assert f"begun with tar={tar:d}" in str(refusal)
     assert open_staging().tar is tar  # and nothing was lost
+
+
+def test_a_plan_does_not_fix_tar(open_staging: Open) -> None:
+    plan = open_staging()
+    plan.thread.wait_for(list_one, plan.ledger)
+    plan.thread.wait_for(lambda: plan.ledger.facts.set(planned=0))
+    plan.close()
+    assert open_staging(tar=False).tar is False
 
 
 # One writer
@@ -427,6 +437,44 @@ def test_a_full_disk_says_so(open_staging: Open, monkeypatch: pytest.MonkeyPatch
     open_staging()
 
 
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [(errno.ENOSPC, Outcome.DISK_FULL), (errno.EACCES, Outcome.REFUSED)],
+)
+@pytest.mark.parametrize("fails", ["Lock", "end_move"])
+def test_what_cannot_be_locked_or_moved_is_one_line(
+    open_staging: Open,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    outcome: Outcome,
+    fails: str,
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(staging, fails, fail)
+        refusal = refused(open_staging)
+    assert refusal.outcome is outcome
+    assert "somewhere cannot be used" in str(refusal)
+    assert contents(tmp_path) == set()
+    open_staging()
+
+
+@pytest.mark.parametrize("name", ["2024-01-15.tar", "metadata.jsonl.gz"])
+def test_tars_without_a_ledger_stay_untouched(
+    open_staging: Open, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "store/.incomplete" / ALICE.name
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(b"x")
+    refusal = refused(open_staging)
+    assert refusal.outcome is Outcome.REFUSED
+    assert "left untouched" in str(refusal)
+    assert contents(folder) == {name}
+
+
 def test_a_refused_beginning_leaves_nothing(
     open_staging: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,12 +527,13 @@ def test_a_discarded_collection_leaves_nothing(open_staging: Open, tmp_path: Pat
     assert contents(tmp_path) == set()
 
 
-def test_discarding_never_removes_pictures(open_staging: Open) -> None:
+@pytest.mark.parametrize("name", ["2024-01-15/s/1.jpg", "2024-01-15.tar", "notes.txt"])
+def test_discarding_removes_nothing_but_state_and_logs(open_staging: Open, name: str) -> None:
     opened = open_staging()
-    picture = opened.folder / "2024-01-15/s/1.jpg"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"\xff\xd8")
+    other = opened.folder / name
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_bytes(b"\xff\xd8")
     opened.thread.wait_for(opened.discard)
     opened.close()
-    assert picture.exists()
+    assert other.exists()
     assert not (opened.folder / ".crawl").exists()

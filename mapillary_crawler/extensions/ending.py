@@ -70,7 +70,8 @@ class Ending:
                 )
             else:
                 spider.outcome = Outcome.INTERRUPTED
-        if spider.outcome is Outcome.NO_IMAGES:
+        nothing_here = spider.outcome is Outcome.ALREADY_ARCHIVED and not staging.balance.listed
+        if spider.outcome is Outcome.NO_IMAGES or nothing_here:
             await staging.thread.call(staging.discard)
         self._crawler.stats.set_value("finish_reason", spider.outcome.reason)
 
