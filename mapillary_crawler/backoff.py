@@ -40,4 +40,17 @@ def full_jitter(attempt: int, base: float, cap: float, random: Random) -> float:
     Uniform between 0 and base x 2^attempt, at most `cap`, so that requests that failed
     together do not come back together.
     """
-    return random.uniform(0.0, min(cap, base * 2.0 ** min(attempt, 64)))
+    return random.uniform(0.0, _longest(attempt, base, cap))
+
+
+def half_jitter(attempt: int, base: float, cap: float, random: Random) -> float:
+    """Seconds to wait like `full_jitter`, of which half is certain.
+
+    For a server that asks for rest: by chance alone it would get none.
+    """
+    longest = _longest(attempt, base, cap)
+    return random.uniform(longest / 2, longest)
+
+
+def _longest(attempt: int, base: float, cap: float) -> float:
+    return min(cap, base * 2.0 ** min(attempt, 64))

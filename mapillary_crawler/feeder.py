@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from mapillary_crawler import graph_api
 from mapillary_crawler.backoff import full_jitter
@@ -20,6 +21,7 @@ from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.gone import Source
 from mapillary_crawler.ledger.queue import DueImage, Failure
 from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.patience import PAGES
 from mapillary_crawler.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -111,42 +113,53 @@ class Feeder:
         expired = await call(self.staging.ledger.queue.expired, time.time() + _MARGIN)
         if expired > _MANY_EXPIRED and time.monotonic() - self._listed_again_at > 3600:
             self._listed_again_at = time.monotonic()
+            await self._put_back_stale()
             await self._list_again(expired)
-            numbers = [image.number for image in self._stale]
-            self._stale.clear()
-            await call(self.staging.ledger.queue.put_back, numbers)
             return
         while self._stale and not self.closing():
             batch = self._stale[: graph_api.BATCH_IDS]
             del self._stale[: graph_api.BATCH_IDS]
             await self._refresh_batch(batch)
 
+    async def _put_back_stale(self) -> None:
+        """Give what is stale back to the queue, which draws those of them that are renewed."""
+        numbers = [image.number for image in self._stale]
+        self._stale.clear()
+        await self.staging.thread.call(self.staging.ledger.queue.put_back, numbers)
+
     async def _list_again(self, expired: int) -> None:
-        """Go through the user's pages for their URLs alone; ids not known are left alone."""
+        """Go through the user's pages for their URLs alone; ids not known are left alone.
+
+        What a page has renewed is fetched while the next one is asked for.
+        """
         logger.info("%d URLs have expired; listing again for fresh ones", expired)
         collection, cursor = self.staging.collection, None
         been: set[str | None] = set()
         while not self.closing() and cursor not in been:
+            limit = self.client.patience.page_rows
             url = graph_api.page_url(
                 self.staging.limits.api_url,
                 collection,
                 self._fields(),
                 cursor=cursor,
-                limit=self.client.patience.page_rows,
+                limit=limit,
             )
-            answer = await self.client.ask(url, of_many=True, with_cursor=cursor is not None)
-            if answer.meaning in (Meaning.GONE, Meaning.CURSOR_REJECTED):
-                return
-            if answer.meaning is not Meaning.DATA:
+            answer = await self.client.ask(
+                url, of_many=True, with_cursor=cursor is not None, subject=PAGES
+            )
+            if answer.meaning is Meaning.ASK_FOR_LESS:
                 continue
+            if answer.meaning is not Meaning.DATA:
+                return
             try:
-                page = graph_api.read_page(answer.data)
+                page = graph_api.read_page(answer.data, limit)
             except graph_api.MalformedPage:
                 return
             self.client.patience.page_succeeded()
             rows = [graph_api.listed_row(row, collection) for row in page.rows]
             known = [row for row in rows if row is not None]
             await self.staging.thread.call(self.staging.ledger.listing.renew, known)
+            await self._put_back_stale()
             if page.following is None:
                 return
             been.add(cursor)
@@ -163,7 +176,7 @@ class Feeder:
             url = graph_api.batch_url(
                 self.staging.limits.api_url, [image.image_id for image in plain], self._fields()
             )
-            answer = await self.client.ask(url, of_many=len(plain) > 1)
+            answer = await self._ask_of_batch(url, len(plain))
             if answer.meaning is Meaning.ASK_FOR_LESS:
                 half = len(plain) // 2
                 await self._refresh_batch(plain[:half])
@@ -182,28 +195,46 @@ class Feeder:
             url = graph_api.entity_url(self.staging.limits.api_url, image.image_id, self._fields())
             await self._answered(image, await self.client.ask(url))
 
+    async def _ask_of_batch(self, url: str, images: int) -> Answer:
+        """Ask for several images; once more where none of them has a URL.
+
+        Graph API: a column can be missing from a whole answer.
+        """
+        answer = await self.client.ask(url, of_many=images > 1)
+        if answer.meaning is Meaning.DATA and not any(map(self._url, answer.data.values())):
+            answer = await self.client.ask(url, of_many=images > 1)
+        return answer
+
+    def _url(self, entity: Any) -> str | None:
+        """Return the URL that an answer gives of an image, None if it gives none."""
+        field_name = graph_api.thumb_field(self.staging.collection.quality)
+        return graph_api.image_url(entity.get(field_name)) if isinstance(entity, dict) else None
+
     async def _answered(self, image: DueImage, answer: Answer) -> None:
         """Give the ledger what the service says of one image.
 
         An answer that is empty in silence says nothing: the image has a URL at this quality
-        or none only by an answer that names the image.
+        or none only by an answer that names the image. One that had a URL before is asked for
+        as often as one that fails.
         """
+        last = image.attempts + 1 >= self.staging.limits.image_attempts
         ledger, call = self.staging.ledger, self.staging.thread.call
         if answer.meaning is Meaning.DATA and image_id(answer.data.get("id")) != image.image_id:
             answer = Answer(Meaning.RETRY, "an answer that does not name the image")
         if answer.meaning is Meaning.DATA:
             await self._gone.prove()
-            field_name = graph_api.thumb_field(self.staging.collection.quality)
-            url = graph_api.image_url(answer.data.get(field_name))
-            if url is None:
+            url = self._url(answer.data)
+            if url is not None:
+                await call(ledger.queue.renew, {image.number: (url, graph_api.url_expiry(url))})
+                return
+            if image.expires is None or last:
                 await call(ledger.settle, [image.number], State.UNAVAILABLE)
                 logger.debug("Image %s is unavailable", image.image_id)
-            else:
-                await call(ledger.queue.renew, {image.number: (url, graph_api.url_expiry(url))})
-        elif answer.meaning is Meaning.GONE and await self._gone.believe(image.number):
+                return
+            answer = Answer(Meaning.RETRY, "no URL at this quality, although it had one")
+        if answer.meaning is Meaning.GONE and await self._gone.believe(image.number):
             logger.debug("Image %s is gone", image.image_id)
         else:
-            last = image.attempts + 1 >= self.staging.limits.image_attempts
             gone = answer.meaning is Meaning.GONE
             wait = DISTRUST if gone else full_jitter(image.attempts, 1.0, DISTRUST, self.random)
             retry_at = math.inf if last else time.time() + wait

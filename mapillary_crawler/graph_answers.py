@@ -49,7 +49,8 @@ _LESS = re.compile(r"reduce the amount of data|area is too large", re.IGNORECASE
 _LIMIT = re.compile(r"request limit|rate limit|too many (calls|requests)", re.IGNORECASE)
 _GONE = re.compile(r"object with id '([^']*)' does not exist", re.IGNORECASE)
 _FIELD = re.compile(r"nonexisting field \(([A-Za-z0-9_.]+)\)", re.IGNORECASE)
-_CURSOR = re.compile(r"cursor|\bafter\b", re.IGNORECASE)
+#: "Try again after some minutes" is none.
+_CURSOR = re.compile(r"cursor|[\"'(?&]after\b|\bparameter:? after\b", re.IGNORECASE)
 
 #: Digits of the longest integer that Python reads.
 _DIGITS = sys.int_info.default_max_str_digits

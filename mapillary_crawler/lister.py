@@ -11,7 +11,7 @@ from mapillary_crawler.collection import Collection
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.graph_client import GraphClient
-from mapillary_crawler.ledger.listing import Committed, CursorLoop
+from mapillary_crawler.ledger.listing import Committed, CursorLoop, CursorMoved
 from mapillary_crawler.listing_end import Step, next_step
 from mapillary_crawler.staging import Staging
 
@@ -31,7 +31,7 @@ _UNUSABLE_PAGES = 5
 class Lister:
     """Brings pages into the ledger, one at a time; `open` until the listing is complete.
 
-    `sleep` waits so many seconds, or less when the run is being stopped.
+    `sleep` waits so many seconds; it raises `DownloadCancelled` when the run is being stopped.
     """
 
     def __init__(
@@ -63,6 +63,9 @@ class Lister:
         Raises `CursorMoved` for the page of a cursor that was left, and `EndOfRun`.
         """
         call = self._staging.thread.call
+        position = await call(self._staging.ledger.listing.position)
+        if position.cursor != cursor or position.ended:
+            raise CursorMoved
         if answer.meaning in (Meaning.CURSOR_REJECTED, Meaning.GONE) and cursor is not None:
             await self._list_from_the_start(f"the API rejects the cursor ({answer.message})")
             return
@@ -99,7 +102,8 @@ class Lister:
         for index, row in enumerate(page.rows):
             listed = graph_api.listed_row(row, self._collection, known)
             if listed is None:
-                logger.warning("Row %d of the page behind %s has no usable id", index, cursor)
+                page_name = f"the page behind {cursor}" if cursor else "the first page"
+                logger.warning("Row %d of %s has no usable id", index, page_name)
             else:
                 rows.append(listed)
         nameless = len(page.rows) - len(rows)
@@ -139,10 +143,13 @@ class Lister:
         if cursor is None and known == 0 and self._empty_answers > 1:
             raise EndOfRun(Outcome.NO_IMAGES, await self._nothing_found())
         if self._empty_answers > _EMPTY_ANSWERS:
+            if self._staging.arguments.accept_failed:
+                logger.warning("The API lists no images any more; accepted with accept_failed=1")
+                return True
             raise EndOfRun(
                 Outcome.UNAVAILABLE,
                 f"the API lists no images for user {self._username}, although it listed {known} "
-                "before",
+                "before; if they were deleted, -a accept_failed=1 finishes with what is known",
             )
         logger.warning("The API answered with an empty page; asking again")
         await self._sleep(min(60, 2.0 ** (self._empty_answers - 1)))
@@ -156,9 +163,10 @@ class Lister:
     async def _nothing_found(self) -> str:
         """Return the line for a run without images: no such user, or none in the selection."""
         balance = await self._staging.thread.call(self._staging.ledger.images.balance)
-        if balance.outside:
+        selection = self._collection.selection
+        if balance.outside and not (selection.start or selection.end):  # all rows were listed
             return f"{self._username} has {balance.outside} images, none in this selection"
-        if self._collection.selection and await self._has_images(Collection(self._username)):
+        if balance.outside or (selection and await self._has_images(Collection(self._username))):
             return f"{self._username} has images, none in this selection"
         return f"no images found for user {self._username} (names are case-sensitive)"
 
@@ -182,7 +190,4 @@ class Lister:
             logger.info("The listing is complete: %d images", balance.listed)
             return
         logger.info("Listing again: %s", step.value)
-        if step is Step.SHORT:
-            rows = (await call(ledger.listing.position)).rows
-            await call(ledger.facts.set, listing_short=rows)
-        await call(ledger.listing.start_round, again=True)
+        await call(ledger.listing.start_round, again=True, short=step is Step.SHORT)

@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from mapillary_crawler.backoff import full_jitter
+from mapillary_crawler.backoff import full_jitter, half_jitter
 from mapillary_crawler.graph_answers import Meaning
 from mapillary_crawler.graph_api import PAGE_ROWS, PAGE_ROWS_LEAST
 
+#: What is asked for: pages of a listing, or images by their ids.
+PAGES, IMAGES = "pages", "images"
 #: Seconds of back-off after an error, and after a rate limit: base and cap.
 _RETRY = (0.5, 60.0)
 _PAUSE = (5.0, 300.0)
@@ -32,7 +34,8 @@ class Patience:
 
     longest: float
     random: Random = field(default_factory=Random)
-    answered: bool = False
+    #: Answers of the run that could be used.
+    answers: int = 0
     #: Rows to ask for in a page (Graph API: at most 2000).
     page_rows: int = PAGE_ROWS
     _failures: Counter[str] = field(default_factory=Counter)
@@ -41,7 +44,7 @@ class Patience:
 
     def succeeded(self) -> None:
         """Note an answer that could be used."""
-        self.answered = True
+        self.answers += 1
         self._failures.clear()
         self._failing_since = None
 
@@ -59,26 +62,30 @@ class Patience:
         message: str,
         *,
         now: float,
-        subject: str = "",
+        subject: str = PAGES,
         asked_to_wait: float | None = None,
     ) -> float:
         """Note an answer that could not be used and return how many seconds to wait.
 
-        `subject` is what was asked for: pages and images back off each by themselves.
-        `asked_to_wait` is the server's Retry-After. Raises `OutOfPatience`.
+        `subject` is what was asked for: pages and images back off each by themselves, and
+        only pages become smaller. `asked_to_wait` is the server's Retry-After. Raises
+        `OutOfPatience`.
         """
         if self._failing_since is None:
             self._failing_since = now
         away = now - self._failing_since
-        if away >= (self.longest if self.answered else min(self.longest, _FIRST_ANSWER)):
-            hint = "" if self.answered else "; it has not answered once, so the token may be wrong"
+        if away >= (self.longest if self.answers else min(self.longest, _FIRST_ANSWER)):
+            hint = "" if self.answers else "; it has not answered once, so the token may be wrong"
             raise OutOfPatience(f"the API gave no usable answer for {away:.0f} s: {message}{hint}")
-        base, cap = _PAUSE if meaning is Meaning.PAUSE else _RETRY
-        if meaning is Meaning.ASK_FOR_LESS and self.page_rows > PAGE_ROWS_LEAST:
+        least = asked_to_wait or 0.0
+        too_large = subject == PAGES and meaning is Meaning.ASK_FOR_LESS
+        if too_large and self.page_rows > PAGE_ROWS_LEAST:
             # Waiting is no remedy here, asking for less is: the back-off begins anew.
             self._good_pages = self._failures[subject] = 0
             self.page_rows = max(PAGE_ROWS_LEAST, self.page_rows // 2)
-            return max(full_jitter(0, base, cap, self.random), asked_to_wait or 0.0)
-        wait = full_jitter(self._failures[subject], base, cap, self.random)
+            return max(full_jitter(0, *_RETRY, self.random), least)
+        failures = self._failures[subject]
         self._failures[subject] += 1
-        return max(wait, asked_to_wait or 0.0)
+        if meaning is Meaning.PAUSE:
+            return max(half_jitter(failures, *_PAUSE, self.random), least)
+        return max(full_jitter(failures, *_RETRY, self.random), least)

@@ -33,7 +33,7 @@ class Client:
         self.asked: list[str] = []
         self._answer = answer
 
-    async def ask(self, url: str, **_: bool) -> Answer:
+    async def ask(self, url: str, **_: Any) -> Answer:
         self.asked.append(url)
         await asyncio.sleep(0)
         return self._answer(url)
@@ -42,14 +42,22 @@ class Client:
 class Crawl:
     """A feeder on a ledger of some images; each that it yields is saved, unless told otherwise."""
 
-    def __init__(self, folder: Path, images: int, expires: int, client: Client | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        images: int,
+        expires: int | None,
+        client: Client | None = None,
+        url: str | None = "https://cdn.example.org/1",
+    ):
         self.thread = DatabaseThread()
         self.ledger = self.thread.wait_for(Ledger, folder / "ledger.sqlite")
-        rows = [row(number, expires=expires) for number in range(1, images + 1)]
+        rows = [row(number, url=url, expires=expires) for number in range(1, images + 1)]
         self.thread.wait_for(self.ledger.listing.commit, None, None, rows)
         self.thread.wait_for(self.ledger.listing.close)
         self.client = client
         self.attempts: list[int] = []
+        self.begun = asyncio.Event()
         self.call: Callable[..., Any] = self.thread.call
 
     async def run(self) -> None:
@@ -64,11 +72,17 @@ class Crawl:
         feeding = Feeder(staging, client, lambda: False, lambda: False, asyncio.sleep, gone)
         async for item in feeding.items():
             self.attempts.append(item.attempts)
+            self.begun.set()
             if item.attempts or self.client:
                 await self.call(self.ledger.save, [stored(item.number)])
 
     async def ends_proven(self) -> bool:
         return True
+
+    def balance(self) -> tuple[int, int]:
+        """Return how many images are saved, and unavailable."""
+        balance = self.thread.wait_for(self.ledger.images.balance)
+        return balance.saved, balance.unavailable
 
     def close(self) -> None:
         self.thread.wait_for(self.ledger.close)
@@ -121,4 +135,88 @@ def test_a_listing_again_that_leads_nowhere_ends(
     assert len(crawl.attempts) == 10
     assert crawl.client is not None
     assert len(crawl.client.asked) <= 5
+    crawl.close()
+
+
+def asked_ids(url: str) -> list[str]:
+    """Return the ids that a question names, whether for a batch or for one image."""
+    asked = urlsplit(url)
+    batch = parse_qs(asked.query).get("ids")
+    return batch[0].split(",") if batch else [asked.path.strip("/")]
+
+
+def test_images_are_fetched_while_their_user_is_listed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second page comes only once an image of the first one was fetched."""
+    monkeypatch.setattr(feeder, "_MANY_EXPIRED", 3)
+    monkeypatch.setattr(feeder, "_DRAWN", 4)
+
+    class Pages(Client):
+        async def ask(self, url: str, **_: Any) -> Answer:
+            second = "after" in parse_qs(urlsplit(url).query)
+            if second:
+                await crawl.begun.wait()
+            rows = [entity(str(number)) for number in (range(6, 11) if second else range(1, 6))]
+            paging = {} if second else {"cursors": {"after": "A"}, "next": "x"}
+            return Answer(Meaning.DATA, data={"data": rows, "paging": paging})
+
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Pages(lambda _: NOT_ASKED))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert len(crawl.attempts) == 10
+    crawl.close()
+
+
+NOT_ASKED = Answer(Meaning.RETRY, "nobody asks for this")
+
+
+def test_a_column_that_is_missing_once_makes_nothing_unavailable(tmp_path: Path) -> None:
+    """Graph API: a column can be missing from a whole answer."""
+    times = 0
+
+    def answer(url: str) -> Answer:
+        nonlocal times
+        times += 1
+        found = {image_id: entity(image_id) for image_id in asked_ids(url)}
+        bare = {image_id: {"id": image_id} for image_id in found}
+        return Answer(Meaning.DATA, data=bare if times == 1 else found)
+
+    crawl = Crawl(tmp_path, images=10, expires=None, client=Client(answer), url=None)
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (10, 0)
+    crawl.close()
+
+
+@pytest.mark.parametrize(("url", "least"), [(None, 2), ("https://cdn.example.org/1", 6)])
+def test_unavailable_is_believed_sooner_of_what_never_had_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, least: int
+) -> None:
+    monkeypatch.setattr(feeder, "full_jitter", lambda *_: 0.0)
+
+    def answer(url: str) -> Answer:
+        return Answer(Meaning.DATA, data={image: {"id": image} for image in asked_ids(url)})
+
+    client = Client(answer)
+    expires = _LONG_AGO if url else None
+    crawl = Crawl(tmp_path, images=3, expires=expires, client=client, url=url)
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (0, 3)
+    assert least <= len(client.asked) <= 3 * least
+    crawl.close()
+
+
+def test_what_is_refused_for_ever_fails_and_holds_back_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeder, "full_jitter", lambda *_: 0.0)
+
+    def answer(url: str) -> Answer:
+        ids = asked_ids(url)
+        if len(ids) > 1 or ids == ["7"]:
+            return Answer(Meaning.RETRY, "an error without a body (HTTP 500)")
+        return Answer(Meaning.DATA, data=entity(ids[0]))
+
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Client(answer))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (9, 0)
     crawl.close()

@@ -176,6 +176,12 @@ def test_errors_name_their_subject() -> None:
         (403, error("Application request limit reached after a while", 4), Meaning.PAUSE),
         (400, error("Timeout", -2, 3404014), Meaning.ASK_FOR_LESS),
         (400, error("Bad request"), Meaning.RETRY),
+        (400, error("Unable to parse 'after'"), Meaning.CURSOR_REJECTED),
+        (
+            400,
+            error("Something went wrong, please try again after a few minutes", -3),
+            Meaning.RETRY,
+        ),
     ],
 )
 def test_a_refusal_with_a_cursor_is_the_cursor_s_only_if_nothing_else_is_said(

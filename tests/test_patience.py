@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapillary_crawler.graph_answers import Meaning
-from mapillary_crawler.patience import OutOfPatience, Patience
+from mapillary_crawler.patience import IMAGES, OutOfPatience, Patience
 
 LONGEST = 7200.0
 WAITS = (Meaning.RETRY, Meaning.ASK_FOR_LESS, Meaning.PAUSE)
@@ -103,6 +103,18 @@ def test_the_server_s_wish_is_a_lower_bound() -> None:
     waits = [calm.failed(Meaning.PAUSE, "x", now=0, asked_to_wait=30) for _ in range(200)]
     assert min(waits) == 30
     assert max(waits) > 200
+
+
+def test_a_rate_limit_gets_rest_for_certain() -> None:
+    calm = patience()
+    waits = [calm.failed(Meaning.PAUSE, "x", now=0) for _ in range(20)]
+    assert all(wait >= min(300, 5 * 2**number) / 2 for number, wait in enumerate(waits))
+
+
+def test_images_that_are_too_much_leave_the_page_as_it_is() -> None:
+    calm = patience()
+    calm.failed(Meaning.ASK_FOR_LESS, "x", now=0, subject=IMAGES)
+    assert calm.page_rows == 2000
 
 
 def test_pages_halve_down_to_25() -> None:

@@ -96,9 +96,15 @@ class Listing:
         if self._facts.get("listing_cursor") is not None:
             self._facts.set(listing_resumed=True)
 
-    def start_round(self, *, again: bool) -> None:
-        """List from the start; known ids cost nothing."""
+    def start_round(self, *, again: bool, short: bool = False) -> None:
+        """List from the start; known ids cost nothing.
+
+        `again` says that the round before was complete, `short` that it ended with fewer rows
+        than the ledger knows: as few again are believed.
+        """
         with self._database.transaction():
+            if short:
+                self._facts.set(listing_short=self._facts.get("listing_rows", 0))
             self._database.execute("DELETE FROM cursors")
             self._facts.set(
                 listing_cursor=None,
@@ -160,7 +166,9 @@ class Listing:
 
         Returns how many there were. Serves a closed listing whose URLs have expired.
         """
-        unique = {row.image_id: row for row in rows}
+        unique: dict[str, ListedRow] = {}
+        for row in rows:
+            unique.setdefault(row.image_id, row)
         with self._database.transaction():
             return self._renew(unique, self._known(list(unique)))
 

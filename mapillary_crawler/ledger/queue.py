@@ -11,7 +11,7 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.schema import State
 
-#: Requests, fresh URLs and runs after which a damaged body is believed (design: the promise).
+#: Requests, fresh URLs and runs after which a damaged body is believed to be the source's.
 _DAMAGE_REQUESTS, _DAMAGE_FRESH_URLS, _DAMAGE_RUNS = 3, 2, 2
 
 
@@ -143,9 +143,13 @@ class Queue:
         return next((due for number, due in rows if number not in self._drawn), None)
 
     def expired(self, at: float) -> int:
-        """Return how many unsettled images have a URL that is expired by then, or none."""
+        """Return how many unsettled images had a URL that is expired by then, or dropped.
+
+        Listing again brings none for those that were listed without one.
+        """
         count: int = self._database.value(
-            "SELECT count(*) FROM unsettled WHERE fresh = 0 AND (expires <= ? OR url IS NULL)",
+            "SELECT count(*) FROM unsettled WHERE fresh = 0 "
+            "AND (expires <= ? OR (url IS NULL AND expires IS NOT NULL))",
             (at,),
         )
         return count

@@ -79,7 +79,10 @@ class UserSpider(Spider):
         spider = cls(staging)
         spider._set_crawler(crawler)
         patience = Patience(staging.limits.api_patience)
-        spider.client = GraphClient(crawler, patience, spider.sleep)
+        first_image = graph_api.page_url(
+            staging.limits.api_url, staging.collection, ("id",), limit=1
+        )
+        spider.client = GraphClient(crawler, patience, spider.sleep, first_image)
         spider._lister = Lister(staging, spider.client, spider.sleep)
         return spider
 
@@ -144,21 +147,33 @@ class UserSpider(Spider):
             url,
             callback=self.parse_page,
             errback=self.page_failed,
-            cb_kwargs={"cursor": position.cursor, "limit": self.client.patience.page_rows},
+            cb_kwargs={
+                "collection": self.collection.name,
+                "cursor": position.cursor,
+                "limit": self.client.patience.page_rows,
+            },
         )
 
-    async def parse_page(self, response: Response, cursor: str | None, limit: int) -> None:
-        """Commit a page and ask for the next; a page of a cursor that was left is ignored."""
+    async def parse_page(
+        self, response: Response, cursor: str | None, limit: int, collection: str = ""
+    ) -> None:
+        """Commit a page and ask for the next.
+
+        A page of a cursor that was left is ignored, and one of another collection: a job folder
+        may be used again.
+        """
+        if collection != self.collection.name:
+            return
         answer, wait = self.client.read(response, with_cursor=cursor is not None)
         await self._continue(answer, cursor, limit, wait)
 
     async def page_failed(self, failure: Failure) -> None:
         """Ask again for a page whose transfer failed."""
-        if self.closing():
+        asked = failure.request.cb_kwargs  # type: ignore[attr-defined]
+        if self.closing() or asked.get("collection") != self.collection.name:
             return
         assert failure.value is not None
         answer = self.client.failed_transfer(failure.value)
-        asked = failure.request.cb_kwargs  # type: ignore[attr-defined]
         await self._continue(answer, asked["cursor"], asked["limit"], None)
 
     async def _continue(

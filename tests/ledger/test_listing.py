@@ -227,6 +227,16 @@ def test_a_round_starts_anew_and_keeps_what_is_known(ledger: Ledger) -> None:
     assert ledger.listing.position().again
 
 
+def test_a_short_round_and_the_next_one_are_one_step(ledger: Ledger) -> None:
+    """A crash between the two would let the round be believed that was doubted."""
+    list_rows(ledger, [row(1), row(2)])
+    ledger.listing.start_round(again=True)
+    assert ledger.facts.get("listing_short") is None
+    ledger.listing.commit(None, None, [row(1)])
+    ledger.listing.start_round(again=True, short=True)
+    assert (ledger.facts.get("listing_short"), ledger.listing.position().ended) == (1, False)
+
+
 def test_a_listing_that_was_left_half_way_is_resumed(ledger: Ledger, path: Path) -> None:
     ledger.start_run()
     ledger.listing.commit(None, "c1", [row(1)])

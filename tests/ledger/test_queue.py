@@ -210,14 +210,19 @@ def test_renewing_what_is_settled_does_no_harm(five: Ledger) -> None:
 def test_expired_urls_are_counted(ledger: Ledger) -> None:
     list_rows(
         ledger,
-        [row(1, expires=100), row(2, expires=101), row(3, expires=None), row(4, url=None)],
-    )
+        [
+            row(1, expires=100), row(2, expires=101), row(3, expires=None),
+            row(4, url=None, expires=None), row(5, expires=1000),
+        ],
+    )  # fmt: skip
+    assert [ledger.queue.expired(at) for at in (99, 100, 101)] == [0, 1, 2]
+    fail(ledger, 5, retry_at=NOW, drop_url=True)
     assert [ledger.queue.expired(at) for at in (99, 100, 101)] == [1, 2, 3]
     ledger.queue.renew({1: ("https://x/1", 50)})  # fresh: used whatever its oe says
     assert ledger.queue.expired(101) == 2
     ledger.start_run()
     assert ledger.queue.expired(101) == 3
-    ledger.settle([1, 2, 3, 4], State.GONE)
+    ledger.settle([1, 2, 3, 4, 5], State.GONE)
     assert ledger.queue.expired(1e18) == 0
 
 
