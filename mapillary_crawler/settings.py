@@ -32,19 +32,20 @@ USER_AGENT = "mapillary_crawler (archives one user's images; Scrapy)"
 # Default False, too, and decided so: an API with a token and its CDN, not a site.
 ROBOTSTXT_OBEY = False
 
-# Default 16; 0 is no limit: the slots limit themselves (downloader.py, throttle.py), and a backlog
-# of images must not block the API.
+# Default 16; 0 is no limit: the slots limit themselves (downloader.py, extensions/throttle.py), and
+# a backlog of images must not block the API.
 CONCURRENT_REQUESTS = 0
 # Default 8; the slots have limits of their own, but this is also how many connections to a host are
 # kept open: with fewer than MAPILLARY_CONCURRENCY_MAX most images cost a connection and its TLS.
 CONCURRENT_REQUESTS_PER_DOMAIN = 128
 # Default 100: images on their way at once: MAPILLARY_CONCURRENCY_MAX in transfer and one batch of
-# 64 that waits for its commit, which is what a SIGKILL can cost. Bytes are bounded by
-# IN_FLIGHT_BYTES.
+# 64 that waits for its commit, which is what a SIGKILL can cost. More are never in transfer. Bytes
+# are bounded by IN_FLIGHT_BYTES.
 CONCURRENT_ITEMS = 192
 # Default 5,000,000: API pages are held while the listing waits, and are few.
 SCRAPER_SLOT_MAX_ACTIVE_SIZE = 1 << 40
-# Default {}: two slots whatever the host, since the CDN has many names and they share one line.
+# Default {}: a slot for each service whatever the host, since the CDN has many names and they share
+# one line.
 DOWNLOAD_SLOTS = {
     # 60 ms apart is at most 1,000 requests a minute, and 50,000 images by id, 50 a request; the API
     # allows 10,000 searches and 60,000 entities.
@@ -74,14 +75,20 @@ COOKIES_ENABLED = False
 # Default True: the ports would be open to every user of the machine.
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
-# Default True: they cost time on every image and none of them is needed. API redirects are never
-# followed, retries wait in the ledger, and referers and offsite rules have no meaning here.
-REDIRECT_ENABLED = False
-METAREFRESH_ENABLED = False
-RETRY_ENABLED = False
-REFERER_ENABLED = False
+# Default True: it costs time on every image, for the bytes of headers.
 DOWNLOADER_STATS = False
 
+# Default {}: Scrapy's spider middlewares do nothing for requests that the spider builds itself.
+SPIDER_MIDDLEWARES = {
+    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
+    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
+    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+}
+
+# Default {}: Scrapy's own cost time on every image and none of these is needed. API redirects are
+# never followed, retries wait in the ledger, and offsite rules have no meaning here.
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
@@ -93,26 +100,8 @@ DOWNLOADER_MIDDLEWARES = {
     "mapillary_crawler.middlewares.OutcomesMiddleware": 950,
 }
 
-# Default {}: Scrapy's spider middlewares do nothing for requests that the spider builds itself.
-SPIDER_MIDDLEWARES = {
-    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
-    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
-    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
-    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
-    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
-}
-
-# The way of an image, from its URL to the disk.
-ITEM_PIPELINES = {
-    "mapillary_crawler.pipelines.thumbnails.ThumbnailsPipeline": 100,
-    "mapillary_crawler.pipelines.exif.ExifPipeline": 200,
-    "mapillary_crawler.pipelines.xmp.XmpPipeline": 300,
-    "mapillary_crawler.pipelines.webp.WebpPipeline": 400,
-    "mapillary_crawler.pipelines.storage.StoragePipeline": 900,
-}
-
 EXTENSIONS = {
-    # Default 0: the project's own lines say what a person wants to know.
+    # Default on: the project's own lines say what a person wants to know.
     "scrapy.extensions.logstats.LogStats": None,
     # Switched off above; so their modules, a web server among them, are not even imported.
     "scrapy.extensions.telnet.TelnetConsole": None,
@@ -125,17 +114,25 @@ EXTENSIONS = {
     "mapillary_crawler.extensions.ending.Ending": 900,
 }
 
+# The way of an image, from its URL to the disk.
+ITEM_PIPELINES = {
+    "mapillary_crawler.pipelines.thumbnails.ThumbnailsPipeline": 100,
+    "mapillary_crawler.pipelines.exif.ExifPipeline": 200,
+    "mapillary_crawler.pipelines.xmp.XmpPipeline": 300,
+    "mapillary_crawler.pipelines.webp.WebpPipeline": 400,
+    "mapillary_crawler.pipelines.storage.StoragePipeline": 900,
+}
+
 # Default False: the adaptive concurrency control is a subclass of AutoThrottle.
 AUTOTHROTTLE_ENABLED = True
-# Default 5.0 s: the throttle starts by concurrency, not by delay.
-AUTOTHROTTLE_START_DELAY = 0
 
 # Default scrapy.logformatter.LogFormatter, which prints every item and signed URLs.
 LOG_FORMATTER = "mapillary_crawler.log_formatter.QuietLogFormatter"
-# Default DEBUG: one line a page and one a minute; images only with -L DEBUG.
+# Default DEBUG: one line a page and one a minute; images only with -L DEBUG, and then those that
+# failed, are gone or unavailable.
 LOG_LEVEL = "INFO"
 
-# Default utf-8 since 2.13's template.
+# Default None, which is ASCII in JSON; Scrapy's template has utf-8.
 FEED_EXPORT_ENCODING = "utf-8"
 # Default None, all fields: bytes are no text, and signed URLs are nobody's.
 FEED_EXPORT_FIELDS = [
@@ -162,7 +159,7 @@ MAPILLARY_CONCURRENCY_MIN = _setting("MAPILLARY_CONCURRENCY_MIN", 1)
 MAPILLARY_CONCURRENCY_MAX = _setting("MAPILLARY_CONCURRENCY_MAX", 128)
 MAPILLARY_CONCURRENCY_FIXED = _setting("MAPILLARY_CONCURRENCY_FIXED", 0)
 
-# Seconds that the API may stay away before a run ends with exit code 7.
+# Seconds that the API or the image servers may stay away before a run ends with exit code 7.
 API_PATIENCE = _setting("API_PATIENCE", 7200)
 # Attempts an image has in a run; what the CDN as a whole does costs none.
 IMAGE_ATTEMPTS = _setting("IMAGE_ATTEMPTS", 6)
@@ -173,7 +170,8 @@ MIN_FREE_BYTES = _setting("MIN_FREE_BYTES", 1_000_000_000)
 # Bytes a tar stays below; a day that has more goes on in the next part.
 TAR_MAX_BYTES = _setting("TAR_MAX_BYTES", 10 * 1024**3)
 
-# cwebp's -q and -m, and which encoder: auto, cwebp or pillow. Fixed by a collection's first image.
+# cwebp's -q and -m, and which encoder: cwebp, pillow, or auto: cwebp where it is installed. All
+# three are fixed by a collection's first saved image.
 WEBP_QUALITY = _setting("WEBP_QUALITY", 75)
 WEBP_METHOD = _setting("WEBP_METHOD", 4)
 WEBP_ENCODER = _setting("WEBP_ENCODER", "auto")

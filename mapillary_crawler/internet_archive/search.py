@@ -12,7 +12,7 @@ from mapillary_crawler.internet_archive.cache import Cache, Found, with_known_up
 from mapillary_crawler.internet_archive.retry import Retry
 from mapillary_crawler.internet_archive.trouble import Trouble
 
-#: archive.org's largest page.
+#: Items between two lines that say how many were found.
 _SAID_EVERY = 10_000
 #: Uploaders are kept after so many, so that an interrupted run has not asked in vain.
 _KEPT_EVERY = 200

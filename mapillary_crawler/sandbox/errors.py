@@ -1,4 +1,4 @@
-"""The error envelopes of the Graph API, as observed (reference: "Errors")."""
+"""The error envelopes of the Graph API, as observed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /images`: the listing of a user, newest first, by cursor (reference: "search")."""
+"""`GET /images`: the listing of a user, newest first, by cursor."""
 
 from __future__ import annotations
 
