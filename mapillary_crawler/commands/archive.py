@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
-the same command run again goes on where it was.
+the same command run again goes on where it was. They get -a, -s, -L, --nolog and --logfile,
+which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
 
 Exit codes
 ==========
@@ -53,7 +54,7 @@ class Command(ScrapyCommand):
 
     def syntax(self) -> str:
         """Return the usage behind the command's name."""
-        return "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [options of crawl]"
+        return "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
 
     def short_desc(self) -> str:
         """Return the line of `scrapy -h`."""

@@ -25,7 +25,8 @@ from mapillary_crawler.staging import Staging
 
 _EPILOG = """\
 The listing is kept, so a crawl with the same arguments does not list again, and the sample's
-images count as saved. --json prints one line a user; null stands for what is not known.
+images of the chosen quality count as saved. --json prints one line a user; null stands for what
+is not known. Several users are planned one after another, with -a, -s, -L, --logfile, --nolog.
 
 Exit codes
 ==========
@@ -41,6 +42,15 @@ Examples
   scrapy plan alice -a bbox=13.3,52.4,13.5,52.6 -a start=2024-01-01
 """
 
+#: Options that are not passed on where there are several users.
+_FOR_ONE = {
+    "output": "-o",
+    "overwrite_output": "-O",
+    "profile": "--profile",
+    "pidfile": "--pidfile",
+    "pdb": "--pdb",
+}
+
 
 class Command(crawl.Command):
     """Runs the listing of a crawl, and no more of its images than a sample."""
@@ -51,7 +61,7 @@ class Command(crawl.Command):
 
     def syntax(self) -> str:
         """Return the usage behind the command's name."""
-        return "USERNAME... [--json] [-a NAME=VALUE] [options of crawl]"
+        return "USERNAME... [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
 
     def short_desc(self) -> str:
         """Return the line of `scrapy -h`."""
@@ -60,9 +70,9 @@ class Command(crawl.Command):
     def long_desc(self) -> str:
         """Return the first paragraph of `-h`."""
         return (
-            "Lists a user's images without downloading them, and shows how many there are, their\n"
-            "dates, sequences and cameras, the bytes they would have at each quality (judged by\n"
-            "20 of them, spread over the listing), and the disk and time that a crawl needs."
+            "Lists a user's images, and shows how many there are, their dates, sequences and\n"
+            "cameras, the bytes they would have at each quality (judged by 20, spread over the\n"
+            "listing, that are fetched at all four), and the disk and time that a crawl needs."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -91,6 +101,9 @@ class Command(crawl.Command):
             opts.spargs.append(f"username={self._usernames[0]}")
             super().process_options([UserSpider.name], opts)
         else:
+            for name, option in _FOR_ONE.items():
+                if getattr(opts, name):
+                    refuse("plan", f"{option} is for a single user")
             self.settings.set("LOG_ENABLED", value=False, priority="cmdline")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:

@@ -67,7 +67,9 @@ class Command(ScrapyCommand):
         parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
         parser.add_argument(
-            "--failed", action="store_true", help="list images that failed, with their last error"
+            "--failed",
+            action="store_true",
+            help="list images that failed, with their last error, but for accepted ones",
         )
 
     @ends_with_reader()

@@ -40,6 +40,8 @@ def run(*arguments: str) -> int:
         (["verify", "--quick", "x"], "unknown option --quick"),
         (["clean", "x"], "unexpected argument x"),
         (["clean", "--force"], "unexpected argument --force"),
+        (["plan", "alice", "bob", "-o", "x.jsonl"], "-o is for a single user"),
+        (["plan", "alice", "bob", "--pidfile=x"], "--pidfile is for a single user"),
         (["archive"], "say which users"),
         (["archive", "alice", "--jobs", "0"], "--jobs '0' cannot be"),
         (["archive", "alice", "--jobs=1x"], "--jobs '1x' cannot be"),
