@@ -1,4 +1,4 @@
-"""A ledger from manifests: so that an update may start from an item that was downloaded."""
+"""A ledger from manifests, as of an item that was downloaded."""
 
 from __future__ import annotations
 
