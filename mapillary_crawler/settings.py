@@ -35,12 +35,12 @@ ROBOTSTXT_OBEY = False
 # Default 16; 0 is no limit: the slots limit themselves (downloader.py, extensions/throttle.py), and
 # a backlog of images must not block the API.
 CONCURRENT_REQUESTS = 0
-# Default 8; the slots have limits of their own, but this is also how many connections to a host are
-# kept open: with fewer than MAPILLARY_CONCURRENCY_MAX most images cost a connection and its TLS.
+# Default 8; the slots have limits of their own, but this is how many connections to a host there
+# are at most. `scrapy crawl` raises it, and the next one, to a larger MAPILLARY_CONCURRENCY_MAX.
 CONCURRENT_REQUESTS_PER_DOMAIN = 128
 # Default 100: images on their way at once: MAPILLARY_CONCURRENCY_MAX in transfer and one batch of
-# 64 that waits for its commit, which is what a SIGKILL can cost. More are never in transfer. Bytes
-# are bounded by IN_FLIGHT_BYTES.
+# 64 that waits for its commit, which is what a SIGKILL can cost. Bytes are bounded by
+# IN_FLIGHT_BYTES.
 CONCURRENT_ITEMS = 192
 # Default 5,000,000: API pages are held while the listing waits, and are few.
 SCRAPER_SLOT_MAX_ACTIVE_SIZE = 1 << 40

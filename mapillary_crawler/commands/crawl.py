@@ -20,9 +20,10 @@ from scrapy.utils.log import configure_logging
 
 from mapillary_crawler.arguments import ArgumentRefused, validate
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.limits import read_limits, read_token
+from mapillary_crawler.limits import Limits, read_limits, read_token
 from mapillary_crawler.lock import Refused
 from mapillary_crawler.log_formatter import quieten
+from mapillary_crawler.pipelines.storage import BATCH_IMAGES
 from mapillary_crawler.scheduled import withhold
 from mapillary_crawler.spiders.user import UserSpider, is_closing, spider_of
 from mapillary_crawler.staging import Staging
@@ -86,6 +87,7 @@ class Command(crawl.Command):
             read_token(os.environ)
             limits = read_limits(self.settings, os.environ)
             arguments = validate(opts.spargs)
+            _make_room(self.settings, limits)
             _make_job_folder(self.settings)
             self._staging = Staging.open(arguments, limits)
         except (ArgumentRefused, UsageError) as error:
@@ -183,6 +185,17 @@ def _check_log(settings: Settings) -> None:
     except OSError as error:
         settings.set("LOG_FILE", None, priority="cmdline")
         raise ArgumentRefused(f"LOG_FILE {log} cannot be written: {error.strerror}") from None
+
+
+def _make_room(settings: Settings, limits: Limits) -> None:
+    """Let as many connections to a host, and images on their way, as the limits allow transfers."""
+    most = max(limits.concurrency_max, limits.concurrency_fixed)
+    for name, beside in (
+        ("CONCURRENT_REQUESTS_PER_DOMAIN", 0),
+        ("CONCURRENT_ITEMS", BATCH_IMAGES),
+    ):
+        if settings.getint(name) < most + beside:
+            settings.set(name, most + beside, priority="cmdline")
 
 
 def _make_job_folder(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from mapillary_crawler.spiders.user import spider_of
 from mapillary_crawler.storage import NewFile, write_files
 
 #: A batch is written when it has so many images, or is so many seconds old.
-_BATCH_IMAGES = 64
+BATCH_IMAGES = 64
 _BATCH_SECONDS = 0.25
 
 
@@ -43,7 +43,7 @@ class StoragePipeline:
         """Return the item once it is saved; raises `DropItem` if the run ends before."""
         saved = asyncio.get_running_loop().create_future()
         self._gathered.append((item, saved))
-        if len(self._gathered) >= _BATCH_IMAGES:
+        if len(self._gathered) >= BATCH_IMAGES:
             self._full.set()
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_batches())
@@ -54,12 +54,12 @@ class StoragePipeline:
     async def _write_batches(self) -> None:
         """Write what gathers until nothing is left."""
         while self._gathered:
-            if len(self._gathered) < _BATCH_IMAGES and not self._spider.stopping.is_set():
+            if len(self._gathered) < BATCH_IMAGES and not self._spider.stopping.is_set():
                 self._full.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._full.wait(), _BATCH_SECONDS)
-            batch = self._gathered[:_BATCH_IMAGES]
-            del self._gathered[:_BATCH_IMAGES]
+            batch = self._gathered[:BATCH_IMAGES]
+            del self._gathered[:BATCH_IMAGES]
             trouble = await self._write(batch)
             for _, saved in batch:
                 if saved.cancelled():

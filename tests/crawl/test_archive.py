@@ -46,15 +46,17 @@ def test_user_of_two_thousand(crawling: Crawling, sandbox: Sandbox) -> None:
     assert counted["query_tokens"] == 0
 
 
-def test_concurrency_is_limited(crawling: Crawling, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("fixed", "latency_ms"), [(7, 50), (140, 3000)])
+def test_concurrency_is_limited_by_nothing_else(
+    crawling: Crawling, sandbox: Sandbox, fixed: int, latency_ms: int
+) -> None:
     sandbox.reset()
-    sandbox.set_faults({"cdn": {"latency_ms": 50}})  # so that there is something to overlap
-    result = crawling.run(
-        "-s", "MAPILLARY_CONCURRENCY_FIXED=7", username="alice", quality="256", check_ia=0
-    )
+    sandbox.set_faults({"cdn": {"latency_ms": latency_ms}})  # so that there is something to overlap
+    setting = f"MAPILLARY_CONCURRENCY_FIXED={fixed}"
+    result = crawling.run("-s", setting, username="alice", quality="256", check_ia=0)
     sandbox.set_faults({"cdn": {"latency_ms": 0}})
     assert result.code == 0
-    assert sandbox.counters()["max_in_flight"]["cdn"] == 7
+    assert sandbox.counters()["max_in_flight"]["cdn"] == fixed
 
 
 @pytest.mark.parametrize(
