@@ -60,8 +60,9 @@ def failure(
     is replaced, too. An image that has used its attempts is not due again in this run.
     """
     refused_url = isinstance(trouble, Refusal) and trouble.status in REFUSED_URL
-    damaged = isinstance(trouble, DamagedImage | NotAnImage)
-    counts = not (outage and not damaged) and not (refused_url and not fresh)
+    damaged = isinstance(trouble, DamagedImage)
+    bad_body = damaged or isinstance(trouble, NotAnImage)
+    counts = (damaged or not outage) and not (refused_url and not fresh)
     if refused_url and not fresh:
         retry_at = now
     elif counts and attempts + 1 >= most_attempts:
@@ -73,5 +74,5 @@ def failure(
         error=f"{type(trouble).__name__}: {trouble}",
         retry_at=retry_at,
         counts=counts,
-        drop_url=refused_url or damaged or (counts and attempts + 1 >= _STUCK),
+        drop_url=refused_url or bad_body or (counts and attempts + 1 >= _STUCK),
     )

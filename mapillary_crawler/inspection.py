@@ -11,6 +11,8 @@ from io import BytesIO
 from PIL.JpegImagePlugin import JpegImageFile
 from simplejpeg import decode_jpeg, decode_jpeg_header  # type: ignore[attr-defined]
 
+from mapillary_crawler import jpeg
+
 #: Pixels of the largest picture that is decoded; the service's largest known has 60 million.
 _PIXELS = 250_000_000
 #: Pixels beyond which pictures are decoded one at a time: a progressive one costs up to six
@@ -46,7 +48,7 @@ def inspect(body: bytes) -> Inspection:
     libjpeg's warnings count as errors, since it fills what is missing with grey; bytes
     after the end marker are no fault. Takes about 8 ms at 2048 pixels, without the GIL.
     """
-    if not body.startswith(b"\xff\xd8"):
+    if not body.startswith(jpeg.START):
         raise NotAnImage(_what_it_is(body))
     try:
         height, width, colours, _ = decode_jpeg_header(body, strict=True)

@@ -22,7 +22,9 @@ EXIF = b"Exif\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 
-_SOI = b"\xff\xd8"
+#: What every JPEG begins with.
+START = b"\xff\xd8"
+
 _SOS = 0xDA
 _APP0 = 0xE0
 _APP1 = 0xE1
@@ -93,7 +95,7 @@ class Jpeg:
         raw = [segment.raw for segment in kept]
         length = (len(payload) + 2).to_bytes(2, "big")
         raw.insert(place, b"".join((b"\xff\xe1", length, payload)))
-        return b"".join((_SOI, *raw, self.scan))
+        return b"".join((START, *raw, self.scan))
 
 
 def parse(data: bytes) -> Jpeg:
@@ -101,7 +103,7 @@ def parse(data: bytes) -> Jpeg:
 
     Whatever the bytes, the work is bounded by their number.
     """
-    if not data.startswith(_SOI):
+    if not data.startswith(START):
         raise JpegError("not a JPEG")
     segments: list[Segment] = []
     size: tuple[int, int] | None = None

@@ -12,6 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
+from mapillary_crawler import jpeg
 from mapillary_crawler.backoff import retry_after
 from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
@@ -73,7 +74,8 @@ class OutcomesMiddleware:
         if request.meta.get("download_slot") == IMAGES:
             header = response.headers.get("Retry-After") if response.status != 200 else None
             asked = retry_after(header.decode("latin-1"), time.time()) if header else None
-            self._report(request, _outcome(response.status), len(response.body), asked)
+            outcome = _outcome(response, fresh=request.meta["item"].fresh)
+            self._report(request, outcome, len(response.body), asked)
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
@@ -98,9 +100,14 @@ class OutcomesMiddleware:
         )
 
 
-def _outcome(status: int) -> Outcome:
+def _outcome(response: Response, *, fresh: bool) -> Outcome:
+    """Return what an answer says of the CDN; `fresh` where the service has just given the URL."""
+    status = response.status
     if status == 200:
-        return Outcome.GOOD
+        return Outcome.GOOD if response.body.startswith(jpeg.START) else Outcome.NO_IMAGE
     if status in (429, 503):
         return Outcome.REFUSED
-    return Outcome.FAILED if status >= 500 else Outcome.BESIDE
+    if status >= 500:
+        return Outcome.FAILED
+    of_the_image = status in (404, 410) or (status == 403 and not fresh)
+    return Outcome.BESIDE if of_the_image else Outcome.NO_IMAGE

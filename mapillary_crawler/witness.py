@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scrapy import Request
 
-from mapillary_crawler import graph_api
+from mapillary_crawler import graph_api, jpeg
 from mapillary_crawler.downloader import DownloadCancelled
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.graph_answers import Meaning
@@ -50,4 +50,4 @@ async def _comes(spider: UserSpider, image_id: str) -> bool:
     except Exception as error:  # noqa: BLE001  whatever it is, the CDN is not proven well
         logger.debug("A known image does not come either: %s", type(error).__name__)
         return False
-    return response.status == 200 and response.body.startswith(b"\xff\xd8")
+    return response.status == 200 and response.body.startswith(jpeg.START)

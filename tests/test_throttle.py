@@ -22,7 +22,7 @@ from scrapy.http import Response
 from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.middlewares import OutcomesMiddleware
 from mapillary_crawler.throttle.hill_climb import Mode
-from mapillary_crawler.throttle.outage import IN_A_ROW, Outage
+from mapillary_crawler.throttle.outage import IN_A_ROW, NO_IMAGES_IN_A_ROW, Outage
 from mapillary_crawler.throttle.search import ConcurrencySearch
 from mapillary_crawler.throttle.window import Outcome
 from tests.simulated_server import (
@@ -327,6 +327,16 @@ def test_images_that_failed_before_are_no_evidence() -> None:
         assert not outage.finished(1.0, Outcome.FAILED, begun_with=1, first_attempt=False)
 
 
+def test_answers_that_are_no_images_are_a_block_only_if_many() -> None:
+    outage = Outage()
+    assert not failures(outage, Outcome.NO_IMAGE, NO_IMAGES_IN_A_ROW - 1)
+    assert not failures(outage, Outcome.GOOD, 1)
+    assert not failures(outage, Outcome.NO_IMAGE, NO_IMAGES_IN_A_ROW - 1)
+    assert failures(outage, Outcome.NO_IMAGE, 1)
+    assert failures(outage, Outcome.NO_IMAGE, 1)  # nor do they end it
+    assert outage.since == 100.0
+
+
 def test_pauses_grow_to_a_cap() -> None:
     outage = Outage(random.Random(3))
     pauses = [outage.pause() for _ in range(200)]
@@ -375,9 +385,9 @@ def middleware() -> tuple[OutcomesMiddleware, Heard]:
     return OutcomesMiddleware(crawler), heard
 
 
-def transfer(**meta: Any) -> Request:
+def transfer(*, fresh: bool = False, **meta: Any) -> Request:
     """Return a request for an image as the downloader leaves it."""
-    item = SimpleNamespace(attempts=0)
+    item = SimpleNamespace(attempts=0, fresh=fresh)
     stamps = {TRANSFER_STARTED: 0.0, TRANSFER_BESIDE: 3}
     return Request("https://cdn.example/1", meta={"item": item, **stamps, **meta})
 
@@ -406,9 +416,33 @@ def test_an_answer_is_told_by_its_status(
     told: tuple[int, Outcome, float | None],
 ) -> None:
     outcomes, heard = middleware
-    response = Response("https://cdn.example/1", status, headers, b"abc")
+    response = Response("https://cdn.example/1", status, headers, b"\xff\xd8a")
     assert outcomes.process_response(transfer(download_slot="images"), response) is response
     assert heard.told == [told]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fresh", "told"),
+    [
+        (200, b"<html>", False, Outcome.NO_IMAGE),
+        (200, b"", True, Outcome.NO_IMAGE),
+        (302, b"", False, Outcome.NO_IMAGE),
+        (401, b"", False, Outcome.NO_IMAGE),
+        (403, b"", True, Outcome.NO_IMAGE),
+        (404, b"", True, Outcome.BESIDE),
+    ],
+)
+def test_what_is_no_image_says_nothing_of_the_image(
+    middleware: tuple[OutcomesMiddleware, Heard],
+    status: int,
+    body: bytes,
+    fresh: bool,
+    told: Outcome,
+) -> None:
+    outcomes, heard = middleware
+    response = Response("https://cdn.example/1", status, body=body)
+    outcomes.process_response(transfer(download_slot="images", fresh=fresh), response)
+    assert heard.told == [(len(body), told, None)]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ class ImageThrottle(AutoThrottle):
         if self._outage.finished(now, outcome, begun_with=begun_with, first_attempt=first_attempt):
             self._wait_out(now)
         elif was_away:
-            logger.info("The image servers answer again")
+            logger.info("The image servers give images again")
             self._go_on(now)
             self._search.restart(now, self._limits.concurrency_start)
         else:
@@ -146,7 +146,7 @@ class ImageThrottle(AutoThrottle):
         if self._downloader.paused_for(IMAGES):
             return
         seconds = self._outage.pause()
-        logger.info("The image servers do not answer; trying again in %.1f s", seconds)
+        logger.info("The image servers give no images; trying again in %.1f s", seconds)
         self.crawler.stats.inc_value("throttle/images/pauses")
         self._downloader.pause(IMAGES, seconds)
         if self._asking is None or self._asking.done():

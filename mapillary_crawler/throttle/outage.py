@@ -10,6 +10,9 @@ from mapillary_crawler.throttle.window import Outcome
 
 #: First attempts that fail in a row, without one success, before it is the CDN and not the images.
 IN_A_ROW = 5
+#: Answers in a row that are no images, before it is the CDN that blocks us: some users have several
+#: images that it gives to nobody.
+NO_IMAGES_IN_A_ROW = 50
 #: Refusals in a row, as a multiple of what was in flight, before they are not for being too many:
 #: the concurrency halves at each round trip, 1 + 1/2 + 1/4 and so on.
 _REFUSED_WITHAL = 3
@@ -31,6 +34,7 @@ class Outage:
     _first_failure: float = 0.0
     _in_a_row: int = 0
     _refused_in_a_row: int = 0
+    _no_images_in_a_row: int = 0
     _most_begun_with: int = 0
     _pauses: int = 0
     _proven_until: float = 0.0
@@ -50,15 +54,21 @@ class Outage:
             return True
         if not first_attempt or now < self._proven_until:
             return False
-        if self._in_a_row + self._refused_in_a_row == 0:
+        if self._in_a_row + self._refused_in_a_row + self._no_images_in_a_row == 0:
             self._first_failure = now
-        if outcome is Outcome.REFUSED and begun_with > _FEW:
+        if outcome is Outcome.NO_IMAGE:
+            self._no_images_in_a_row += 1
+        elif outcome is Outcome.REFUSED and begun_with > _FEW:
             self._refused_in_a_row += 1
             self._most_begun_with = max(self._most_begun_with, begun_with)
         else:
             self._in_a_row += 1
         enough_refused = max(IN_A_ROW, _REFUSED_WITHAL * self._most_begun_with)
-        if self._in_a_row < IN_A_ROW and self._refused_in_a_row < enough_refused:
+        if (
+            self._in_a_row < IN_A_ROW
+            and self._refused_in_a_row < enough_refused
+            and self._no_images_in_a_row < NO_IMAGES_IN_A_ROW
+        ):
             return False
         self.since = self._first_failure
         return True
@@ -77,4 +87,5 @@ class Outage:
     def end(self) -> None:
         """Note that the CDN serves."""
         self.since = None
-        self._in_a_row = self._refused_in_a_row = self._most_begun_with = self._pauses = 0
+        self._in_a_row = self._refused_in_a_row = self._no_images_in_a_row = 0
+        self._most_begun_with = self._pauses = 0

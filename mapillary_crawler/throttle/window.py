@@ -19,8 +19,11 @@ class Outcome(Enum):
 
     #: A whole body came.
     GOOD = "good"
-    #: An answer about this one image (403, 404, 410): the server lives, speed is not measured.
+    #: An answer about this one image (404, 410, 403 for an old URL): the server lives, but its
+    #: speed is not measured.
     BESIDE = "beside"
+    #: Something else than an image, of a URL that should be good: a login, a redirect, a block.
+    NO_IMAGE = "no image"
     #: 429 or 503: too many requests.
     REFUSED = "refused"
     #: No connection, a reset, a time-out, a short body, another 5xx.
@@ -59,7 +62,7 @@ class Window:
             self._latency_squared += latency * latency
         elif outcome is Outcome.REFUSED:
             self.refused += 1
-        elif outcome is Outcome.BESIDE:
+        elif outcome in (Outcome.BESIDE, Outcome.NO_IMAGE):
             self.beside += 1
 
     @property

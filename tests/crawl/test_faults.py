@@ -128,6 +128,24 @@ def test_api_that_never_answers(sandbox: Sandbox, tmp_path: Path) -> None:
     assert "the token may be wrong" in result.output
 
 
+def test_image_servers_that_block_us_are_waited_for(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A log-in page for every image is no fault of the images: none uses up its attempts."""
+    sandbox.reset()
+    sandbox.set_faults({"cdn": {"html": 1.0}})
+    crawling = Crawling(tmp_path / "store", sandbox)
+    blocked = crawling.run("-s", "API_PATIENCE=5", username="carol", quality="256")
+    assert blocked.code == 7, blocked.output
+    assert "the image servers gave no image" in blocked.output
+    assert sum(sandbox.counters(images=True)["images"]["requests"].values()) < 250
+    with crawling.started(username="carol", quality="256") as process:
+        lines = iter(process.stdout)  # type: ignore[arg-type]
+        assert any("The image servers give no images" in line for line in lines)
+        sandbox.set_faults({"cdn": {"html": 0.0}})
+        process.communicate(timeout=100)
+        assert process.returncode == 0
+    assert_complete(crawling.store / "mapillary-carol-256", sandbox, "carol", "256")
+
+
 def test_images_damaged_at_the_source(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.reset()
     damaged = [image.image_id for image in sandbox.catalogue.user("carol").images()][10:13]
