@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import report
 from bench.places import RESULTS
 from bench.tools import USERNAME, Tool, bare
-from bench.work import Outcome, Work, medians
+from bench.work import Measurement, Work, medians
 from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.sandbox.photographs import GENERATED, Photographs
 
@@ -26,20 +26,20 @@ def compare(work: Work, tools: Mapping[str, Tool], rounds: int) -> dict[str, dic
     Ratios are to the first tool: how many times faster it is, and how much more it costs.
     """
     report.line(f"\n### {work}\n")
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in tools}
+    measurements: dict[str, list[Measurement]] = {name: [] for name in tools}
     users = [{"username": USERNAME, "images": work.images, "panoramas": 0.2}]
     photos = _baseline_photographs() if work.baseline else None
     with Sandbox.running(users, faults=work.faults, photos=photos) as sandbox:
         _warm_up(sandbox, work)
         for _ in range(rounds):
             for name, tool in tools.items():
-                outcomes[name].append(in_folder(tool, sandbox, work))
-    found = {name: medians(each) for name, each in outcomes.items()}
+                measurements[name].append(in_folder(tool, sandbox, work))
+    found = {name: medians(each) for name, each in measurements.items()}
     report.table(_COLUMNS, _rows(found))
     return found
 
 
-def in_folder(tool: Tool, sandbox: Sandbox, work: Work) -> Outcome:
+def in_folder(tool: Tool, sandbox: Sandbox, work: Work) -> Measurement:
     """Run a tool in a folder that is removed afterwards."""
     RESULTS.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=RESULTS))

@@ -11,14 +11,14 @@ from bench import report
 from bench.comparison import compare
 from bench.measured import Run, run
 from bench.tools import Tool, bare
-from bench.work import Outcome, Work, outcome
+from bench.work import Measurement, Work, measurement
 from mapillary_crawler.sandbox import Sandbox
 
 #: As the crawl tells cwebp, so that both do the same.
 _CWEBP = "-metadata all -q 75 -m 4 -quiet"
 
 
-def limit(sandbox: Sandbox, work: Work, folder: Path) -> Outcome:
+def limit(sandbox: Sandbox, work: Work, folder: Path) -> Measurement:
     """Fetch the files, which is not timed, then encode them with as many cwebp as processors."""
     served, encoded = folder / "served", folder / "encoded"
     served.mkdir()
@@ -29,7 +29,7 @@ def limit(sandbox: Sandbox, work: Work, folder: Path) -> Outcome:
     done: Run = run("xargs-cwebp", ["sh", "-c", command], os.environ)
     for path in served.iterdir():
         path.unlink()
-    return outcome(done, encoded, work)
+    return measurement(done, encoded, work)
 
 
 def compare_encoding(work: Work, tools: Mapping[str, Tool], rounds: int) -> None:

@@ -14,17 +14,17 @@ from bench.comparison import in_folder
 from bench.measured import run
 from bench.places import RESULTS
 from bench.tools import USERNAME, crawl_command, crawl_environment
-from bench.work import Outcome, Work, outcome
+from bench.work import Measurement, Work, measurement
 from mapillary_crawler.sandbox import Sandbox
 
 _PROFILE = RESULTS / "crawl.prof"
 _SHOWN = 60
 
 
-def profiled(sandbox: Sandbox, work: Work, folder: Path) -> Outcome:
+def profiled(sandbox: Sandbox, work: Work, folder: Path) -> Measurement:
     """Crawl under Scrapy's `--profile`."""
     command = [*crawl_command(work.quality), "-atar=0", "--profile", _PROFILE]
-    return outcome(run("profile", command, crawl_environment(sandbox, folder)), folder, work)
+    return measurement(run("profile", command, crawl_environment(sandbox, folder)), folder, work)
 
 
 def main() -> None:

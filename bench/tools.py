@@ -10,12 +10,12 @@ from pathlib import Path
 
 from bench.measured import run
 from bench.places import RESULTS
-from bench.work import Outcome, Work, outcome
+from bench.work import Measurement, Work, measurement
 from mapillary_crawler.sandbox import Sandbox
 
 USERNAME = "ada"
 #: Does some work against a sandbox in a folder, and returns what that took.
-Tool = Callable[[Sandbox, Work, Path], Outcome]
+Tool = Callable[[Sandbox, Work, Path], Measurement]
 
 _PEER = "mapillary-downloader==0.12.0"
 #: That tool knows the real service only; its client is told of the sandbox before it starts.
@@ -35,14 +35,14 @@ main()
 def crawler(settings: Sequence[str] = (), *, name: str = "mapillary_crawler") -> Tool:
     """Return this project's command, with settings as `-s` takes them."""
 
-    def work_it(sandbox: Sandbox, work: Work, folder: Path) -> Outcome:
+    def work_it(sandbox: Sandbox, work: Work, folder: Path) -> Measurement:
         command = [
             *crawl_command(work.quality, settings),
             "-atar=0",
             f"-awebp={work.webp:d}",
         ]
         done = run(name, command, crawl_environment(sandbox, folder))
-        return outcome(done, folder, work)
+        return measurement(done, folder, work)
 
     return work_it
 
@@ -68,7 +68,7 @@ def peer(workers: int = 0) -> Tool:
     options = [f"--max-workers={workers}"] if workers else []
     name = f"mapillary-downloader-{workers or 'as-shipped'}"
 
-    def work_it(sandbox: Sandbox, work: Work, folder: Path) -> Outcome:
+    def work_it(sandbox: Sandbox, work: Work, folder: Path) -> Measurement:
         command: list[str | Path] = [
             python, "-c", _POINTED, sandbox.url, USERNAME, f"--quality={work.quality}",
             "--no-check-ia", "--no-tar", f"--output={folder / 'collections'}", *options,
@@ -81,18 +81,18 @@ def peer(workers: int = 0) -> Tool:
             "XDG_CACHE_HOME": str(folder / "cache"),
             "MAPILLARY_TOKEN": sandbox.token,
         }
-        return outcome(run(name, command, environment), folder, work)
+        return measurement(run(name, command, environment), folder, work)
 
     return work_it
 
 
-def bare(sandbox: Sandbox, work: Work, folder: Path) -> Outcome:
+def bare(sandbox: Sandbox, work: Work, folder: Path) -> Measurement:
     """Fetch and write with a bare aiohttp loop: no metadata, no checks, no ledger."""
     command: list[str | Path] = [
         sys.executable, "-m", "bench.bare", sandbox.url, sandbox.token, USERNAME, work.quality,
         folder,
     ]  # fmt: skip
-    return outcome(run("bare-loop", command, os.environ), folder, work)
+    return measurement(run("bare-loop", command, os.environ), folder, work)
 
 
 def _peer_environment() -> Path:

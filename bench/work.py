@@ -35,7 +35,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Measurement:
     """A tool's run on some work: the run itself and the times at which images were saved."""
 
     run: Run
@@ -64,12 +64,12 @@ class Outcome:
         return self.run.cpu / self.images * 1000
 
 
-def outcome(run: Run, folder: Path, work: Work) -> Outcome:
+def measurement(run: Run, folder: Path, work: Work) -> Measurement:
     """Read from the files' own times when images were saved; raises where some are missing."""
     saved = sorted(path.stat().st_ctime for path in _pictures(folder))
     if len(saved) != work.images:
         raise RuntimeError(f"{len(saved)} of {work.images} images in {folder}; see {run.log}")
-    return Outcome(run, len(saved), saved[0], saved[-1])
+    return Measurement(run, len(saved), saved[0], saved[-1])
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
@@ -80,13 +80,13 @@ def _pictures(folder: Path) -> Iterator[Path]:
     )
 
 
-def medians(outcomes: list[Outcome]) -> dict[str, float]:
+def medians(measurements: list[Measurement]) -> dict[str, float]:
     """Return the medians of what is reported."""
     return {
-        "rate": median(each.rate for each in outcomes),
-        "wall": median(each.run.wall for each in outcomes),
-        "start": median(each.start for each in outcomes),
-        "finish": median(each.finish for each in outcomes),
-        "cpu": median(each.cpu for each in outcomes),
-        "memory": median(each.run.memory for each in outcomes),
+        "rate": median(each.rate for each in measurements),
+        "wall": median(each.run.wall for each in measurements),
+        "start": median(each.start for each in measurements),
+        "finish": median(each.finish for each in measurements),
+        "cpu": median(each.cpu for each in measurements),
+        "memory": median(each.run.memory for each in measurements),
     }

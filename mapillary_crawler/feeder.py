@@ -19,7 +19,7 @@ from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.graph_client import GraphClient
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.gone import Source
-from mapillary_crawler.ledger.queue import DueImage, Failure
+from mapillary_crawler.ledger.queue import DueImage, FailedAttempt
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.patience import PAGES
 from mapillary_crawler.staging import Staging
@@ -43,7 +43,7 @@ class Feeder:
     """Yields what is wanted and due, until nothing can become due any more.
 
     `listing_open` says whether more images may still be listed, `closing` whether the run
-    is being stopped; `sleep` raises `DownloadCancelled` then. `gone` is what the CDN says is.
+    is being stopped; `sleep` raises `DownloadCancelled` then. `cdn_gone` is what the CDN says is.
     """
 
     staging: Staging
@@ -51,13 +51,13 @@ class Feeder:
     listing_open: Callable[[], bool]
     closing: Callable[[], bool]
     sleep: Callable[[float], Awaitable[None]]
-    gone: GoneBurst
+    cdn_gone: GoneBurst
     random: Random = field(default_factory=Random)
     _stale: list[DueImage] = field(default_factory=list)
     _listed_again_at: float = -math.inf
 
     def __post_init__(self) -> None:
-        self._gone = GoneBurst(self.staging, Source.API, self._is_there)
+        self._api_gone = GoneBurst(self.staging, Source.API, self._is_there)
 
     async def items(self) -> AsyncIterator[ImageItem]:
         """Yield image items as fast as they are taken; raises `EndOfRun`."""
@@ -92,7 +92,7 @@ class Feeder:
         queue, call = self.staging.ledger.queue, self.staging.thread.call
         nothing_comes = refreshing is None and not self.listing_open()
         if nothing_comes and await call(queue.at_rest):
-            return not (await self._gone.ends_proven() and await self.gone.ends_proven())
+            return not (await self._api_gone.ends_proven() and await self.cdn_gone.ends_proven())
         await self.sleep(_LOOK_AGAIN)
         return True
 
@@ -222,7 +222,7 @@ class Feeder:
         if answer.meaning is Meaning.DATA and image_id(answer.data.get("id")) != image.image_id:
             answer = Answer(Meaning.RETRY, "an answer that does not name the image")
         if answer.meaning is Meaning.DATA:
-            await self._gone.prove()
+            await self._api_gone.prove()
             url = self._url(answer.data)
             if url is not None:
                 await call(ledger.queue.renew, {image.number: (url, graph_api.url_expiry(url))})
@@ -232,13 +232,13 @@ class Feeder:
                 logger.debug("Image %s is unavailable", image.image_id)
                 return
             answer = Answer(Meaning.RETRY, "no URL at this quality, although it had one")
-        if answer.meaning is Meaning.GONE and await self._gone.believe(image.number):
+        if answer.meaning is Meaning.GONE and await self._api_gone.believe(image.number):
             logger.debug("Image %s is gone", image.image_id)
         else:
             gone = answer.meaning is Meaning.GONE
             wait = DISTRUST if gone else full_jitter(image.attempts, 1.0, DISTRUST, self.random)
             retry_at = math.inf if last else time.time() + wait
-            await call(ledger.queue.fail, [Failure(image.number, answer.message, retry_at)])
+            await call(ledger.queue.fail, [FailedAttempt(image.number, answer.message, retry_at)])
 
     async def _is_there(self, image_id: str) -> bool:
         """Say whether the service still names an image."""

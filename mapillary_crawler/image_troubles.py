@@ -7,7 +7,7 @@ from random import Random
 
 from mapillary_crawler.backoff import full_jitter
 from mapillary_crawler.inspection import DamagedImage, NotAnImage
-from mapillary_crawler.ledger.queue import Failure
+from mapillary_crawler.ledger.queue import FailedAttempt
 from mapillary_crawler.quoting import one_line
 
 #: Seconds of back-off between attempts at one image: base and cap.
@@ -52,7 +52,7 @@ def failure(
     fresh: bool,
     outage: bool,
     random: Random,
-) -> Failure:
+) -> FailedAttempt:
     """Return what the ledger is to know of a failed attempt.
 
     What hits the CDN as a whole costs the image no attempt, and neither does a URL that
@@ -69,7 +69,7 @@ def failure(
         retry_at = math.inf
     else:
         retry_at = now + full_jitter(attempts, _BASE, _CAP, random)
-    return Failure(
+    return FailedAttempt(
         number=number,
         error=f"{type(trouble).__name__}: {trouble}",
         retry_at=retry_at,

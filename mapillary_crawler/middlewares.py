@@ -17,7 +17,7 @@ from mapillary_crawler.backoff import retry_after
 from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.limits import may_have_token, read_token
-from mapillary_crawler.throttle.window import Outcome
+from mapillary_crawler.throttle.window import TransferOutcome
 
 
 class TokenMiddleware:
@@ -82,10 +82,10 @@ class OutcomesMiddleware:
         """Report a transfer that failed; one that was cancelled says nothing."""
         cancelled = isinstance(exception, DownloadCancelled)
         if request.meta.get("download_slot") == IMAGES and not cancelled:
-            self._report(request, Outcome.FAILED, 0, None)
+            self._report(request, TransferOutcome.FAILED, 0, None)
 
     def _report(
-        self, request: Request, outcome: Outcome, size: int, asked_to_wait: float | None
+        self, request: Request, outcome: TransferOutcome, size: int, asked_to_wait: float | None
     ) -> None:
         started = request.meta.get(TRANSFER_STARTED)
         if self._throttle is None or started is None:
@@ -100,14 +100,18 @@ class OutcomesMiddleware:
         )
 
 
-def _outcome(response: Response, *, fresh: bool) -> Outcome:
+def _outcome(response: Response, *, fresh: bool) -> TransferOutcome:
     """Return what an answer says of the CDN; `fresh` where the service has just given the URL."""
     status = response.status
     if status == 200:
-        return Outcome.GOOD if response.body.startswith(jpeg.START) else Outcome.NO_IMAGE
+        return (
+            TransferOutcome.GOOD
+            if response.body.startswith(jpeg.START)
+            else TransferOutcome.NO_IMAGE
+        )
     if status in (429, 503):
-        return Outcome.REFUSED
+        return TransferOutcome.REFUSED
     if status >= 500:
-        return Outcome.FAILED
+        return TransferOutcome.FAILED
     of_the_image = status in (404, 410) or (status == 403 and not fresh)
-    return Outcome.BESIDE if of_the_image else Outcome.NO_IMAGE
+    return TransferOutcome.BESIDE if of_the_image else TransferOutcome.NO_IMAGE

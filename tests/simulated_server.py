@@ -16,7 +16,7 @@ from scrapy.utils.test import get_crawler
 from mapillary_crawler.downloader import LimitedDownloader
 from mapillary_crawler.extensions import throttle as extension
 from mapillary_crawler.extensions.throttle import ImageThrottle
-from mapillary_crawler.throttle.window import Outcome
+from mapillary_crawler.throttle.window import TransferOutcome
 
 #: Seconds that the crawler takes to hear of the end of a transfer, after its place is filled.
 _HEARING = 1e-5
@@ -45,7 +45,7 @@ class Server:
     in_flight: int = 0
     _free_at: float = 0.0
 
-    def take(self, now: float) -> tuple[float, Outcome, bool]:
+    def take(self, now: float) -> tuple[float, TransferOutcome, bool]:
         """Take a request; return when it ends, how, and whether it counts until then."""
         slope = self.latency / self.knee if self.slope is None else self.slope
         latency = self.latency + slope * max(0, self.in_flight + 1 - self.knee)
@@ -53,9 +53,9 @@ class Server:
             latency *= self.random.lognormvariate(-(self.jitter**2) / 2, self.jitter)
         if self.in_flight >= self.ceiling or self.random.random() < self.refused_share:
             latency = 0.001 if self.refuses_at_once else latency
-            return now + latency, Outcome.REFUSED, self.counts_refused
+            return now + latency, TransferOutcome.REFUSED, self.counts_refused
         failed = self.random.random() < self.failed_share
-        return now + latency, Outcome.FAILED if failed else Outcome.GOOD, True
+        return now + latency, TransferOutcome.FAILED if failed else TransferOutcome.GOOD, True
 
     def pass_line(self, now: float) -> float:
         """Return when an answer that is ready now has passed the line."""
@@ -66,7 +66,7 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class Moment:
     at: float
-    outcome: Outcome
+    outcome: TransferOutcome
     in_flight: int
 
 
@@ -133,7 +133,7 @@ class Simulation:
     ) -> list[Moment]:
         """Transfer for so long, or so many images; events change the server at their time."""
         downloader = self.downloader
-        pending: list[tuple[float, int, float, int, Outcome, bool, bool]] = []
+        pending: list[tuple[float, int, float, int, TransferOutcome, bool, bool]] = []
         number = itertools.count()
         moments: list[Moment] = []
         waiting = sorted(events, key=lambda event: event[0])
@@ -168,7 +168,7 @@ class Simulation:
                 break
             if not passed:
                 server.in_flight -= counts
-                if server.seconds_each and outcome is Outcome.GOOD:
+                if server.seconds_each and outcome is TransferOutcome.GOOD:
                     entry = (server.pass_line(now), next(number), began, beside, outcome, False)
                     heapq.heappush(pending, (*entry, True))
                     continue
@@ -177,11 +177,11 @@ class Simulation:
             downloader.now += _HEARING
             self.throttle.finished(
                 downloader.now - began,
-                100_000 if outcome is Outcome.GOOD else 0,
+                100_000 if outcome is TransferOutcome.GOOD else 0,
                 outcome,
                 begun_with=beside,
                 first_attempt=True,
-                retry_after=server.retry_after if outcome is Outcome.REFUSED else None,
+                retry_after=server.retry_after if outcome is TransferOutcome.REFUSED else None,
             )
             fill()
             moments.append(Moment(now, outcome, downloader.held))
@@ -190,13 +190,13 @@ class Simulation:
 
 def rate(moments: list[Moment], since: float, until: float) -> float:
     """Return the good answers a second in a stretch of time."""
-    good = sum(since <= m.at < until and m.outcome is Outcome.GOOD for m in moments)
+    good = sum(since <= m.at < until and m.outcome is TransferOutcome.GOOD for m in moments)
     return good / (until - since)
 
 
 def refused_share(moments: list[Moment], since: float) -> float:
     outcomes = [m.outcome for m in moments if m.at >= since]
-    return outcomes.count(Outcome.REFUSED) / len(outcomes)
+    return outcomes.count(TransferOutcome.REFUSED) / len(outcomes)
 
 
 def most_in_flight(moments: list[Moment], since: float) -> int:

@@ -18,7 +18,7 @@ from mapillary_crawler.feeder import Feeder
 from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.ledger import Ledger
 from mapillary_crawler.ledger.database import DatabaseThread
-from mapillary_crawler.ledger.queue import Failure
+from mapillary_crawler.ledger.queue import FailedAttempt
 from mapillary_crawler.patience import Patience
 from tests.ledgers import row, stored
 
@@ -98,7 +98,7 @@ def test_an_image_that_fails_between_two_looks_is_fed_again(tmp_path: Path) -> N
         found = await crawl.thread.call(work, *arguments)
         if crawl.attempts == [0] and getattr(work, "__name__", "") in looks:
             looks.clear()
-            failed = [Failure(1, "reset", time.time() + 0.2)]
+            failed = [FailedAttempt(1, "reset", time.time() + 0.2)]
             await crawl.thread.call(crawl.ledger.queue.fail, failed)
         return found
 

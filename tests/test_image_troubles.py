@@ -17,7 +17,7 @@ from mapillary_crawler.image_troubles import (
     refuse_status,
 )
 from mapillary_crawler.inspection import DamagedImage, NotAnImage
-from mapillary_crawler.ledger.queue import Failure
+from mapillary_crawler.ledger.queue import FailedAttempt
 
 NOW = 1_700_000_000.0
 REFUSED = [Refusal(status, f"HTTP {status}") for status in (403, 404, 410)]
@@ -33,7 +33,7 @@ def attempt(
     fresh: bool = False,
     outage: bool = False,
     seed: int = 1,
-) -> Failure:
+) -> FailedAttempt:
     return failure(
         7,
         trouble,

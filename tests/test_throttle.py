@@ -24,7 +24,7 @@ from mapillary_crawler.middlewares import OutcomesMiddleware
 from mapillary_crawler.throttle.hill_climb import Mode
 from mapillary_crawler.throttle.outage import IN_A_ROW, NO_IMAGES_IN_A_ROW, Outage
 from mapillary_crawler.throttle.search import ConcurrencySearch
-from mapillary_crawler.throttle.window import Outcome
+from mapillary_crawler.throttle.window import TransferOutcome
 from tests.simulated_server import (
     Server,
     Simulation,
@@ -205,41 +205,41 @@ def test_faults_that_have_nothing_to_do_with_it_change_nothing(
 # Single rules.
 
 
-def fed(search: ConcurrencySearch, now: float, outcome: Outcome, count: int) -> None:
+def fed(search: ConcurrencySearch, now: float, outcome: TransferOutcome, count: int) -> None:
     for _ in range(count):
         search.finished(now, 0.1, 1, outcome, begun_with=search.limit, in_flight=search.limit)
 
 
 def test_one_round_trip_of_failures_halves_once() -> None:
     search = ConcurrencySearch(64, 1, 128)
-    fed(search, 1.0, Outcome.FAILED, 64)
+    fed(search, 1.0, TransferOutcome.FAILED, 64)
     assert search.limit == 32
-    fed(search, 1.05, Outcome.FAILED, 64)  # begun before
+    fed(search, 1.05, TransferOutcome.FAILED, 64)  # begun before
     assert search.limit == 32
-    fed(search, 1.2, Outcome.FAILED, 32)
+    fed(search, 1.2, TransferOutcome.FAILED, 32)
     assert search.limit == 16
 
 
 def test_one_round_trip_of_refusals_takes_half_at_most() -> None:
     search = ConcurrencySearch(64, 1, 128)
-    fed(search, 1.0, Outcome.REFUSED, 40)
+    fed(search, 1.0, TransferOutcome.REFUSED, 40)
     assert search.limit == 32
-    fed(search, 1.0, Outcome.REFUSED, 60)
+    fed(search, 1.0, TransferOutcome.REFUSED, 60)
     assert search.limit >= 30
 
 
 def test_few_refusals_give_their_places_back() -> None:
     search = ConcurrencySearch(64, 1, 128)
-    fed(search, 1.0, Outcome.REFUSED, 2)
+    fed(search, 1.0, TransferOutcome.REFUSED, 2)
     assert search.limit == 62
-    fed(search, 1.0, Outcome.GOOD, 62)
+    fed(search, 1.0, TransferOutcome.GOOD, 62)
     assert search.limit == 64
 
 
 def test_too_few_images_say_nothing_of_the_server() -> None:
     search = ConcurrencySearch(32, 1, 128)
     for step in range(1000):
-        search.finished(step * 0.02, 0.1, 1, Outcome.GOOD, begun_with=5, in_flight=4)
+        search.finished(step * 0.02, 0.1, 1, TransferOutcome.GOOD, begun_with=5, in_flight=4)
     assert search.limit == 32
 
 
@@ -250,7 +250,9 @@ def test_of_a_rise_only_what_is_made_use_of_is_kept() -> None:
     for _ in range(3000):
         now += 0.1 / min(search.limit, 24)
         in_flight = min(search.limit, 24)
-        search.finished(now, 0.1, 1, Outcome.GOOD, begun_with=in_flight, in_flight=in_flight)
+        search.finished(
+            now, 0.1, 1, TransferOutcome.GOOD, begun_with=in_flight, in_flight=in_flight
+        )
         if search.mode is Mode.CRUISE:
             kept.append(search.limit)
     assert kept[0] == 16
@@ -263,13 +265,16 @@ def test_of_a_rise_only_what_is_made_use_of_is_kept() -> None:
     st.integers(0, 60),
     st.lists(
         st.tuples(
-            st.sampled_from(Outcome), st.floats(0, 3), st.integers(1, 150), st.integers(1, 60)
+            st.sampled_from(TransferOutcome),
+            st.floats(0, 3),
+            st.integers(1, 150),
+            st.integers(1, 60),
         ),
         max_size=60,
     ),
 )
 def test_whatever_comes_the_limits_hold(
-    minimum: int, more: int, transfers: list[tuple[Outcome, float, int, int]]
+    minimum: int, more: int, transfers: list[tuple[TransferOutcome, float, int, int]]
 ) -> None:
     maximum, now = minimum + more, 0.0
     search = ConcurrencySearch((minimum + maximum) // 2, minimum, maximum)
@@ -283,7 +288,7 @@ def test_whatever_comes_the_limits_hold(
 # An outage of the CDN as a whole.
 
 
-def failures(outage: Outage, outcome: Outcome, count: int, begun_with: int = 1) -> bool:
+def failures(outage: Outage, outcome: TransferOutcome, count: int, begun_with: int = 1) -> bool:
     said = False
     for number in range(count):
         said = outage.finished(100.0 + number, outcome, begun_with=begun_with, first_attempt=True)
@@ -292,18 +297,18 @@ def failures(outage: Outage, outcome: Outcome, count: int, begun_with: int = 1) 
 
 def test_failures_in_a_row_are_an_outage_since_the_first() -> None:
     outage = Outage()
-    assert not failures(outage, Outcome.FAILED, IN_A_ROW - 1)
-    assert failures(outage, Outcome.FAILED, 1)
+    assert not failures(outage, TransferOutcome.FAILED, IN_A_ROW - 1)
+    assert failures(outage, TransferOutcome.FAILED, 1)
     assert outage.since == 100.0
 
 
-@pytest.mark.parametrize("answer", [Outcome.GOOD, Outcome.BESIDE])
-def test_an_answer_between_proves_that_the_cdn_lives(answer: Outcome) -> None:
+@pytest.mark.parametrize("answer", [TransferOutcome.GOOD, TransferOutcome.BESIDE])
+def test_an_answer_between_proves_that_the_cdn_lives(answer: TransferOutcome) -> None:
     outage = Outage()
     for _ in range(10):
-        failures(outage, Outcome.FAILED, IN_A_ROW - 1)
+        failures(outage, TransferOutcome.FAILED, IN_A_ROW - 1)
         assert not failures(outage, answer, 1)
-    failures(outage, Outcome.FAILED, IN_A_ROW)
+    failures(outage, TransferOutcome.FAILED, IN_A_ROW)
     assert outage.since is not None
     failures(outage, answer, 1)
     assert outage.since is None
@@ -311,29 +316,29 @@ def test_an_answer_between_proves_that_the_cdn_lives(answer: Outcome) -> None:
 
 def test_refusals_are_an_outage_only_beyond_what_was_in_flight() -> None:
     outage = Outage()
-    assert not failures(outage, Outcome.REFUSED, 95, begun_with=32)
-    assert failures(outage, Outcome.REFUSED, 1, begun_with=32)
+    assert not failures(outage, TransferOutcome.REFUSED, 95, begun_with=32)
+    assert failures(outage, TransferOutcome.REFUSED, 1, begun_with=32)
 
 
 def test_refusals_of_single_transfers_are_an_outage_at_once() -> None:
     outage = Outage()
-    failures(outage, Outcome.REFUSED, 50, begun_with=32)
-    assert failures(outage, Outcome.REFUSED, IN_A_ROW, begun_with=1)
+    failures(outage, TransferOutcome.REFUSED, 50, begun_with=32)
+    assert failures(outage, TransferOutcome.REFUSED, IN_A_ROW, begun_with=1)
 
 
 def test_images_that_failed_before_are_no_evidence() -> None:
     outage = Outage()
     for _ in range(50):
-        assert not outage.finished(1.0, Outcome.FAILED, begun_with=1, first_attempt=False)
+        assert not outage.finished(1.0, TransferOutcome.FAILED, begun_with=1, first_attempt=False)
 
 
 def test_answers_that_are_no_images_are_a_block_only_if_many() -> None:
     outage = Outage()
-    assert not failures(outage, Outcome.NO_IMAGE, NO_IMAGES_IN_A_ROW - 1)
-    assert not failures(outage, Outcome.GOOD, 1)
-    assert not failures(outage, Outcome.NO_IMAGE, NO_IMAGES_IN_A_ROW - 1)
-    assert failures(outage, Outcome.NO_IMAGE, 1)
-    assert failures(outage, Outcome.NO_IMAGE, 1)  # nor do they end it
+    assert not failures(outage, TransferOutcome.NO_IMAGE, NO_IMAGES_IN_A_ROW - 1)
+    assert not failures(outage, TransferOutcome.GOOD, 1)
+    assert not failures(outage, TransferOutcome.NO_IMAGE, NO_IMAGES_IN_A_ROW - 1)
+    assert failures(outage, TransferOutcome.NO_IMAGE, 1)
+    assert failures(outage, TransferOutcome.NO_IMAGE, 1)  # nor do they end it
     assert outage.since == 100.0
 
 
@@ -369,10 +374,16 @@ class Heard:
     """Stands in for the throttle."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, Outcome, float | None]] = []
+        self.told: list[tuple[int, TransferOutcome, float | None]] = []
 
     def finished(
-        self, latency: float, size: int, outcome: Outcome, *, retry_after: float | None, **_: Any
+        self,
+        latency: float,
+        size: int,
+        outcome: TransferOutcome,
+        *,
+        retry_after: float | None,
+        **_: Any,
     ) -> None:
         assert latency > 0
         self.told.append((size, outcome, retry_after))
@@ -395,25 +406,25 @@ def transfer(*, fresh: bool = False, **meta: Any) -> Request:
 @pytest.mark.parametrize(
     ("status", "headers", "told"),
     [
-        (200, {}, (3, Outcome.GOOD, None)),
-        (200, {"Retry-After": "9"}, (3, Outcome.GOOD, None)),
-        (403, {}, (3, Outcome.BESIDE, None)),
-        (404, {}, (3, Outcome.BESIDE, None)),
-        (410, {}, (3, Outcome.BESIDE, None)),
-        (429, {}, (3, Outcome.REFUSED, None)),
-        (429, {"Retry-After": "7"}, (3, Outcome.REFUSED, 7.0)),
-        (429, {"Retry-After": "soon"}, (3, Outcome.REFUSED, None)),
-        (429, {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, (3, Outcome.REFUSED, 0.0)),
-        (503, {"Retry-After": "120"}, (3, Outcome.REFUSED, 120.0)),
-        (500, {}, (3, Outcome.FAILED, None)),
-        (502, {}, (3, Outcome.FAILED, None)),
+        (200, {}, (3, TransferOutcome.GOOD, None)),
+        (200, {"Retry-After": "9"}, (3, TransferOutcome.GOOD, None)),
+        (403, {}, (3, TransferOutcome.BESIDE, None)),
+        (404, {}, (3, TransferOutcome.BESIDE, None)),
+        (410, {}, (3, TransferOutcome.BESIDE, None)),
+        (429, {}, (3, TransferOutcome.REFUSED, None)),
+        (429, {"Retry-After": "7"}, (3, TransferOutcome.REFUSED, 7.0)),
+        (429, {"Retry-After": "soon"}, (3, TransferOutcome.REFUSED, None)),
+        (429, {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, (3, TransferOutcome.REFUSED, 0.0)),
+        (503, {"Retry-After": "120"}, (3, TransferOutcome.REFUSED, 120.0)),
+        (500, {}, (3, TransferOutcome.FAILED, None)),
+        (502, {}, (3, TransferOutcome.FAILED, None)),
     ],
 )
 def test_an_answer_is_told_by_its_status(
     middleware: tuple[OutcomesMiddleware, Heard],
     status: int,
     headers: dict[str, str],
-    told: tuple[int, Outcome, float | None],
+    told: tuple[int, TransferOutcome, float | None],
 ) -> None:
     outcomes, heard = middleware
     response = Response("https://cdn.example/1", status, headers, b"\xff\xd8a")
@@ -424,12 +435,12 @@ def test_an_answer_is_told_by_its_status(
 @pytest.mark.parametrize(
     ("status", "body", "fresh", "told"),
     [
-        (200, b"<html>", False, Outcome.NO_IMAGE),
-        (200, b"", True, Outcome.NO_IMAGE),
-        (302, b"", False, Outcome.NO_IMAGE),
-        (401, b"", False, Outcome.NO_IMAGE),
-        (403, b"", True, Outcome.NO_IMAGE),
-        (404, b"", True, Outcome.BESIDE),
+        (200, b"<html>", False, TransferOutcome.NO_IMAGE),
+        (200, b"", True, TransferOutcome.NO_IMAGE),
+        (302, b"", False, TransferOutcome.NO_IMAGE),
+        (401, b"", False, TransferOutcome.NO_IMAGE),
+        (403, b"", True, TransferOutcome.NO_IMAGE),
+        (404, b"", True, TransferOutcome.BESIDE),
     ],
 )
 def test_what_is_no_image_says_nothing_of_the_image(
@@ -437,7 +448,7 @@ def test_what_is_no_image_says_nothing_of_the_image(
     status: int,
     body: bytes,
     fresh: bool,
-    told: Outcome,
+    told: TransferOutcome,
 ) -> None:
     outcomes, heard = middleware
     response = Response("https://cdn.example/1", status, body=body)
@@ -461,7 +472,7 @@ def test_a_transfer_without_an_answer_has_failed(
 ) -> None:
     outcomes, heard = middleware
     outcomes.process_exception(transfer(download_slot="images"), error)
-    assert heard.told == [(0, Outcome.FAILED, None)]
+    assert heard.told == [(0, TransferOutcome.FAILED, None)]
 
 
 def test_a_stop_other_slots_and_what_never_began_say_nothing(

@@ -17,7 +17,7 @@ from mapillary_crawler.end_of_run import end_of_run
 from mapillary_crawler.finish import finish_collection
 from mapillary_crawler.finish.errors import ImagesChanged, NotSettled, StopRequested
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.queue import Failure as ImageFailure
+from mapillary_crawler.ledger.queue import FailedAttempt
 from mapillary_crawler.quoting import one_line
 from mapillary_crawler.spiders.user import spider_of
 from mapillary_crawler.staging import Staging
@@ -56,7 +56,7 @@ class Ending:
             return
         staging = spider_of(self._crawler).staging
         text = f"{type(error).__name__}: {error}"
-        given_up = ImageFailure(item.number, one_line(text, 200), math.inf)
+        given_up = FailedAttempt(item.number, one_line(text, 200), math.inf)
         await staging.thread.call(staging.ledger.queue.fail, [given_up])
 
     async def _spider_closed(self, reason: str) -> None:

@@ -13,12 +13,12 @@ from scrapy.exceptions import NotConfigured
 from scrapy.extensions.throttle import AutoThrottle
 
 from mapillary_crawler import witness
-from mapillary_crawler.balance import Outcome as RunOutcome
+from mapillary_crawler.balance import Outcome
 from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.throttle.outage import Outage
 from mapillary_crawler.throttle.search import ConcurrencySearch
-from mapillary_crawler.throttle.window import Outcome
+from mapillary_crawler.throttle.window import TransferOutcome
 
 if TYPE_CHECKING:
     from mapillary_crawler.spiders.user import UserSpider
@@ -76,7 +76,7 @@ class ImageThrottle(AutoThrottle):
         self,
         latency: float,
         size: int,
-        outcome: Outcome,
+        outcome: TransferOutcome,
         *,
         begun_with: int,
         first_attempt: bool,
@@ -87,7 +87,7 @@ class ImageThrottle(AutoThrottle):
         `begun_with` transfers were in flight when it began, itself too.
         """
         now = monotonic()
-        if outcome is Outcome.REFUSED:
+        if outcome is TransferOutcome.REFUSED:
             self.crawler.stats.inc_value("throttle/images/refused")
         if retry_after:
             self._asked_until = max(self._asked_until, now + retry_after)
@@ -141,7 +141,7 @@ class ImageThrottle(AutoThrottle):
         away = now - self._outage.since
         if away >= self._limits.api_patience:
             message = f"the image servers gave no image for {away:.0f} s"
-            self._spider.end(EndOfRun(RunOutcome.UNAVAILABLE, message))
+            self._spider.end(EndOfRun(Outcome.UNAVAILABLE, message))
             return
         if self._downloader.paused_for(IMAGES):
             return

@@ -8,7 +8,7 @@ from enum import Enum
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.images import Images
-from mapillary_crawler.ledger.queue import Failure, Queue
+from mapillary_crawler.ledger.queue import FailedAttempt, Queue
 from mapillary_crawler.ledger.schema import State
 
 _NOT_BELIEVED = "said to be gone with many others, which is not believed"
@@ -48,7 +48,7 @@ class Gone:
         numbers = self._unproven(source)
         with self._database.transaction():
             self._images.unsettle(numbers, _NOT_BELIEVED)
-            self._queue.fail([Failure(number, _NOT_BELIEVED, retry_at) for number in numbers])
+            self._queue.fail([FailedAttempt(number, _NOT_BELIEVED, retry_at) for number in numbers])
             self.prove(source)
 
     def start_run(self) -> None:

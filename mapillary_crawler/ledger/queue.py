@@ -32,7 +32,7 @@ class DueImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedAttempt:
     """An attempt that failed.
 
     `retry_at` is in seconds since 1970, infinity for "not in this run"; `counts` says
@@ -154,7 +154,7 @@ class Queue:
         )
         return count
 
-    def fail(self, failures: Sequence[Failure]) -> None:
+    def fail(self, failures: Sequence[FailedAttempt]) -> None:
         """Record failed attempts and put the images back."""
         with self._database.transaction():
             self._database.executemany(

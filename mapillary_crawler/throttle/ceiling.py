@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mapillary_crawler.throttle.window import Outcome
+from mapillary_crawler.throttle.window import TransferOutcome
 
 #: Seconds for which a ceiling is left alone, at first and at most: doubled at each refusal.
 _FIRST, _LAST = 10.0, 30.0
@@ -105,13 +105,13 @@ class Trial:
         """Notice that all transfers of the trial have begun: no more shall."""
         self.begun = self.begun or in_flight >= self.concurrency
 
-    def judge(self, now: float, outcome: Outcome, begun_with: int) -> bool | None:
+    def judge(self, now: float, outcome: TransferOutcome, begun_with: int) -> bool | None:
         """Look at a finished transfer; True: the server takes so many, False: it refuses."""
         if now - self.since > _VERDICT_SECONDS:
             return False
         if begun_with <= self.ceiling:
             return None
-        if outcome is Outcome.REFUSED:
+        if outcome is TransferOutcome.REFUSED:
             return False
         self._taken += 1
         # One more than these is begun before the first of all is known to have ended.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from mapillary_crawler.backoff import full_jitter
-from mapillary_crawler.throttle.window import Outcome
+from mapillary_crawler.throttle.window import TransferOutcome
 
 #: First attempts that fail in a row, without one success, before it is the CDN and not the images.
 IN_A_ROW = 5
@@ -40,14 +40,14 @@ class Outage:
     _proven_until: float = 0.0
 
     def finished(
-        self, now: float, outcome: Outcome, *, begun_with: int, first_attempt: bool
+        self, now: float, outcome: TransferOutcome, *, begun_with: int, first_attempt: bool
     ) -> bool:
         """Take in a finished transfer; say whether an outage begins or goes on with it.
 
         Images that failed before are no evidence against the CDN. Refusals are not, either, as
         long as they may be for too many at once: `begun_with` were in flight when it began.
         """
-        if outcome in (Outcome.GOOD, Outcome.BESIDE):
+        if outcome in (TransferOutcome.GOOD, TransferOutcome.BESIDE):
             self.end()
             return False
         if self.since is not None:
@@ -56,9 +56,9 @@ class Outage:
             return False
         if self._in_a_row + self._refused_in_a_row + self._no_images_in_a_row == 0:
             self._first_failure = now
-        if outcome is Outcome.NO_IMAGE:
+        if outcome is TransferOutcome.NO_IMAGE:
             self._no_images_in_a_row += 1
-        elif outcome is Outcome.REFUSED and begun_with > _FEW:
+        elif outcome is TransferOutcome.REFUSED and begun_with > _FEW:
             self._refused_in_a_row += 1
             self._most_begun_with = max(self._most_begun_with, begun_with)
         else:

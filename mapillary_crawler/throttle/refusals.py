@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mapillary_crawler.throttle.window import Outcome, Window
+from mapillary_crawler.throttle.window import TransferOutcome, Window
 
 #: Refusals that a proof expects at least, the share of them that raises suspicion, and the one
 #: that ends a climb.
@@ -41,12 +41,12 @@ class Refusals:
         self.answers = self.refused = 0.0
         self.begun_with = math.inf
 
-    def count(self, outcome: Outcome, begun_with: int) -> None:
+    def count(self, outcome: TransferOutcome, begun_with: int) -> None:
         """Count an answer; old ones fade."""
         if self.answers >= _REMEMBERED:
             self.answers, self.refused = self.answers / 2, self.refused / 2
         self.answers += 1
-        if outcome is Outcome.REFUSED:
+        if outcome is TransferOutcome.REFUSED:
             self.refused += 1
             self.begun_with = min(self.begun_with, begun_with)
 

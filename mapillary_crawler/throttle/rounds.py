@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from mapillary_crawler.throttle.window import Outcome, Window
+from mapillary_crawler.throttle.window import TransferOutcome, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,17 @@ class Rounds:
         self,
         latency: float,
         size: int,
-        outcome: Outcome,
+        outcome: TransferOutcome,
         *,
         begun_with: int,
         in_flight: int,
         limit: int,
     ) -> Round | None:
         """Count a transfer; return the round if it ends with it."""
-        if outcome is Outcome.REFUSED:
+        if outcome is TransferOutcome.REFUSED:
             self.withheld += 1
             self._refused_with = min(self._refused_with, begun_with)
-        elif outcome is Outcome.FAILED:
+        elif outcome is TransferOutcome.FAILED:
             self._failed += 1
         self._answers += 1
         self.window.count(latency, size, outcome, in_flight, starved=in_flight < limit)

@@ -15,7 +15,7 @@ from mapillary_crawler.throttle.ceiling import Ceiling, Trial
 from mapillary_crawler.throttle.hill_climb import HillClimb, Mode
 from mapillary_crawler.throttle.refusals import Refusals
 from mapillary_crawler.throttle.rounds import Round, Rounds
-from mapillary_crawler.throttle.window import MOST_SECONDS, Outcome
+from mapillary_crawler.throttle.window import MOST_SECONDS, TransferOutcome
 
 #: Relative standard errors that a measure may have, while exploring and afterwards.
 _QUICK, _ACCURATE = 0.08, 0.03
@@ -66,7 +66,7 @@ class ConcurrencySearch:
         now: float,
         latency: float,
         size: int,
-        outcome: Outcome,
+        outcome: TransferOutcome,
         *,
         begun_with: int,
         in_flight: int,
@@ -82,7 +82,7 @@ class ConcurrencySearch:
         if self._trial is not None:
             self._judge(now, self._trial.judge(now, outcome, begun_with))
             return
-        if outcome is Outcome.GOOD:
+        if outcome is TransferOutcome.GOOD:
             self.ceiling.good()
         if self.mode in (Mode.CRUISE, Mode.CLIMB):
             self._refusals.count(outcome, begun_with)

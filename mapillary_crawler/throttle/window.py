@@ -14,7 +14,7 @@ LEAST_ANSWERS = 16
 _STARVED, _BESIDE = 0.25, 0.1
 
 
-class Outcome(Enum):
+class TransferOutcome(Enum):
     """What a finished transfer says of the server."""
 
     #: A whole body came.
@@ -48,7 +48,7 @@ class Window:
     _latency_squared: float = 0.0
 
     def count(
-        self, latency: float, size: int, outcome: Outcome, in_flight: int, *, starved: bool
+        self, latency: float, size: int, outcome: TransferOutcome, in_flight: int, *, starved: bool
     ) -> None:
         """Add one transfer: its seconds and bytes, and how many are in flight after it."""
         self.answers += 1
@@ -56,13 +56,13 @@ class Window:
         self._in_flight += in_flight
         self._busy += latency
         self.size += size
-        if outcome is Outcome.GOOD:
+        if outcome is TransferOutcome.GOOD:
             self.good += 1
             self._latency += latency
             self._latency_squared += latency * latency
-        elif outcome is Outcome.REFUSED:
+        elif outcome is TransferOutcome.REFUSED:
             self.refused += 1
-        elif outcome in (Outcome.BESIDE, Outcome.NO_IMAGE):
+        elif outcome in (TransferOutcome.BESIDE, TransferOutcome.NO_IMAGE):
             self.beside += 1
 
     @property

@@ -15,7 +15,7 @@ from mapillary_crawler.extensions.progress_file import PROGRESS_PATH
 from mapillary_crawler.finish import move
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.listing import CursorMoved
-from mapillary_crawler.ledger.queue import Failure
+from mapillary_crawler.ledger.queue import FailedAttempt
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.spiders.user import UserSpider
@@ -42,8 +42,8 @@ def test_a_url_that_failed_is_not_tried_again_in_the_next_run() -> None:
     with fresh_ledger() as ledger:
         ledger.listing.commit(None, None, [row(1), row(2)])
         first, second = ledger.queue.draw(0, 10)
-        ledger.queue.fail([Failure(first.number, "TransferFailed", 0)])
-        ledger.queue.fail([Failure(second.number, "an outage", 0, counts=False)])
+        ledger.queue.fail([FailedAttempt(first.number, "TransferFailed", 0)])
+        ledger.queue.fail([FailedAttempt(second.number, "an outage", 0, counts=False)])
         ledger.start_run()
         again = {image.image_id: image.url for image in ledger.queue.draw(0, 10)}
         assert again == {first.image_id: None, second.image_id: second.url}

@@ -11,7 +11,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from mapillary_crawler.extensions import ending
-from mapillary_crawler.ledger.queue import Failure as ImageFailure
+from mapillary_crawler.ledger.queue import FailedAttempt
 
 
 class _Thread:
@@ -40,7 +40,7 @@ def test_an_unexpected_error_costs_its_image_the_run_and_no_other(
     reported: SimpleNamespace,
 ) -> None:
     fail(KeyError("odd"))
-    assert reported.failures == [ImageFailure(7, "KeyError: 'odd'", math.inf)]
+    assert reported.failures == [FailedAttempt(7, "KeyError: 'odd'", math.inf)]
     assert reported.ends == []
 
 

@@ -19,7 +19,7 @@ from mapillary_crawler.collection import Collection
 from mapillary_crawler.graph_api import listed_row
 from mapillary_crawler.ledger import Ledger
 from mapillary_crawler.ledger.listing import ListedRow
-from mapillary_crawler.ledger.queue import Failure
+from mapillary_crawler.ledger.queue import FailedAttempt
 from mapillary_crawler.ledger.schema import State
 from tests.ledgers import fast_folder, open_ledger, row, stored
 
@@ -69,7 +69,7 @@ def costs(ledger: Ledger) -> dict[str, int]:
     position = ledger.listing.position().cursor
     measured = {"draw": cost(ledger, lambda: queue.draw(1e12, 256))}
     numbers = list(queue._drawn)
-    failures = [Failure(number, "trouble", 0.0) for number in numbers[:64]]
+    failures = [FailedAttempt(number, "trouble", 0.0) for number in numbers[:64]]
     measured |= {
         "next due": cost(ledger, queue.next_due),
         "waiting": cost(ledger, queue.waiting),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapillary_crawler.ledger import Ledger
-from mapillary_crawler.ledger.queue import DueImage, Failure
+from mapillary_crawler.ledger.queue import DueImage, FailedAttempt
 from mapillary_crawler.ledger.schema import State
 from tests.ledgers import fresh_ledger, list_rows, open_ledger, row, stored
 
@@ -29,7 +29,7 @@ def drawn(ledger: Ledger, limit: int = 100, now: float = NOW) -> list[int]:
 
 
 def fail(ledger: Ledger, number: int, *, retry_at: float = NOW, **options: bool) -> None:
-    ledger.queue.fail([Failure(number, f"trouble {number}", retry_at, **options)])
+    ledger.queue.fail([FailedAttempt(number, f"trouble {number}", retry_at, **options)])
 
 
 # Drawing

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from mapillary_crawler.ledger.queue import Failure
+    from mapillary_crawler.ledger.queue import FailedAttempt
 
 PILLOW = webp.installed_encoder("pillow")
 needs_cwebp = pytest.mark.skipif(shutil.which("cwebp") is None, reason="cwebp is not installed")
@@ -59,13 +59,13 @@ def item(body: bytes | None = None, **values: Any) -> ImageItem:
 
 
 @pytest.fixture
-def failures() -> list[Failure]:
+def failures() -> list[FailedAttempt]:
     """Collect what the ledger is told."""
     return []
 
 
 @pytest.fixture
-def crawler(failures: list[Failure]) -> Crawler:
+def crawler(failures: list[FailedAttempt]) -> Crawler:
     async def call(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
@@ -188,7 +188,7 @@ def test_encoder_that_hangs_is_ended_with_its_children(crawler: Crawler, tmp_pat
 
 
 def test_encoder_that_does_not_start_decides_nothing(
-    crawler: Crawler, failures: list[Failure], tmp_path: Path
+    crawler: Crawler, failures: list[FailedAttempt], tmp_path: Path
 ):
     image = item()
     absent = webp.Encoder("cwebp", "0", str(tmp_path / "absent"))
@@ -200,7 +200,7 @@ def test_encoder_that_does_not_start_decides_nothing(
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 def test_encode_that_somebody_ended_decides_nothing(
-    crawler: Crawler, failures: list[Failure], tmp_path: Path, name: str
+    crawler: Crawler, failures: list[FailedAttempt], tmp_path: Path, name: str
 ):
     encoder = program(tmp_path, f"kill -{name} $$; sleep 10")
     with pytest.raises(DropItem, match="interrupted"):
@@ -211,7 +211,7 @@ def test_encode_that_somebody_ended_decides_nothing(
 
 @pytest.mark.parametrize("ending", ["kill_children", "close_spider"])
 def test_stop_ends_encoders_and_drops_their_items(
-    crawler: Crawler, failures: list[Failure], tmp_path: Path, ending: str
+    crawler: Crawler, failures: list[FailedAttempt], tmp_path: Path, ending: str
 ):
     async def stop() -> list[Any]:
         encoder = program(tmp_path, "touch started.$$; sleep 1000")
