@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from scrapy import Spider, signals
 from scrapy.crawler import Crawler
@@ -16,12 +16,10 @@ from mapillary_crawler import witness
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun
+from mapillary_crawler.spiders.user import UserSpider, spider_of
 from mapillary_crawler.throttle.outage import Outage
 from mapillary_crawler.throttle.search import ConcurrencySearch
 from mapillary_crawler.throttle.window import TransferOutcome
-
-if TYPE_CHECKING:
-    from mapillary_crawler.spiders.user import UserSpider
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +57,6 @@ class ImageThrottle(AutoThrottle):
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Build the throttle for the spider's limits."""
-        from mapillary_crawler.spiders.user import spider_of  # noqa: PLC0415  it imports pipelines
-
         return cls(crawler, spider_of(crawler))
 
     @classmethod

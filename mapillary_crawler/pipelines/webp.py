@@ -63,7 +63,9 @@ class WebpPipeline:
         spider: Any = crawler.spider
         if spider.staging.encoding is None:
             raise NotConfigured
-        return cls(crawler, spider.staging.encoding)
+        pipeline = cls(crawler, spider.staging.encoding)
+        spider.on_stop(pipeline.kill_children)
+        return pipeline
 
     async def process_item(self, item: ImageItem) -> ImageItem:
         """Encode the body; raises `DropItem` if the encode was interrupted."""

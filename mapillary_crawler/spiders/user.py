@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Self
 
@@ -31,7 +31,6 @@ from mapillary_crawler.ledger.listing import CursorMoved
 from mapillary_crawler.limits import read_limits
 from mapillary_crawler.lister import Lister
 from mapillary_crawler.patience import Patience
-from mapillary_crawler.pipelines.webp import WebpPipeline
 from mapillary_crawler.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -62,6 +61,7 @@ class UserSpider(Spider):
         #: Set once the run is to end now.
         self.stopping = threading.Event()
         self._woken = asyncio.Event()
+        self._to_stop: list[Callable[[], None]] = []
         self.outcome: Outcome | None = None
         self.client: GraphClient
         #: What the CDN says is gone.
@@ -259,6 +259,10 @@ class UserSpider(Spider):
                 self.crawler.engine.close_spider_async(reason=end.outcome.reason)
             )
 
+    def on_stop(self, end: Callable[[], None]) -> None:
+        """Have `end` called, in the reactor's thread, once the run is being stopped."""
+        self._to_stop.append(end)
+
     def stop(self) -> None:
         """Let nothing begin any more and end what is on its way (in the reactor's thread)."""
         self.stopping.set()
@@ -266,9 +270,8 @@ class UserSpider(Spider):
         downloader = self.crawler.engine.downloader
         assert isinstance(downloader, LimitedDownloader)
         downloader.cancel_all()
-        encoding = self.crawler.get_item_pipeline(WebpPipeline)
-        if encoding is not None:
-            encoding.kill_children()
+        for end in self._to_stop:
+            end()
 
 
 def is_closing(crawler: Crawler) -> bool:

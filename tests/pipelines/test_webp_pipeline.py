@@ -72,6 +72,7 @@ def crawler(failures: list[FailedAttempt]) -> Crawler:
     crawler = get_crawler()
     crawler.spider = SimpleNamespace(
         stopping=threading.Event(),
+        on_stop=lambda end: None,
         staging=SimpleNamespace(
             encoding=None,
             limits=SimpleNamespace(image_attempts=6),
