@@ -16,7 +16,7 @@ from bench import report
 from bench.measured import run
 from bench.places import RESULTS
 from bench.tools import USERNAME, crawl_command, crawl_environment
-from mapillary_crawler import graph_api
+from mapillary_crawler import graph_api, graph_rows
 from mapillary_crawler.collection import Collection
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.images import StoredFile
@@ -92,8 +92,10 @@ def _listing_again(path: Path, sandbox: Sandbox, settled: int) -> float:
     started, rows, cursor = time.process_time(), 0, None
     for number, body in enumerate(pages):
         page = graph_api.read_page(json.loads(body))
-        known = ledger.listing.known([name for row in page.rows if (name := graph_api.row_id(row))])
-        described = (graph_api.listed_row(row, _COLLECTION, known) for row in page.rows)
+        known = ledger.listing.known(
+            [name for row in page.rows if (name := graph_rows.row_id(row))]
+        )
+        described = (graph_rows.listed_row(row, _COLLECTION, known) for row in page.rows)
         listed = [row for row in described if row]
         committed = ledger.listing.commit(cursor, f"again{number}", listed)
         assert committed.new == 0
@@ -107,7 +109,7 @@ def _pages(sandbox: Sandbox, username: str, most: int) -> Iterator[list[ListedRo
     """Yield a user's rows as the crawl would list them."""
     for body in _bodies(sandbox, username, most):
         page = graph_api.read_page(json.loads(body))
-        rows = (graph_api.listed_row(row, _COLLECTION) for row in page.rows)
+        rows = (graph_rows.listed_row(row, _COLLECTION) for row in page.rows)
         yield [row for row in rows if row is not None]
 
 

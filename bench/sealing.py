@@ -20,7 +20,7 @@ from mapillary_crawler.finish import seal
 from mapillary_crawler.finish.durable import CHUNK, WholeFile
 from mapillary_crawler.finish.parts import Placed, parts
 from mapillary_crawler.finish.work import Work
-from mapillary_crawler.graph_api import listed_row
+from mapillary_crawler.graph_rows import listed_row
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.images import StoredFile
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from mapillary_crawler import graph_api
+from mapillary_crawler import graph_api, graph_rows
 from mapillary_crawler.backoff import full_jitter
 from mapillary_crawler.collection import image_id
 from mapillary_crawler.gone_burst import DISTRUST, GoneBurst
@@ -156,7 +156,7 @@ class Feeder:
             except graph_api.MalformedPage:
                 return
             self.client.patience.page_succeeded()
-            rows = [graph_api.listed_row(row, collection) for row in page.rows]
+            rows = [graph_rows.listed_row(row, collection) for row in page.rows]
             known = [row for row in rows if row is not None]
             await self.staging.thread.call(self.staging.ledger.listing.renew, known)
             await self._put_back_stale()
@@ -208,7 +208,7 @@ class Feeder:
     def _url(self, entity: Any) -> str | None:
         """Return the URL that an answer gives of an image, None if it gives none."""
         field_name = graph_api.thumb_field(self.staging.collection.quality)
-        return graph_api.image_url(entity.get(field_name)) if isinstance(entity, dict) else None
+        return graph_rows.image_url(entity.get(field_name)) if isinstance(entity, dict) else None
 
     async def _answered(self, image: DueImage, answer: Answer) -> None:
         """Give the ledger what the service says of one image.
@@ -225,7 +225,7 @@ class Feeder:
             await self._api_gone.prove()
             url = self._url(answer.data)
             if url is not None:
-                await call(ledger.queue.renew, {image.number: (url, graph_api.url_expiry(url))})
+                await call(ledger.queue.renew, {image.number: (url, graph_rows.url_expiry(url))})
                 return
             if image.expires is None or last:
                 await call(ledger.settle, [image.number], State.UNAVAILABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from mapillary_crawler import graph_api
+from mapillary_crawler import graph_api, graph_rows
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import Collection
 from mapillary_crawler.end_of_run import EndOfRun
@@ -98,9 +98,9 @@ class Lister:
         """Commit a page (in the ledger's thread, since it takes a while)."""
         rows = []
         listing = self._staging.ledger.listing
-        known = listing.known([name for name in map(graph_api.row_id, page.rows) if name])
+        known = listing.known([name for name in map(graph_rows.row_id, page.rows) if name])
         for index, row in enumerate(page.rows):
-            listed = graph_api.listed_row(row, self._collection, known)
+            listed = graph_rows.listed_row(row, self._collection, known)
             if listed is None:
                 page_name = f"the page behind {cursor}" if cursor else "the first page"
                 logger.warning("Row %d of %s has no usable id", index, page_name)
@@ -122,7 +122,7 @@ class Lister:
 
     def _doubt_rows(self, page: graph_api.Page) -> None:
         """Raise `MalformedPage`, some times, for a page whose rows are all unusable."""
-        if page.rows and not any(map(graph_api.row_id, page.rows)):
+        if page.rows and not any(map(graph_rows.row_id, page.rows)):
             self._unusable_pages += 1
             if self._unusable_pages <= _UNUSABLE_PAGES:
                 raise graph_api.MalformedPage("no row of the page has a usable id")

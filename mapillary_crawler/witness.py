@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scrapy import Request
 
-from mapillary_crawler import graph_api, jpeg
+from mapillary_crawler import graph_api, graph_rows, jpeg
 from mapillary_crawler.downloader import DownloadCancelled
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.graph_answers import Meaning
@@ -40,7 +40,7 @@ async def _comes(spider: UserSpider, image_id: str) -> bool:
     field = graph_api.thumb_field(spider.quality)
     url = graph_api.entity_url(spider.staging.limits.api_url, image_id, ("id", field))
     answer = await spider.client.ask(url)
-    image = graph_api.image_url(answer.data.get(field))
+    image = graph_rows.image_url(answer.data.get(field))
     if answer.meaning is not Meaning.DATA or image is None or spider.closing():
         return False
     meta = {"verbatim_url": True, "download_slot": _SLOT, "download_timeout": _SECONDS}

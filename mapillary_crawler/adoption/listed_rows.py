@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from mapillary_crawler.adoption.judged import Judged
 from mapillary_crawler.collection import UNKNOWN_DATE, Collection
-from mapillary_crawler.graph_api import listed_row
+from mapillary_crawler.graph_rows import listed_row
 from mapillary_crawler.ledger.listing import ListedRow
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from mapillary_crawler.collection import Collection, member_path
 from mapillary_crawler.finish.manifests import CHECKSUMS, GONE, METADATA, REASONS, SAVED_STATES
 from mapillary_crawler.finish.parts import tar_name
-from mapillary_crawler.graph_api import listed_row
+from mapillary_crawler.graph_rows import listed_row
 from mapillary_crawler.ledger.images import StoredFile
 from mapillary_crawler.ledger.listing import ListedRow
 from mapillary_crawler.ledger.schema import State

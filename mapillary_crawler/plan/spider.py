@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from scrapy import Request
 from scrapy.http import Response
 
-from mapillary_crawler import archive_org, graph_api
+from mapillary_crawler import archive_org, graph_api, graph_rows
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import QUALITIES
 from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
@@ -89,7 +89,7 @@ class PlanSpider(UserSpider):
                     continue
                 entity = alone.data
             urls = {name: entity.get(graph_api.thumb_field(name)) for name in QUALITIES}
-            usable = {name: graph_api.image_url(url) for name, url in urls.items()}
+            usable = {name: graph_rows.image_url(url) for name, url in urls.items()}
             found[image] = {name: url for name, url in usable.items() if url}
             self._sample.without.update(name for name, url in usable.items() if not url)
         return found
@@ -98,7 +98,7 @@ class PlanSpider(UserSpider):
         """Return items for those of the sample that are not saved yet."""
         queue, call = self.staging.ledger.queue, self.staging.thread.call
         wanted = {
-            image.number: (offered[self.quality], graph_api.url_expiry(offered[self.quality]))
+            image.number: (offered[self.quality], graph_rows.url_expiry(offered[self.quality]))
             for image, offered in urls.items()
             if image.size is None and self.quality in offered
         }

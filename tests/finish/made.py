@@ -18,7 +18,7 @@ from PIL import Image
 
 from mapillary_crawler.collection import Collection, capture_day, member_path, sequence_part
 from mapillary_crawler.finish import Finished, finish_collection
-from mapillary_crawler.graph_api import listed_row
+from mapillary_crawler.graph_rows import listed_row
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.images import StoredFile
 from mapillary_crawler.ledger.schema import State
