@@ -24,12 +24,6 @@ from mapillary_crawler.graph_api import (
 
 BASE = "https://graph.mapillary.com"
 ALICE = Collection("alice", "2048")
-#: As long and as signed as the CDN's, but of no image.
-SIGNED = (
-    "https://scontent-muc2-1.xx.fbcdn.net/m1/v/t6/An" + "x" * 150 + "?stp=s2048x1536&"
-    "edm=AOnQwmMEAAAA&_nc_gid=abc&_nc_oc=def&ccb=10-5&oh=00_Af" + "y" * 32 + "&oe=68B04FC4&"
-    "_nc_sid=201bca"
-)
 anything = st.text(st.characters(exclude_categories=()), max_size=30)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | anything,
