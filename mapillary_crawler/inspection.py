@@ -1,4 +1,4 @@
-"""Whether a body is a whole JPEG, and how large its picture is."""
+"""Whether a body is a whole image, and how large its picture is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NotAnImage(ValueError):
 
 
 class DamagedImage(ValueError):
-    """The body starts as a JPEG and cannot be decoded whole."""
+    """The body cannot be decoded whole, though it starts as a JPEG, or ought to be WebP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,36 @@ def inspect(body: bytes) -> Inspection:
         with _turn(width, height):
             _decode(body, "CMYK" if colours in _FOUR_INKS else "GRAY")
     return Inspection(width, height, hashlib.sha256(body).digest())
+
+
+def inspect_webp(body: bytes) -> None:
+    """Decode a WebP at full size, of an animated one the first frame; raises `DamagedImage`."""
+    with _turn(*_webp_size(body)):
+        try:
+            # Pillow's class has a size guard of its own, below what a crawl accepts.
+            from PIL import _webp  # noqa: PLC0415  a Pillow without WebP can still crawl
+
+            whole = _webp.WebPAnimDecoder(body).get_next() is not None
+        except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds
+            raise DamagedImage(f"no whole WebP: {type(error).__name__}: {error}") from None
+    if not whole:
+        raise DamagedImage("no whole WebP: its picture cannot be decoded")
+
+
+def _webp_size(body: bytes) -> tuple[int, int]:
+    """Return width and height in pixels by the first chunk (RFC 9649); raises `DamagedImage`."""
+    kind, start = body[12:16], body[20:30]
+    if body[:4] == b"RIFF" and body[8:12] == b"WEBP" and len(start) == 10:
+        if kind == b"VP8 ":
+            width, height = (int.from_bytes(start[at : at + 2], "little") for at in (6, 8))
+            return width & 0x3FFF, height & 0x3FFF
+        if kind == b"VP8L":
+            bits = int.from_bytes(start[1:5], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        if kind == b"VP8X":
+            width, height = (int.from_bytes(start[at : at + 3], "little") for at in (4, 7))
+            return width + 1, height + 1
+    raise DamagedImage("no whole WebP: it does not start as one")
 
 
 def _turn(width: int, height: int) -> AbstractContextManager[object]:

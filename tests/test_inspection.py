@@ -1,10 +1,12 @@
-"""Whole JPEGs pass with their size, damaged ones do not, whatever they end in."""
+"""Whole images pass, JPEGs with their size; damaged ones do not, whatever they end in."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mapillary_crawler import inspection
-from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
 from tests import shared_data
 
 END = b"\xff\xd9"
@@ -28,6 +30,12 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (200, 100), **options: An
     """Return a JPEG that is hard to compress, so that its scan is most of it."""
     output = BytesIO()
     Image.effect_noise(size, 80).convert(mode).save(output, "JPEG", **options)
+    return output.getvalue()
+
+
+def webp(size: tuple[int, int] = (200, 100), mode: str = "RGB", **options: Any) -> bytes:
+    output = BytesIO()
+    Image.effect_noise(size, 80).convert(mode).save(output, "WEBP", **options)
     return output.getvalue()
 
 
@@ -221,15 +229,19 @@ def test_the_largest_of_the_service_is_not_absurd() -> None:
     assert (found.width, found.height) == (11_000, 5_500)
 
 
-@pytest.mark.parametrize("body", [picture(), oddly_sampled(256)], ids=["colour", "odd"])
+@pytest.mark.parametrize(
+    ("body", "inspect_large"),
+    [(picture(), inspect), (oddly_sampled(256), inspect), (webp(), inspect_webp)],
+    ids=["colour", "odd", "webp"],
+)
 def test_large_pictures_take_turns_and_small_ones_do_not_wait(
-    body: bytes, monkeypatch: pytest.MonkeyPatch
+    body: bytes, inspect_large: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspection, "_LARGE_PIXELS", 200 * 100 - 1)
     done = threading.Event()
 
     def work() -> None:
-        inspect(body)
+        inspect_large(body)
         done.set()
 
     with inspection._large:
@@ -279,6 +291,60 @@ def test_pillow_s_warnings_are_nobody_s_business() -> None:
         thread.join()
     assert all(seen)
     assert list(warnings.filters) == before
+
+
+# WebP
+
+
+WEBPS = {
+    "lossy": webp(),
+    "lossless": webp(lossless=True),
+    "extended": webp(icc_profile=b"y" * 100),
+    "transparent": webp(mode="RGBA"),
+    "one pixel": webp((1, 1)),
+    "widest": webp((16_383, 2)),
+    "animated": webp(save_all=True, append_images=[Image.new("RGB", (200, 100))]),
+}
+#: A chunk of each kind that starts a WebP and says that it has so many pixels.
+CLAIMS = {
+    "lossy": (16_383, 16_383, b"VP8 \x0a\0\0\0" + bytes(3) + b"\x9d\x01\x2a" + b"\xff\x3f" * 2),
+    "lossless": (16_384, 16_384, b"VP8L\x05\0\0\0\x2f" + b"\xff\xff\xff\x0f" + bytes(5)),
+    "extended": (1 << 24, 255, b"VP8X\x0a\0\0\0" + bytes(4) + b"\xff\xff\xff\xfe\0\0"),
+}
+
+
+@pytest.mark.parametrize("body", WEBPS.values(), ids=WEBPS)
+def test_whole_webp_passes_also_where_pillow_s_guard_is_lower(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 0)
+    inspect_webp(body)
+
+
+@pytest.mark.parametrize("body", WEBPS.values(), ids=WEBPS)
+def test_webp_that_is_cut_is_damaged(body: bytes) -> None:
+    for length in (0, 11, 12, 25, 29, 30, len(body) // 2, len(body) - 2):
+        with pytest.raises(DamagedImage, match="no whole WebP"):
+            inspect_webp(body[:length])
+    with pytest.raises(DamagedImage):
+        inspect_webp(picture())
+
+
+@pytest.mark.parametrize(("width", "height", "chunk"), CLAIMS.values(), ids=CLAIMS)
+def test_webp_of_absurd_dimensions_is_not_even_tried(width: int, height: int, chunk: bytes) -> None:
+    body = b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+    with pytest.raises(DamagedImage, match=f"absurd dimensions, {width} x {height} pixels"):
+        inspect_webp(body)
+
+
+@given(st.data())
+def test_no_changed_byte_of_webp_breaks_it(data: st.DataObject) -> None:
+    kinds = ["lossy", "lossless", "extended"]
+    body = bytearray(WEBPS[data.draw(st.sampled_from(kinds))])
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, 60))] = data.draw(st.integers(0, 255))
+    with suppress(DamagedImage):
+        inspect_webp(bytes(body))
 
 
 # Photographs

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
-
 from mapillary_crawler.adoption.foreign_folder import DayTar, ForeignFolder, ImagePath, image_path
-from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
 from mapillary_crawler.verification.tars import Entry, TarWalk
 
 #: Bytes of a file that is looked at; no image of the service is near it.
@@ -136,7 +132,7 @@ def _judge_file(found: Judged, path: Path) -> Judged:
 
 def _judge(found: Judged, body: bytes) -> Judged:
     assert found.place is not None
-    decode = inspect if found.place.extension == "jpg" else _inspect_webp
+    decode = inspect if found.place.extension == "jpg" else inspect_webp
     try:
         decode(body)
     except (NotAnImage, DamagedImage) as error:
@@ -146,14 +142,3 @@ def _judge(found: Judged, body: bytes) -> Judged:
 
 def _with(found: Judged, sha256: bytes, fault: str | None) -> Judged:
     return Judged(found.name, found.size, found.modified, found.place, found.offset, sha256, fault)
-
-
-def _inspect_webp(body: bytes) -> None:
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(BytesIO(body), formats=["WEBP"]) as image,
-        ):
-            image.load()
-    except Exception as error:  # noqa: BLE001  Pillow raises what it likes
-        raise DamagedImage(f"no whole WebP: {type(error).__name__}") from None

@@ -6,12 +6,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
-from PIL import WebPImagePlugin
-
-from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
 from mapillary_crawler.verification.inventory import ExpectedFile, Kind, Member, Problem
 
 CHUNK = 1 << 20
@@ -19,16 +16,12 @@ CHUNK = 1 << 20
 
 def decoding_fault(body: bytes, name: str) -> str | None:
     """Return why an image cannot be decoded, None if it can; the extension says what it is."""
+    decode = inspect_webp if name.endswith(".webp") else inspect
     try:
-        if name.endswith(".webp"):
-            # Image.open would refuse pictures far smaller than WebP can hold.
-            with WebPImagePlugin.WebPImageFile(BytesIO(body)) as image:
-                image.load()
-        else:
-            inspect(body)
+        decode(body)
     except (DamagedImage, NotAnImage) as error:
         return f"cannot be decoded: {error}"
-    except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds
+    except Exception as error:  # noqa: BLE001  the decoders raise many kinds
         return f"cannot be decoded: {type(error).__name__}: {error}"
     return None
 

@@ -427,6 +427,16 @@ def test_image_that_was_never_one_is_named(tmp_path: Path) -> None:
     assert "cannot be decoded" in found.text
 
 
+def test_pillow_s_guard_against_large_pictures_makes_no_webp_a_changed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = tmp_path / "staging"
+    add(staging, [Picture("1", body=webp(), extension="webp")])
+    folder = finish(staging, tmp_path / "store").destination
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert verify(folder).problems == []
+
+
 # What says what ought to be there
 
 
