@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,10 +29,20 @@ def say(command: str, message: object) -> None:
     sys.stderr.flush()
 
 
+def end(command: str, outcome: Outcome, message: object) -> NoReturn:
+    """End with one line that says why."""
+    say(command, message)
+    sys.exit(outcome.exit_code)
+
+
 def refuse(command: str, message: object) -> NoReturn:
     """End with one line for a user's mistake."""
-    say(command, message)
-    sys.exit(Outcome.REFUSED.exit_code)
+    end(command, Outcome.REFUSED, message)
+
+
+def refuse_errors(parser: argparse.ArgumentParser, command: str) -> None:
+    """Let what a command's parser finds wrong end with one line, without the usage."""
+    parser.error = partial(refuse, command)  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -54,6 +65,12 @@ def refuse_options(command: str, args: Sequence[str]) -> None:
     for argument in args:
         if argument.startswith("-") and argument != "-":
             refuse(command, f"unknown option {argument}; see scrapy {command} -h")
+
+
+def refuse_arguments(command: str, args: Sequence[str]) -> None:
+    """End where there is an argument or an unknown option, for commands that have none."""
+    if args:
+        refuse(command, f"unexpected argument {args[0]}; see scrapy {command} -h")
 
 
 def read_places(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Places:

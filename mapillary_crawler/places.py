@@ -24,12 +24,14 @@ class Places:
         Raises `ArgumentRefused` where there is none.
         """
         candidates = [Path(named)]
-        if "/" not in named:
+        is_name = "/" not in named and named not in {".", ".."}
+        if is_name:
             candidates = [self.store / named, self.staging / named, *candidates]
         for folder in candidates:
-            if folder.is_dir():
-                return folder.resolve()
-        where = f"in {self.store} or {self.staging}" if "/" not in named else "on the disk"
+            if named and folder.is_dir():
+                # A link keeps its name, which is the collection's.
+                return folder.absolute() if folder.is_symlink() else folder.resolve()
+        where = f"in {self.store} or {self.staging}" if is_name else "on the disk"
         raise ArgumentRefused(f"there is no collection {named!r} {where}")
 
     def all(self) -> Iterator[Path]:

@@ -6,11 +6,10 @@ import argparse
 import os
 import shlex
 import sqlite3
-import sys
+from functools import partial
 from pathlib import Path
 
-from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
-from scrapy.exceptions import UsageError
+from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
 from mapillary_crawler.adoption.adoption import adopt
@@ -18,6 +17,14 @@ from mapillary_crawler.adoption.foreign_folder import ForeignFolder
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import Collection
+from mapillary_crawler.command_line import (
+    KeepsLines,
+    end,
+    refuse,
+    refuse_errors,
+    refuse_options,
+    say,
+)
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.limits import Limits, read_limits
 from mapillary_crawler.lock import Lock, Refused
@@ -33,10 +40,6 @@ What was found missing or unreadable is in .crawl/adoption.jsonl of the collecti
 Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it again), 9 another
 process works on it.
 """
-
-
-class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of the examples."""
 
 
 class Command(ScrapyCommand):
@@ -55,36 +58,38 @@ class Command(ScrapyCommand):
     def long_desc(self) -> str:
         """Return the first paragraph of `-h`."""
         return (
-            "Takes over a folder that mapillary_downloader made: decodes every image, writes "
-            "ledger, checksums and metadata, tells what that tool lost, and moves the folder to "
-            "where `scrapy crawl user` completes it. No tar is changed; what is missing comes as "
+            "Takes over a folder that mapillary_downloader made: decodes every image, writes\n"
+            "ledger, checksums and metadata, tells what that tool lost, and moves the folder to\n"
+            "where `scrapy crawl user` completes it. No tar is changed; what is missing comes as\n"
             "new ones."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add nothing but the examples."""
         super().add_options(parser)
-        parser.formatter_class = _Formatter
+        refuse_errors(parser, "adopt")
+        parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Adopt the folder, and set the exit code."""
+        refuse_options("adopt", args)
         if len(args) != 1:
-            raise UsageError("say which folder, one: scrapy adopt FOLDER", print_help=False)
+            refuse("adopt", "say which folder, one: scrapy adopt FOLDER")
         assert isinstance(self.settings, Settings)
         try:
             limits = read_limits(self.settings, os.environ)
             self._adopt(Path(args[0]).absolute(), limits)
         except ArgumentRefused as refused:
-            self._end(Outcome.REFUSED, str(refused))
+            refuse("adopt", refused)
         except Refused as refused:
-            self._end(refused.outcome, str(refused))
+            end("adopt", refused.outcome, refused)
         except KeyboardInterrupt:
-            self._end(Outcome.INTERRUPTED, "interrupted; run the same command again")
+            end("adopt", Outcome.INTERRUPTED, "interrupted; run the same command again")
         except (sqlite3.DatabaseError, LedgerTooNew) as error:
-            self._end(Outcome.REFUSED, f"the ledger of {args[0]} cannot be read: {error}")
+            refuse("adopt", f"the ledger of {args[0]} cannot be read: {error}")
         except OSError as error:
-            self._end(Outcome.ERROR, f"{error.filename or args[0]}: {error.strerror}")
+            end("adopt", Outcome.ERROR, f"{error.filename or args[0]}: {error.strerror}")
 
     def _adopt(self, path: Path, limits: Limits) -> None:
         folder = ForeignFolder(path)
@@ -98,21 +103,13 @@ class Command(ScrapyCommand):
                 raise Refused(
                     Outcome.REFUSED, f"{limits.store / collection.name} exists; move it away first"
                 )
-            target, balance, lost = adopt(folder, limits.staging, _say)
+            target, balance, lost = adopt(folder, limits.staging, partial(say, "adopt"))
         finally:
             lock.release()
         print(f"Adopted as {target}: {balance}")
         for line in lost:
             print(f"  {line}")
         print(f"Complete it with: {_command(collection)}")
-
-    def _end(self, outcome: Outcome, message: str) -> None:
-        _say(message)
-        self.exitcode = outcome.exit_code
-
-
-def _say(line: str) -> None:
-    print(f"scrapy adopt: {line}", file=sys.stderr, flush=True)
 
 
 def _command(collection: Collection) -> str:

@@ -17,7 +17,13 @@ from scrapy.utils.conf import arglist_to_dict
 from mapillary_crawler import quantities
 from mapillary_crawler.arguments import ArgumentRefused, Arguments, validate
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import KeepsLines, crawl_options, refuse, refuse_options
+from mapillary_crawler.command_line import (
+    KeepsLines,
+    crawl_options,
+    refuse,
+    refuse_errors,
+    refuse_options,
+)
 from mapillary_crawler.limits import read_limits, read_token
 from mapillary_crawler.places import Places
 
@@ -70,6 +76,7 @@ class Command(ScrapyCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
+        refuse_errors(parser, "archive")
         parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
         parser.add_argument(

@@ -10,7 +10,13 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
 from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.command_line import KeepsLines, read_places, refuse
+from mapillary_crawler.command_line import (
+    KeepsLines,
+    read_places,
+    refuse,
+    refuse_arguments,
+    refuse_errors,
+)
 
 _EPILOG = """\
 Exit codes: 0, or 2 for a wrong argument.
@@ -48,6 +54,7 @@ class Command(ScrapyCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
+        refuse_errors(parser, "clean")
         parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
         parser.add_argument("--yes", action="store_true", help="remove without asking")
@@ -58,8 +65,7 @@ class Command(ScrapyCommand):
         from mapillary_crawler.leftovers import leftovers, remove  # noqa: PLC0415
 
         assert isinstance(self.settings, Settings)
-        if args:
-            refuse("clean", f"unexpected argument {args[0]}; see scrapy clean -h")
+        refuse_arguments("clean", args)
         try:
             places = read_places(self.settings, os.environ)
         except ArgumentRefused as refused:

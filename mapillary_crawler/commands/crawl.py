@@ -20,6 +20,7 @@ from scrapy.utils.log import configure_logging
 
 from mapillary_crawler.arguments import ArgumentRefused, validate
 from mapillary_crawler.balance import Outcome
+from mapillary_crawler.command_line import refuse_errors
 from mapillary_crawler.limits import Limits, read_limits, read_token
 from mapillary_crawler.lock import Refused
 from mapillary_crawler.log_formatter import quieten
@@ -71,6 +72,11 @@ class Command(crawl.Command):
             "6 disk full, 7 service unavailable, 8 no images, 9 another process works on it. "
             "Example: scrapy crawl user -a username=alice -a quality=2048"
         )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add nothing; what is wrong is said in one line."""
+        super().add_options(parser)
+        refuse_errors(parser, self.name)
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, lock the collection and say where it will be."""

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
+from functools import partial
 from typing import Any
 
-from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
-from scrapy.exceptions import UsageError
+from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import ends_with_reader
+from mapillary_crawler.command_line import (
+    KeepsLines,
+    end,
+    ends_with_reader,
+    refuse,
+    refuse_arguments,
+    refuse_errors,
+    say,
+)
 from mapillary_crawler.internet_archive.cache import Cache, Found
 from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_options
 from mapillary_crawler.internet_archive.retry import Retry
@@ -29,13 +36,12 @@ Examples:
   scrapy ia_stats
   scrapy ia_stats --cached --users
   scrapy ia_stats --json | jq .unique_images
+
+Exit codes: 0, 2 for a wrong argument or --cached before any search, 4 interrupted, 7 archive.org
+is not available and there is no earlier search.
 """
 #: A person waits, so a search is given up soon: seconds of a first wait, and of all.
 _WAIT, _PATIENCE = 1.0, 10.0
-
-
-class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of the examples."""
 
 
 class Command(ScrapyCommand):
@@ -55,16 +61,17 @@ class Command(ScrapyCommand):
     def long_desc(self) -> str:
         """Return the first paragraph of `-h`."""
         return (
-            "Counts all collections on archive.org that this program or mapillary_downloader made: "
-            "users, images and bytes, by quality, and what lies outside the mapillary-images "
-            "collection. What a search finds is kept in the cache folder; without a network the "
-            "figures come from there, with their age."
+            "Counts all collections on archive.org that this program or mapillary_downloader\n"
+            "made: users, images and bytes, by quality, and what lies outside the\n"
+            "mapillary-images collection. What a search finds is kept in the cache folder;\n"
+            "without a network the figures come from there, with their age."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
-        parser.formatter_class = _Formatter
+        refuse_errors(parser, "ia_stats")
+        parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
         parser.add_argument(
             "--cached", action="store_true", help="ask nothing, use the last search"
@@ -74,54 +81,42 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print the figures."""
-        if args:
-            raise UsageError(f"unexpected argument: {args[0]}", print_help=False)
+        refuse_arguments("ia_stats", args)
         assert isinstance(self.settings, Settings)
         cache = Cache.of_user()
         try:
             options = read_options(self.settings)
         except ArgumentRefused as refused:
-            self._end(Outcome.REFUSED, str(refused))
-            return
-        found = cache.read() if opts.cached else self._found(options, cache)
-        if found is not None:
-            with ends_with_reader():
-                print(
-                    _json(found, users=opts.users) if opts.json else _table(found, users=opts.users)
-                )
-        elif opts.cached:
-            self._end(Outcome.REFUSED, f"nothing was searched yet, there is no {cache.path}")
+            refuse("ia_stats", refused)
+        found = cache.read() if opts.cached else _found(options, cache)
+        if found is None:
+            refuse("ia_stats", f"nothing was searched yet, there is no {cache.path}")
+        with ends_with_reader():
+            print(_json(found, users=opts.users) if opts.json else _table(found, users=opts.users))
 
-    def _found(self, options: Options, cache: Cache) -> Found | None:
-        """Search, and fall back on the last search if that fails."""
-        # Imported here, since a session patches the process's sockets.
-        from mapillary_crawler.internet_archive.archive_org import (  # noqa: PLC0415
-            ArchiveOrg,
-            CredentialsMissing,
-        )
 
-        retry = Retry(min(_WAIT, options.retry_wait), min(_PATIENCE, options.patience), _say)
-        try:
-            archive = ArchiveOrg(options.url, options.s3_url, anonymous=True)
-            return Search(archive, cache, retry, _say).run()
-        except (Trouble, CredentialsMissing) as trouble:
-            found = cache.read()
-            if found is None:
-                self._end(Outcome.UNAVAILABLE, f"{trouble}, and there is no earlier search")
-            else:
-                _say(f"{trouble}; these are the figures of the last search")
-        except KeyboardInterrupt:
-            self._end(Outcome.INTERRUPTED, "interrupted")
-            found = None
+def _found(options: Options, cache: Cache) -> Found:
+    """Search, and fall back on the last search if that fails."""
+    # Imported here, since a session patches the process's sockets.
+    from mapillary_crawler.internet_archive.archive_org import (  # noqa: PLC0415
+        ArchiveOrg,
+        CredentialsMissing,
+    )
+
+    tell = partial(say, "ia_stats")
+    retry = Retry(min(_WAIT, options.retry_wait), min(_PATIENCE, options.patience), tell)
+    try:
+        archive = ArchiveOrg(options.url, options.s3_url, anonymous=True)
+        return Search(archive, cache, retry, tell).run()
+    except (Trouble, CredentialsMissing) as trouble:
+        found = cache.read()
+        if found is None:
+            message = f"{trouble}, and there is no earlier search"
+            end("ia_stats", Outcome.UNAVAILABLE, message)
+        tell(f"{trouble}; these are the figures of the last search")
         return found
-
-    def _end(self, outcome: Outcome, message: str) -> None:
-        _say(message)
-        self.exitcode = outcome.exit_code
-
-
-def _say(line: str) -> None:
-    print(f"scrapy ia_stats: {line}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        end("ia_stats", Outcome.INTERRUPTED, "interrupted")
 
 
 def _table(found: Found, *, users: bool) -> str:

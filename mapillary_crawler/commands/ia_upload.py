@@ -6,19 +6,24 @@ import argparse
 import os
 import signal
 import sqlite3
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
-from scrapy.exceptions import UsageError
+from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
+from mapillary_crawler.command_line import (
+    KeepsLines,
+    read_places,
+    refuse,
+    refuse_errors,
+    refuse_options,
+    say,
+)
 from mapillary_crawler.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_options
 from mapillary_crawler.internet_archive.progress import Progress, progress
@@ -33,8 +38,8 @@ from mapillary_crawler.internet_archive.upload import (
     volumes_of,
 )
 from mapillary_crawler.internet_archive.verification import NotVerified, Verification
-from mapillary_crawler.limits import read_limits
 from mapillary_crawler.lock import Refused
+from mapillary_crawler.places import Places
 from mapillary_crawler.quantities import size
 
 if TYPE_CHECKING:
@@ -56,10 +61,6 @@ Exit codes: 0 uploaded and verified, 1 unexpected error, 2 refused, 3 not verifi
 """
 
 
-class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of the examples."""
-
-
 class Command(ScrapyCommand):
     """Checks all collections first, then uploads and verifies one after another."""
 
@@ -77,16 +78,17 @@ class Command(ScrapyCommand):
     def long_desc(self) -> str:
         """Return the first paragraph of `-h`."""
         return (
-            "Uploads finished collections (folders, or names in the store) to archive.org, each as "
-            "one item or, where it is too large, as volumes by date. Goes on where it was after an "
-            "interruption, waits for archive.org's tasks, and compares md5 and size of every file "
-            "with what archive.org says before it calls a collection verified."
+            "Uploads finished collections (folders, or names in the store) to archive.org, each\n"
+            "as one item or, where it is too large, as volumes by date. Goes on where it was\n"
+            "after an interruption, waits for archive.org's tasks, and compares md5 and size of\n"
+            "every file with what archive.org says before it calls a collection verified."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
-        parser.formatter_class = _Formatter
+        refuse_errors(parser, "ia_upload")
+        parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
         parser.add_argument(
             "--dry-run", action="store_true", help="check, and say what would be uploaded"
@@ -99,15 +101,18 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Upload, and set the exit code."""
+        refuse_options("ia_upload", args)
         if not args:
-            raise UsageError("which collection? see scrapy ia_upload -h", print_help=False)
+            refuse("ia_upload", "say which collection: scrapy ia_upload COLLECTION")
         assert isinstance(self.settings, Settings)
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             options = read_options(self.settings)
-            store = read_limits(self.settings, os.environ).store
+            places = read_places(self.settings, os.environ)
             with ExitStack() as stack, progress() as shown:
-                collections = self._opened(stack, store, args)
+                collections = self._opened(stack, places, args)
+                if self.exitcode:
+                    return
                 _check(collections, shown)
                 self._run(options, opts, collections, shown)
         except ArgumentRefused as refused:
@@ -120,20 +125,21 @@ class Command(ScrapyCommand):
             self._end(Outcome.INTERRUPTED, "interrupted; run the same command again to go on")
 
     def _opened(
-        self, stack: ExitStack, store: Path, args: Sequence[str]
+        self, stack: ExitStack, places: Places, args: Sequence[str]
     ) -> list[FinishedCollection]:
-        """Open all collections, or say of each that cannot be uploaded why."""
-        collections, refusals = [], []
-        for folder in dict.fromkeys(_folder(store, name) for name in args):
+        """Open all collections; of each that cannot be uploaded, say why."""
+        collections = {}
+        for name in dict.fromkeys(args):
             try:
-                collections.append(stack.enter_context(FinishedCollection.opened(folder)))
+                folder = places.find(name)
+                if folder not in collections:
+                    opened = stack.enter_context(FinishedCollection.opened(folder))
+                    collections[folder] = opened
+            except ArgumentRefused as refused:
+                self._end(Outcome.REFUSED, str(refused))
             except Refused as refused:
-                refusals.append(refused)
-        for earlier in refusals[:-1]:
-            self._end(earlier.outcome, str(earlier))
-        if refusals:
-            raise refusals[-1]
-        return collections
+                self._end(refused.outcome, str(refused))
+        return list(collections.values())
 
     def _run(
         self,
@@ -199,20 +205,12 @@ class Command(ScrapyCommand):
 
     def _end(self, outcome: Outcome, message: str) -> None:
         """Say what went wrong, and let the first such thing decide the exit code."""
-        print(f"scrapy ia_upload: {message}", file=sys.stderr, flush=True)
+        say("ia_upload", message)
         self.exitcode = self.exitcode or outcome.exit_code
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _folder(store: Path, name: str) -> Path:
-    """Return the folder that a name on the command line stands for."""
-    path = Path(name)
-    if path.exists() or path.name != name:
-        return path.absolute()
-    return store / name
 
 
 def _check(collections: Sequence[FinishedCollection], shown: Progress) -> None:

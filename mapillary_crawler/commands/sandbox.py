@@ -11,8 +11,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
-from scrapy.exceptions import UsageError
+from scrapy.commands import ScrapyCommand
+
+from mapillary_crawler.command_line import KeepsLines, refuse, refuse_arguments, refuse_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,10 +58,6 @@ ids may stand for it, and then it strikes them always. `*` is api, cdn and archi
 """  # noqa: E501 - lines of a terminal
 
 
-class _Formatter(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of the examples."""
-
-
 class SandboxCommand(ScrapyCommand):
     """Runs the sandbox until Ctrl-C."""
 
@@ -88,7 +85,8 @@ class SandboxCommand(ScrapyCommand):
         from mapillary_crawler.sandbox import faults, users
 
         super().add_options(parser)
-        parser.formatter_class = _Formatter
+        refuse_errors(parser, "sandbox")
+        parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG.format(
             users=_table(users.explanation()), faults=_table(faults.explanation())
         )
@@ -103,21 +101,18 @@ class SandboxCommand(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Serve until interrupted; a wrong argument is one line and exit code 2."""
-        if args:
-            raise UsageError(f"unexpected argument: {args[0]}", print_help=False)
+        refuse_arguments("sandbox", args)
         try:
             server = _server(opts)
         except (OSError, ValueError) as error:
-            raise UsageError(str(error), print_help=False) from None
+            refuse("sandbox", error)
         try:
             with suppress(KeyboardInterrupt):
                 asyncio.run(_serve(server, opts.host, opts.port))
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen on {opts.host} port {opts.port}: {error.strerror or error}; "
-                "--port 0 takes a free one",
-                print_help=False,
-            ) from None
+        except (OSError, OverflowError) as error:  # the latter for ports that cannot be
+            cause = getattr(error, "strerror", None) or error
+            where = f"{opts.host} port {opts.port}"
+            refuse("sandbox", f"cannot listen on {where}: {cause}; --port 0 takes a free one")
 
 
 def _server(opts: argparse.Namespace) -> Server:
@@ -144,7 +139,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"not JSON: {error}: {text[:60]}") from None
+        raise ValueError(f"not JSON: {error}: {text[:60]!r}") from None
 
 
 async def _serve(server: Server, host: str, port: int) -> None:

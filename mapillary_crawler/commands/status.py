@@ -19,6 +19,7 @@ from mapillary_crawler.command_line import (
     ends_with_reader,
     read_places,
     refuse,
+    refuse_errors,
     refuse_options,
 )
 from mapillary_crawler.ledger.schema import LedgerTooNew
@@ -64,6 +65,7 @@ class Command(ScrapyCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
+        refuse_errors(parser, "status")
         parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
         parser.add_argument(

@@ -21,6 +21,7 @@ from mapillary_crawler.command_line import (
     ends_with_reader,
     read_places,
     refuse,
+    refuse_errors,
     refuse_options,
     say,
 )
@@ -74,6 +75,7 @@ class Command(ScrapyCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
+        refuse_errors(parser, "verify")
         parser.formatter_class = KeepsLines
         parser.epilog = _EPILOG
         depth = parser.add_mutually_exclusive_group()

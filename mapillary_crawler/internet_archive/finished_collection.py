@@ -196,8 +196,6 @@ def _order(piece: Piece) -> tuple[bool, bool, str, int, str]:
 
 
 def _refuse_name(folder: Path) -> None:
-    if not folder.is_dir():
-        raise _refused(f"{folder} is no folder")
     if "+" in folder.name:
         raise _refused(
             f"{folder} is a selection, which must not be mistaken for the whole: "

@@ -9,7 +9,9 @@ from scrapy.cmdline import execute
 
 from tests.crawling import PROJECT
 
-COMMANDS = ["crawl", "archive", "plan", "status", "verify", "clean"]
+COMMANDS = [
+    "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +53,33 @@ def run(*arguments: str) -> int:
         (["archive", "alice", "-a", "quality"], "written -a NAME=VALUE"),
         (["archive", "--from", "/does/not/exist"], "cannot be read"),
         (["archive", "alice", "--all"], "unknown option --all"),
+        (["archive", "alice", "--jobs"], "--jobs: expected one argument"),
+        (["crawl", "user", "--foo"], "'--foo' is not understood"),
+        (["crawl", "user", "-a"], "-a: expected one argument"),
+        (["crawl", "user", "-a", "quality"], "-a NAME=VALUE"),
+        (["plan", "--foo"], "unknown option --foo"),
+        (["plan", "alice", "-a"], "-a: expected one argument"),
+        (["verify", "--fast", "--full", "x"], "--full: not allowed with argument --fast"),
+        (["verify", "x", "-s", "MIN_FREE_BYTES"], "-s NAME=VALUE"),
+        (["status", "--failed=1"], "--failed: ignored explicit argument '1'"),
+        (["clean", "-L"], "expected one argument"),
+        (["adopt"], "say which folder"),
+        (["adopt", "a", "b"], "say which folder"),
+        (["adopt", "--foo"], "unknown option --foo"),
+        (["adopt", "x", "-L"], "expected one argument"),
+        (["ia_stats", "x"], "unexpected argument x"),
+        (["ia_stats", "--foo"], "unexpected argument --foo"),
+        (["ia_stats", "--json=1"], "--json: ignored explicit argument '1'"),
+        (["ia_upload"], "say which collection"),
+        (["ia_upload", ""], "there is no collection ''"),
+        (["ia_upload", "--foo"], "unknown option --foo"),
+        (["ia_upload", "--delete", "--dry-run=x"], "--dry-run: ignored explicit argument 'x'"),
+        (["sandbox", "alice"], "unexpected argument alice"),
+        (["sandbox", "--foo"], "unexpected argument --foo"),
+        (["sandbox", "--port", "x"], "--port: invalid int value: 'x'"),
+        (["sandbox", "--port", "65536"], "cannot listen on 127.0.0.1 port 65536"),
+        (["sandbox", "--faults", "{\n\n"], "not JSON"),
+        (["sandbox", "--users", "/does/not/exist"], "/does/not/exist"),
     ],
 )
 def test_wrong_argument_is_one_line(
@@ -60,10 +89,13 @@ def test_wrong_argument_is_one_line(
     written = capsys.readouterr()
     assert written.out == ""
     assert len(written.err.splitlines()) == 1
+    assert written.err.startswith(f"scrapy {arguments[0]}: ")
     assert said in written.err
 
 
-@pytest.mark.parametrize("command", ["archive", "plan", "status", "verify", "clean"])
+@pytest.mark.parametrize(
+    "command", ["archive", "plan", "status", "verify", "clean", "adopt", "ia_upload"]
+)
 def test_wrong_setting_is_one_line(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

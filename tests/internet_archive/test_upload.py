@@ -451,10 +451,23 @@ class TestRefusals:
         assert sandbox.archive()["puts"] == []
 
     def test_no_folder(self, upload):
-        assert_refused(upload("nothing-here"), "is no folder")
+        assert_refused(upload("nothing-here"), "there is no collection 'nothing-here'")
+
+    def test_a_name_is_that_of_the_store_and_a_path_is_a_path(self, upload, store):
+        """There is a folder `docs` where the command runs."""
+        make(store, 1).rename(store / "docs")
+        with _ledger(store / "docs") as ledger:
+            ledger.facts.set(finished_at=None)
+        assert_refused(upload("docs"), f"{store / 'docs'} is not finished")
+        assert_refused(upload("./docs"), "has no ledger")
+
+    def test_a_link_keeps_its_name(self, upload, store, tmp_path):
+        make(store, 1).rename(tmp_path / "elsewhere")
+        (store / "a b").symlink_to(tmp_path / "elsewhere")
+        assert_refused(upload("a b"), "the identifier 'a b'")
 
     def test_no_argument(self, upload):
-        assert_refused(upload(), "which collection?")
+        assert_refused(upload(), "say which collection")
 
     def test_a_folder_of_another_tool(self, upload, tmp_path):
         folder = tmp_path / "mapillary-bo-original"
