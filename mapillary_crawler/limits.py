@@ -59,21 +59,21 @@ def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> 
         if confined and not is_below(path, Path(confined)):
             raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
     limits = Limits(
-        api_url=_web_address(settings, "MAPILLARY_API_URL"),
-        archive_org_url=_web_address(settings, "ARCHIVE_ORG_URL"),
+        api_url=read_web_address(settings, "MAPILLARY_API_URL"),
+        archive_org_url=read_web_address(settings, "ARCHIVE_ORG_URL"),
         store=store,
         staging=staging,
-        concurrency_start=_number(settings, "MAPILLARY_CONCURRENCY_START", 1),
-        concurrency_min=_number(settings, "MAPILLARY_CONCURRENCY_MIN", 1),
-        concurrency_max=_number(settings, "MAPILLARY_CONCURRENCY_MAX", 1),
-        concurrency_fixed=_number(settings, "MAPILLARY_CONCURRENCY_FIXED", 0),
-        api_patience=_number(settings, "API_PATIENCE", 0, float),
-        image_attempts=_number(settings, "IMAGE_ATTEMPTS", 1),
-        in_flight_bytes=_number(settings, "IN_FLIGHT_BYTES", 1),
-        min_free_bytes=_number(settings, "MIN_FREE_BYTES", 0),
-        tar_max_bytes=_number(settings, "TAR_MAX_BYTES", 1),
-        webp_quality=_number(settings, "WEBP_QUALITY", 0, int, 100),
-        webp_method=_number(settings, "WEBP_METHOD", 0, int, 6),
+        concurrency_start=read_number(settings, "MAPILLARY_CONCURRENCY_START", 1),
+        concurrency_min=read_number(settings, "MAPILLARY_CONCURRENCY_MIN", 1),
+        concurrency_max=read_number(settings, "MAPILLARY_CONCURRENCY_MAX", 1),
+        concurrency_fixed=read_number(settings, "MAPILLARY_CONCURRENCY_FIXED", 0),
+        api_patience=read_number(settings, "API_PATIENCE", 0, float),
+        image_attempts=read_number(settings, "IMAGE_ATTEMPTS", 1),
+        in_flight_bytes=read_number(settings, "IN_FLIGHT_BYTES", 1),
+        min_free_bytes=read_number(settings, "MIN_FREE_BYTES", 0),
+        tar_max_bytes=read_number(settings, "TAR_MAX_BYTES", 1),
+        webp_quality=read_number(settings, "WEBP_QUALITY", 0, int, 100),
+        webp_method=read_number(settings, "WEBP_METHOD", 0, int, 6),
         webp_encoder=str(settings["WEBP_ENCODER"]),
         webp_set=frozenset(
             name
@@ -154,7 +154,11 @@ def _folder(name: str, value: str) -> Path:
     return Path(value).absolute()
 
 
-def _web_address(settings: Mapping[str, Any], name: str) -> str:
+def read_web_address(settings: Mapping[str, Any], name: str) -> str:
+    """Return the http(s) address of a setting, without a slash at its end.
+
+    Raises `ArgumentRefused`, which never shows what may be a secret.
+    """
     url = str(settings[name]).rstrip("/")
     if not url.isprintable() or set(url) & set(" ?#@"):  # not shown: it may hold a secret
         raise ArgumentRefused(
@@ -170,13 +174,14 @@ def _web_address(settings: Mapping[str, Any], name: str) -> str:
     return url
 
 
-def _number(
+def read_number(
     settings: Mapping[str, Any],
     name: str,
-    least: int,
+    least: float,
     kind: Callable[[str], _Value] = int,  # type: ignore[assignment]
     most: float = 2**62,
 ) -> _Value:
+    """Return a setting as a number of a kind, `least` to `most`; raises `ArgumentRefused`."""
     value = str(settings[name])
     try:
         number = kind(value)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from mapillary_crawler.arguments import ArgumentRefused
+from mapillary_crawler.limits import read_number, read_web_address
 
 #: Settings that only these commands know; like all of the project's, also environment variables.
 DEFAULTS: dict[str, Any] = {
@@ -48,34 +46,12 @@ class Options:
 def read_options(settings: Mapping[str, Any]) -> Options:
     """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
     return Options(
-        url=_web_address(settings, "ARCHIVE_ORG_URL"),
-        s3_url=_web_address(settings, "ARCHIVE_ORG_S3_URL"),
-        item_max_bytes=int(_number(settings, "IA_ITEM_MAX_BYTES", 1)),
-        item_max_files=int(_number(settings, "IA_ITEM_MAX_FILES", 1)),
+        url=read_web_address(settings, "ARCHIVE_ORG_URL"),
+        s3_url=read_web_address(settings, "ARCHIVE_ORG_S3_URL"),
+        item_max_bytes=int(read_number(settings, "IA_ITEM_MAX_BYTES", 1, float)),
+        item_max_files=int(read_number(settings, "IA_ITEM_MAX_FILES", 1, float)),
         collection=str(settings["IA_COLLECTION"] or ""),
-        retry_wait=_number(settings, "IA_RETRY_WAIT", 0),
-        patience=_number(settings, "IA_PATIENCE", 0),
-        timeout=_number(settings, "IA_TIMEOUT", 0.001),
+        retry_wait=read_number(settings, "IA_RETRY_WAIT", 0, float),
+        patience=read_number(settings, "IA_PATIENCE", 0, float),
+        timeout=read_number(settings, "IA_TIMEOUT", 0.001, float),
     )
-
-
-def _web_address(settings: Mapping[str, Any], name: str) -> str:
-    url = str(settings[name]).rstrip("/")
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
-        raise ArgumentRefused(f"{name} {url!r} is no http(s) address")
-    return url
-
-
-def _number(settings: Mapping[str, Any], name: str, least: float) -> float:
-    try:
-        number = float(settings[name])
-    except (TypeError, ValueError):
-        number = math.nan
-    if not least <= number < math.inf:
-        raise ArgumentRefused(f"{name} {settings[name]!r} is no number of at least {least:g}")
-    return number
