@@ -11,6 +11,10 @@ from pathlib import Path
 
 from scrapy.commands import ScrapyCommand
 
+from mapillary_crawler.arguments import ArgumentRefused
+from mapillary_crawler.balance import Outcome
+from mapillary_crawler.command_line import KeepsLines, end, refuse, refuse_arguments, refuse_errors
+
 _USER = {
     "username": "demo",
     "images": 200,
@@ -22,6 +26,17 @@ _USER = {
 }
 #: Lines of the tree that are shown.
 _LINES = 40
+#: An empty file that says who has made the folder.
+_MARKER = ".made-by-scrapy-demo"
+#: All that a demo leaves, also one that was killed.
+_MADE = frozenset({_MARKER, "mapillary-demo-1024", ".incomplete", ".locks"})
+_EPILOG = """\
+Exit codes: those of scrapy crawl user -h; 2 also where ./.demo holds what no demo has made.
+
+Example:
+
+  scrapy demo
+"""
 
 
 class DemoCommand(ScrapyCommand):
@@ -36,16 +51,30 @@ class DemoCommand(ScrapyCommand):
     def long_desc(self) -> str:
         """Return what the command does."""
         return (
-            "Starts the sandbox, archives its user `demo` at 1024 pixels into ./.demo, and shows "
-            "the collection and how to do the same on the real service. Example: scrapy demo"
+            "Removes what an earlier demo left in ./.demo and makes it anew: starts the sandbox,\n"
+            "archives its user `demo` at 1024 pixels, and shows the collection and how to do the\n"
+            "same on the real service."
         )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add nothing but the example."""
+        super().add_options(parser)
+        refuse_errors(parser, "demo")
+        parser.formatter_class = KeepsLines
+        parser.epilog = _EPILOG
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Run the real command in a process of its own, against a sandbox."""
         from mapillary_crawler.sandbox import Sandbox  # noqa: PLC0415  only this command needs it
 
+        refuse_arguments("demo", args)
         store = Path(".demo").absolute()
-        shutil.rmtree(store, ignore_errors=True)
+        try:
+            _clear(store)
+        except ArgumentRefused as refused:
+            refuse("demo", refused)
+        except OSError as error:
+            end("demo", Outcome.ERROR, f"{error.filename or store}: {error.strerror or error}")
         with Sandbox.running([_USER]) as sandbox:
             environment = {**os.environ, **sandbox.environment, "MAPILLARY_STORE": str(store)}
             command = ["crawl", "user", "-a", f"username={_USER['username']}", "-a", "quality=1024"]
@@ -56,9 +85,20 @@ class DemoCommand(ScrapyCommand):
             _show(store)
 
 
+def _clear(store: Path) -> None:
+    """Make the folder, or empty it; raises `ArgumentRefused` where that is not the demo's to do."""
+    store.mkdir(exist_ok=True)
+    found = {path.name for path in store.iterdir()}
+    if store.is_symlink() or (found and (_MARKER not in found or found - _MADE)):
+        raise ArgumentRefused(f"{store} holds what no demo has made; move it away first")
+    (store / _MARKER).touch()
+    for name in found - {_MARKER}:
+        shutil.rmtree(store / name)
+
+
 def _show(store: Path) -> None:
     """Print the collection's files and the way to the real service."""
-    files = sorted(path for path in store.rglob("*") if path.is_file())
+    files = sorted(path for path in store.rglob("*") if path.is_file() and path.name != _MARKER)
     print(f"\n{store}")
     for path in files[:_LINES]:
         print(f"  {path.relative_to(store)}  {path.stat().st_size:,} bytes")

@@ -11,6 +11,7 @@ from tests.crawling import PROJECT
 
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
+    "demo",
 ]  # fmt: skip
 
 
@@ -74,6 +75,9 @@ def run(*arguments: str) -> int:
         (["ia_upload", ""], "there is no collection ''"),
         (["ia_upload", "--foo"], "unknown option --foo"),
         (["ia_upload", "--delete", "--dry-run=x"], "--dry-run: ignored explicit argument 'x'"),
+        (["demo", "alice"], "unexpected argument alice"),
+        (["demo", "--foo"], "unexpected argument --foo"),
+        (["demo", "--nolog=1"], "--nolog: ignored explicit argument '1'"),
         (["sandbox", "alice"], "unexpected argument alice"),
         (["sandbox", "--foo"], "unexpected argument --foo"),
         (["sandbox", "--port", "x"], "--port: invalid int value: 'x'"),
