@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -110,14 +109,3 @@ def _progress(folder: Path) -> dict[str, Any]:
         if isinstance(fields, dict):
             return fields
     return {}
-
-
-def age(active_at: float | None) -> str:
-    """Return how long ago something was."""
-    if active_at is None:
-        return "unknown"
-    seconds = max(0, time.time() - active_at)
-    for length, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{int(seconds // length)} {name} ago"
-    return "just now"

@@ -26,6 +26,14 @@ def duration(seconds: float) -> str:
     return f"{minute}:{second:02}"
 
 
+def age(seconds: float) -> str:
+    """Return how long ago something was: 3 d ago, 5 min ago, just now."""
+    for length, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {name} ago"
+    return "just now"
+
+
 def rate(number: float) -> str:
     """Return how many a second, with a digit behind the point where they are few."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapillary_crawler import quantities
+from mapillary_crawler.finish.durable import sync_folder
 
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
@@ -61,7 +62,7 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
         for path, target in zip(temporary, targets, strict=True):
             path.replace(target)
         for parent in {target.parent for target in targets} | made:
-            _flush_folder(parent)
+            sync_folder(parent)
     except OSError as error:
         remove_incoming(folder)
         if is_disk_full(error):
@@ -121,11 +122,3 @@ def _flush(folder: Path, files: Sequence[Path]) -> None:
     for path in files:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -111,3 +111,17 @@ def test_size(number: float, said: str) -> None:
 )  # fmt: skip
 def test_duration(seconds: float, said: str) -> None:
     assert quantities.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-5, "just now"),
+        (59.9, "just now"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (49 * 3600, "2 d ago"),
+    ],
+)
+def test_ages(seconds: float, said: str) -> None:
+    assert quantities.age(seconds) == said

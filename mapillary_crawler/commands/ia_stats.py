@@ -11,6 +11,7 @@ from typing import Any
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
+from mapillary_crawler import quantities
 from mapillary_crawler.arguments import ArgumentRefused
 from mapillary_crawler.balance import Outcome
 from mapillary_crawler.command_line import (
@@ -27,7 +28,7 @@ from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_o
 from mapillary_crawler.internet_archive.retry import Retry
 from mapillary_crawler.internet_archive.search import Search
 from mapillary_crawler.internet_archive.statistics import statistics
-from mapillary_crawler.internet_archive.tables import readable_age, report
+from mapillary_crawler.internet_archive.tables import report
 from mapillary_crawler.internet_archive.trouble import Trouble
 
 _EPILOG = """\
@@ -120,10 +121,10 @@ def _found(options: Options, cache: Cache) -> Found:
 
 
 def _table(found: Found, *, users: bool) -> str:
-    age = readable_age(max(0.0, time.time() - found.fetched_at))
+    age = quantities.age(time.time() - found.fetched_at)
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(found.fetched_at))
     tables = report(statistics(found.items), users=users)
-    return f"Mapillary on archive.org as of {when} ({age} ago)\n\n{tables}"
+    return f"Mapillary on archive.org as of {when} ({age})\n\n{tables}"
 
 
 def _json(found: Found, *, users: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,8 +104,6 @@ class Command(ScrapyCommand):
 
 
 def _row(overview: Overview) -> tuple[str, ...]:
-    from mapillary_crawler.overview import age  # noqa: PLC0415
-
     balance = overview.balance
     counts: tuple[str, ...] = ("-",) * 6
     if balance:
@@ -114,7 +113,10 @@ def _row(overview: Overview) -> tuple[str, ...]:
             *(f"{count:,}" for count in (balance.saved, gone, overview.failed, overview.left)),
             quantities.size(balance.bytes_saved),
         )
-    return overview.name, overview.state, *counts, age(overview.active_at)
+    active = "unknown"
+    if overview.active_at is not None:
+        active = quantities.age(time.time() - overview.active_at)
+    return overview.name, overview.state, *counts, active
 
 
 def _print_failures(folder: Path) -> None:

@@ -40,11 +40,11 @@ def parts(records: Iterable[ImageRecord], max_bytes: int) -> Iterator[list[Place
     end = 0
     for record in records:
         following = _behind(end, record)
-        if part and _closed(following) >= max_bytes:
+        if part and closed(following) >= max_bytes:
             yield part
             part = []
             following = _behind(0, record)
-        part.append(Placed(record, following - _padded(size_of(record))))
+        part.append(Placed(record, following - padded(size_of(record))))
         end = following
     if part:
         yield part
@@ -52,7 +52,7 @@ def parts(records: Iterable[ImageRecord], max_bytes: int) -> Iterator[list[Place
 
 def tar_size(part: list[Placed]) -> int:
     """Return the bytes of a part's tar."""
-    return _closed(_end(part))
+    return closed(_end(part))
 
 
 def size_of(record: ImageRecord) -> int:
@@ -86,18 +86,20 @@ def ending(part: list[Placed]) -> bytes:
 
 def _end(part: list[Placed]) -> int:
     record, offset = part[-1]
-    return offset + _padded(size_of(record))
+    return offset + padded(size_of(record))
 
 
 def _behind(start: int, record: ImageRecord) -> int:
     size = size_of(record)
     plain = len(record.member) <= tarfile.LENGTH_NAME and size < 8**11
-    return start + (_BLOCK if plain else len(header(record))) + _padded(size)
+    return start + (_BLOCK if plain else len(header(record))) + padded(size)
 
 
-def _padded(size: int) -> int:
+def padded(size: int) -> int:
+    """Return `size` with what fills its last block."""
     return size + -size % _BLOCK
 
 
-def _closed(end: int) -> int:
+def closed(end: int) -> int:
+    """Return the bytes of a tar whose last member ends there."""
     return end + _CLOSE + -(end + _CLOSE) % _RECORD

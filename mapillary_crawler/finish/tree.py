@@ -58,6 +58,11 @@ def is_summed(path: str) -> bool:
     return not (path.startswith(".") or path in (SUMS, THUMBNAIL) or fnmatch(path, LOGS))
 
 
+def is_own(path: str) -> bool:
+    """Say whether a file is the crawl's own, metadata for archive.org, or a log."""
+    return path.split("/", maxsplit=1)[0] in _OWN_FOLDERS or fnmatch(path, LOGS)
+
+
 def foreign(work: Work) -> Iterator[str]:
     """Yield the paths of files that are none of the collection's, in bytewise order."""
     own = recorded(work)
@@ -66,5 +71,5 @@ def foreign(work: Work) -> Iterator[str]:
         while mine and os.fsencode(mine[0]) < os.fsencode(path):
             mine = next(own, None)
         is_mine = mine is not None and mine[0] == path
-        if not (is_mine or path.split("/")[0] in _OWN_FOLDERS or fnmatch(path, LOGS)):
+        if not (is_mine or is_own(path)):
             yield path

@@ -8,17 +8,6 @@ from mapillary_crawler.internet_archive.archived_item import HOME
 from mapillary_crawler.internet_archive.statistics import Count, Statistics
 from mapillary_crawler.quantities import size
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
-
-def readable_age(seconds: float) -> str:
-    """Return a span of time in its largest fitting unit."""
-    for length, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= length:
-            number = int(seconds // length)
-            return f"{number} {name}{'s' if number > 1 else ''}"
-    return "less than a minute"
-
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return lines with the first column to the left and the others to the right."""

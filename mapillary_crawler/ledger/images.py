@@ -142,24 +142,8 @@ class Images:
 
     def balance(self) -> Balance:
         """Return the counts of the balance, as the tables keep them."""
-        images = dict(self._database.execute("SELECT state, images FROM balance").fetchall())
-        bytes_saved = self._database.value(
-            f"SELECT sum(bytes) FROM balance WHERE state IN ({State.SAVED:d}, {State.DAMAGED:d})"
-        )
         untried = self._database.value("SELECT count(*) FROM unsettled WHERE error IS NULL")
-        nameless = self._database.value("SELECT value FROM facts WHERE name = 'nameless'")
-        return Balance(
-            saved=images[State.SAVED] + images[State.DAMAGED],
-            damaged=images[State.DAMAGED],
-            gone=images[State.GONE],
-            unavailable=images[State.UNAVAILABLE],
-            failed=images[State.UNSETTLED] + images[State.ACCEPTED],
-            accepted=images[State.ACCEPTED],
-            untried=untried,
-            outside=images[State.OUTSIDE],
-            nameless=int(nameless or 0),
-            bytes_saved=bytes_saved,
-        )
+        return kept_balance(self._database, untried)
 
     def listed(self) -> int:
         """Return how many ids the ledger has, those outside the selection included."""
@@ -253,6 +237,26 @@ class Images:
     def _forget(self, numbers: list[tuple[int]]) -> None:
         self._database.executemany("DELETE FROM unsettled WHERE number = ?", numbers)
         self._database.executemany("DELETE FROM damage WHERE number = ?", numbers)
+
+
+def kept_balance(database: Database, untried: int = 0) -> Balance:
+    """Return the counts of the balance, as the tables keep them: all but `untried`."""
+    rows = database.execute("SELECT state, images, bytes FROM balance").fetchall()
+    images = {state: count for state, count, _ in rows}
+    size = {state: count for state, _, count in rows}
+    nameless = database.value("SELECT value FROM facts WHERE name = 'nameless'")
+    return Balance(
+        saved=images[State.SAVED] + images[State.DAMAGED],
+        damaged=images[State.DAMAGED],
+        gone=images[State.GONE],
+        unavailable=images[State.UNAVAILABLE],
+        failed=images[State.UNSETTLED] + images[State.ACCEPTED],
+        accepted=images[State.ACCEPTED],
+        untried=untried,
+        outside=images[State.OUTSIDE],
+        nameless=int(nameless or 0),
+        bytes_saved=size[State.SAVED] + size[State.DAMAGED],
+    )
 
 
 def _record(row: tuple[object, ...]) -> ImageRecord:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from mapillary_crawler.balance import Balance
 from mapillary_crawler.collection import member_path
 from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.images import kept_balance
 from mapillary_crawler.ledger.pieces import Piece
 from mapillary_crawler.ledger.schema import State
 
 
 @dataclass(frozen=True, slots=True)
-class StoredMember:
-    """An image in a tar: offset and size of its own bytes."""
+class Member:
+    """An image in a tar: offset and size of its own bytes; one damaged need not decode."""
 
     name: str
     offset: int
@@ -73,7 +74,7 @@ class Survey:
         rows = self._database.execute("SELECT state, images, bytes FROM balance")
         return {State(state): (images, size) for state, images, size in rows}
 
-    def members(self, piece: Piece) -> Iterator[StoredMember]:
+    def members(self, piece: Piece) -> Iterator[Member]:
         """Yield the images in a tar by their offset."""
         rows = self._database.execute(
             "SELECT day, sequence, id, extension, offset, size, sha256_stored, "
@@ -81,7 +82,7 @@ class Survey:
             (piece.day, piece.number),
         )
         for *names, offset, size, sha256, damaged in rows:
-            yield StoredMember(member_path(*names), offset, size, sha256, bool(damaged))
+            yield Member(member_path(*names), offset, size, sha256, bool(damaged))
 
     def extent(self) -> Extent:
         """Return what the images of the selection span; looks at every row."""
@@ -133,20 +134,7 @@ class Survey:
 
     def progress(self) -> tuple[Balance, Waiting]:
         """Return the balance without `untried`, and what waits; cheap, whatever is listed."""
-        counts = self.kept()
-        images = {state: counts[state][0] for state in State}
-        nameless = self._database.value("SELECT value FROM facts WHERE name = 'nameless'")
-        balance = Balance(
-            saved=images[State.SAVED] + images[State.DAMAGED],
-            damaged=images[State.DAMAGED],
-            gone=images[State.GONE],
-            unavailable=images[State.UNAVAILABLE],
-            failed=images[State.UNSETTLED] + images[State.ACCEPTED],
-            accepted=images[State.ACCEPTED],
-            outside=images[State.OUTSIDE],
-            nameless=int(nameless or 0),
-            bytes_saved=counts[State.SAVED][1] + counts[State.DAMAGED][1],
-        )
+        balance = kept_balance(self._database)
         to_retry = self._database.value(
             "SELECT count(*) FROM unsettled WHERE retry_at > 0 AND retry_at < ?", (math.inf,)
         )

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
-from mapillary_crawler.verification.inventory import ExpectedFile, Kind, Member, Problem
+from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.verification.inventory import ExpectedFile, Kind, Problem
 
 CHUNK = 1 << 20
 

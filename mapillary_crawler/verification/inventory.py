@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mapillary_crawler.balance import Balance
+from mapillary_crawler.ledger.survey import Member
 
 #: Extensions of images, and of tars.
 IMAGES = (".jpg", ".webp")
@@ -45,17 +46,6 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An image in a tar: offset and size of its own bytes; one damaged need not decode."""
-
-    name: str
-    offset: int
-    size: int
-    sha256: bytes
-    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

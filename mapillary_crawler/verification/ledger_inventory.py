@@ -5,24 +5,15 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterator
-from dataclasses import astuple
-from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
 
 from mapillary_crawler.balance import Balance
-from mapillary_crawler.finish.tree import LOGS
+from mapillary_crawler.finish.tree import is_own
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.schema import PieceState, State
-from mapillary_crawler.verification.inventory import (
-    ExpectedFile,
-    Inventory,
-    Kind,
-    Member,
-    Problem,
-)
-
-_OWN_FOLDERS = frozenset({".crawl", ".meta"})
+from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.verification.inventory import ExpectedFile, Inventory, Kind, Problem
 
 
 class LedgerInventory(Inventory):
@@ -74,12 +65,11 @@ class LedgerInventory(Inventory):
         for file in self._pieces():
             piece = self._ledger.pieces.find(file.path)
             if piece is not None and piece.day is not None:
-                members = self._ledger.survey.members(piece)
-                yield file, (Member(*astuple(member)) for member in members)
+                yield file, self._ledger.survey.members(piece)
 
     def is_own(self, path: str) -> bool:
-        """Say whether a file is the crawl's own, metadata that others added, or a log."""
-        return path.split("/", maxsplit=1)[0] in _OWN_FOLDERS or fnmatch(path, LOGS)
+        """Say whether a file is the crawl's own, metadata for archive.org, or a log."""
+        return is_own(path)
 
     def balance(self) -> Balance:
         """Return the ledger's balance."""

@@ -18,17 +18,17 @@ from mapillary_crawler.finish.manifest_reader import (
     read_manifests,
 )
 from mapillary_crawler.finish.manifests import DAMAGED, METADATA
+from mapillary_crawler.finish.parts import closed, padded
 from mapillary_crawler.finish.tree import LOGS, SUMS, THUMBNAIL
 from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.survey import Member
 from mapillary_crawler.verification.inventory import (
     ExpectedFile,
     Inventory,
     Kind,
-    Member,
     NoInventory,
     Problem,
 )
-from mapillary_crawler.verification.tars import tar_size
 
 _LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n?")
 #: What archive.org adds to an item.
@@ -132,8 +132,8 @@ class ManifestInventory(Inventory):
                 tars.setdefault(image.tar, []).append(member)
         for path, members in sorted(tars.items()):
             members.sort(key=lambda member: member.offset)
-            file = ExpectedFile(path, tar_size(members[-1]), self._tars.get(path))
-            yield file, iter(members)
+            size = closed(members[-1].offset + padded(members[-1].size))
+            yield ExpectedFile(path, size, self._tars.get(path)), iter(members)
 
     def is_own(self, path: str) -> bool:
         """Say whether a file is one that SHA256SUMS leaves out, or archive.org's."""

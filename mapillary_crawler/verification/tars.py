@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from mapillary_crawler.finish.parts import padded
+from mapillary_crawler.ledger.survey import Member
 from mapillary_crawler.verification.images import CHUNK
-from mapillary_crawler.verification.inventory import ExpectedFile, Kind, Member, Problem
+from mapillary_crawler.verification.inventory import ExpectedFile, Kind, Problem
 
 _EMPTY = bytes(tarfile.BLOCKSIZE)
 #: What the headers of all tars since POSIX have (tar(5)).
@@ -34,17 +36,6 @@ class Entry:
     end: int
     is_file: bool = True
     modified: float = 0.0
-
-
-def padded(size: int) -> int:
-    """Return `size` with what fills its last block."""
-    return size + -size % tarfile.BLOCKSIZE
-
-
-def tar_size(last: Member) -> int:
-    """Return the bytes of a tar that ends with that member and is filled up to a record."""
-    end = last.offset + padded(last.size) + 2 * tarfile.BLOCKSIZE
-    return end + -end % tarfile.RECORDSIZE
 
 
 class TarWalk:

@@ -14,14 +14,9 @@ from pathlib import Path
 from mapillary_crawler.balance import Balance
 from mapillary_crawler.finish.tree import files as files_below
 from mapillary_crawler.ledger import LEDGER_PATH
+from mapillary_crawler.ledger.survey import Member
 from mapillary_crawler.verification.images import check_file, check_members
-from mapillary_crawler.verification.inventory import (
-    ExpectedFile,
-    Inventory,
-    Kind,
-    Member,
-    Problem,
-)
+from mapillary_crawler.verification.inventory import ExpectedFile, Inventory, Kind, Problem
 from mapillary_crawler.verification.ledger_inventory import LedgerInventory
 from mapillary_crawler.verification.manifest_inventory import ManifestInventory
 from mapillary_crawler.verification.tars import TarCheck, WholeHash
