@@ -16,3 +16,11 @@ def one_line(said: str, longest: int) -> str:
     """
     line = _SECRET.sub("…", " ".join(said.split()))[:longest]
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
+
+
+def printable(text: str) -> str:
+    """Return a name from a disk or a tar as a terminal may be given it."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,4 +1,4 @@
-"""What others said, fit for logs: one line, printable, without secrets."""
+"""What others said and names, fit for logs: printable, on one line, without secrets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.quoting import one_line
+from mapillary_crawler.quoting import one_line, printable
 
 TOKEN = "MLY|12345678901234567|0123456789abcdef0123456789abcdef"  # no real one
 
@@ -41,3 +41,13 @@ def test_every_line_can_be_printed_and_is_short(said: str, longest: int) -> None
 @given(st.text("ab |\n%7C?=&"), st.integers(0, 200))
 def test_a_token_is_never_cut_into_view(before: str, longest: int) -> None:
     assert "0123456789" not in one_line(f"{before} {TOKEN}", longest)
+
+
+def test_a_name_is_shown_with_what_a_terminal_would_obey_escaped() -> None:
+    assert printable("Zoë \x1b[31m\n\udcff") == r"Zoë \x1b[31m\n\udcff"
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_every_name_can_be_printed(name: str) -> None:
+    assert printable(name).isprintable()
+    assert printable(name).encode().decode() == printable(name)

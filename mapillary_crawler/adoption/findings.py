@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from mapillary_crawler.verification.inventory import printable
+from mapillary_crawler.quoting import printable
 
 #: Names that are told of each kind; all are in the file.
 _TOLD = 10

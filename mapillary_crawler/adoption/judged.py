@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mapillary_crawler.adoption.foreign_folder import DayTar, ForeignFolder, ImagePath, image_path
 from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
-from mapillary_crawler.verification.tars import Entry, TarWalk
+from mapillary_crawler.verification.tar_walk import Entry, TarWalk
 
 #: Bytes of a file that is looked at; no image of the service is near it.
 _LARGEST = 256 * 1024 * 1024

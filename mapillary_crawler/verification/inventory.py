@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mapillary_crawler.balance import Balance
 from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.quoting import printable
 
 #: Extensions of images, and of tars.
 IMAGES = (".jpg", ".webp")
@@ -38,14 +39,6 @@ class Problem:
     def __str__(self) -> str:
         place = self.path if self.member is None else f"{self.path}: {self.member}"
         return printable(f"{place}: {self.kind}{f', {self.detail}' if self.detail else ''}")
-
-
-def printable(text: str) -> str:
-    """Return a name from a disk or a tar as a terminal may be given it."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 @dataclass(frozen=True, slots=True)
