@@ -74,8 +74,3 @@ class Outcome(Enum):
         self.reason = reason
         self.exit_code = exit_code
         self.words = words
-
-    @classmethod
-    def of_reason(cls, reason: str) -> Outcome:
-        """Return the outcome of a finish_reason; an unknown one is an unexpected error."""
-        return next((outcome for outcome in cls if outcome.reason == reason), cls.ERROR)

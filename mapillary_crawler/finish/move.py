@@ -57,19 +57,16 @@ def move_collection(
     sync_folder(folder.parent)
 
 
-def end_move(folder: Path, destination: Path) -> bool:
+def end_move(folder: Path, destination: Path) -> None:
     """Remove from staging what a crash left of a collection that is in the store already.
 
-    To be called before a collection is opened. Returns whether there was anything.
+    To be called before a collection is opened.
     """
     moved, incoming = _moved(folder), _incoming(destination)
-    left = moved.exists()
     copied = (folder / _COPIED).exists() and not incoming.exists()
     if copied and destination.exists() and _holds(destination, folder):
         folder.rename(moved)
-        left = True
     shutil.rmtree(moved, ignore_errors=True)
-    return left
 
 
 def _holds(destination: Path, folder: Path) -> bool:

@@ -67,10 +67,6 @@ class Database:
         finally:
             self._depth -= 1
 
-    def checkpoint(self) -> None:
-        """Bring everything from the write-ahead log into the file itself."""
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
     def close(self) -> None:
         """Close the connection, leaving the one file, which a read-only disk can hold too."""
         with suppress(sqlite3.OperationalError, sqlite3.ProgrammingError):

@@ -126,11 +126,10 @@ class Images:
                 ((number, error) for (number,) in rows),
             )
 
-    def accept_failed(self) -> int:
-        """Settle all that is unsettled as accepted by the user; return how many."""
+    def accept_failed(self) -> None:
+        """Settle all that is unsettled as accepted by the user."""
         numbers = [row[0] for row in self._database.execute("SELECT number FROM unsettled")]
         self.settle(numbers, State.ACCEPTED)
-        return len(numbers)
 
     def want_accepted(self) -> None:
         """Want again what the user accepted as failed: no failure is final by itself."""

@@ -97,7 +97,7 @@ def test_what_a_killed_move_left_goes_when_the_command_runs_again(
 ) -> None:
     with closing(Ledger(staging / LEDGER_PATH)) as ledger:
         ledger.facts.set(username=ANN.username)
-    monkeypatch.setattr(move, "end_move", lambda *_: False)  # the kill
+    monkeypatch.setattr(move, "end_move", lambda *_: None)  # the kill
     finish(staging, tmp_path / "store")
     assert staging.exists()
     crawling = Crawling(tmp_path / "store")

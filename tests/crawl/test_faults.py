@@ -87,9 +87,6 @@ def test_nothing_is_lost(sandbox: Sandbox, tmp_path: Path, fault: str) -> None:
     }
 
 
-TOKENS = ["none", "malformed", "unknown", "extra", "stopped", "withdrawn"]
-
-
 @pytest.mark.parametrize(
     ("faults", "code", "said"),
     [

@@ -14,7 +14,7 @@ from mapillary_crawler.internet_archive.cache import Cache, Found, with_known_up
 from mapillary_crawler.internet_archive.statistics import statistics
 from mapillary_crawler.internet_archive.tables import aligned, report
 from mapillary_crawler.sandbox import Sandbox
-from mapillary_crawler.sandbox.archive_crowd import crowd
+from tests.internet_archive.archive_crowd import crowd
 
 
 def truth(items):
