@@ -11,7 +11,7 @@ from mapillary_crawler.collection import Collection
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.graph_client import GraphClient
-from mapillary_crawler.ledger.listing import Committed, CursorLoop, CursorMoved
+from mapillary_crawler.ledger.listing import Committed, CursorLoop
 from mapillary_crawler.listing_end import Step, next_step
 from mapillary_crawler.staging import Staging
 
@@ -63,9 +63,6 @@ class Lister:
         Raises `CursorMoved` for the page of a cursor that was left, and `EndOfRun`.
         """
         call = self._staging.thread.call
-        position = await call(self._staging.ledger.listing.position)
-        if position.cursor != cursor or position.ended:
-            raise CursorMoved
         if answer.meaning in (Meaning.CURSOR_REJECTED, Meaning.GONE) and cursor is not None:
             await self._list_from_the_start(f"the API rejects the cursor ({answer.message})")
             return

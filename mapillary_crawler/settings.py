@@ -54,6 +54,11 @@ DOWNLOAD_SLOTS = {
     "archive.org": {"concurrency": 1, "delay": 0, "jitter": 0},
 }
 
+# Default: queues of pickles where JOBDIR is set. What is to be asked next is in the ledger, and a
+# queue that a kill has cut would end every later run of its job.
+SCHEDULER_DISK_QUEUE = "scrapy.squeues.LifoMemoryQueue"
+SCHEDULER_START_DISK_QUEUE = "scrapy.squeues.FifoMemoryQueue"
+
 # Default scrapy.core.downloader.Downloader, which under asyncio does not enforce slot limits.
 DOWNLOADER = "mapillary_crawler.downloader.LimitedDownloader"
 # Default 1 GiB: no image of the service is near 128 MiB, and a body is held whole.

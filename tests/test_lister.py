@@ -16,7 +16,6 @@ from mapillary_crawler.collection import Collection, Selection
 from mapillary_crawler.end_of_run import EndOfRun
 from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.ledger import Ledger
-from mapillary_crawler.ledger.listing import CursorMoved
 from mapillary_crawler.lister import Lister
 from mapillary_crawler.patience import Patience
 from tests.ledgers import open_ledger, row
@@ -72,15 +71,6 @@ def test_it_is_complete_where_the_user_accepts_that(ledger: Ledger) -> None:
     asyncio.run(read_on(lister(ledger, accept_failed=True), ledger))
     assert ledger.listing.position().closed
     assert ledger.images.balance().listed == 2
-
-
-def test_an_answer_to_a_cursor_that_was_left_changes_nothing(ledger: Ledger) -> None:
-    ledger.facts.set(nameless=3)
-    rejected = Answer(Meaning.CURSOR_REJECTED, "Invalid cursor")
-    with pytest.raises(CursorMoved):
-        asyncio.run(lister(ledger).take(rejected, "another", 2000, None))
-    assert ledger.listing.position().cursor == "behind"
-    assert ledger.facts.get("nameless") == 3
 
 
 @pytest.mark.parametrize(

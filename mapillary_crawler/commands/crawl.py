@@ -39,6 +39,9 @@ _SWITCH_SECONDS = 0.000_05
 #: Objects after which Python looks for cycles among the new ones; its default is 700, which is one
 #: image. No image's bytes are in a cycle.
 _NEW_OBJECTS = 50_000
+#: What Scrapy keeps in a job's folder and would read again: nothing that the ledger does not know,
+#: and half a file of it, which a kill may leave, would end every later run of the job.
+_JOB_STATE = ("requests.queue/active.json", "spider.state")
 #: Seconds after which a stop that came before the engine ran is tried again.
 _SOON = 0.02
 #: Turns of the event loop within which a close that was asked for has begun.
@@ -209,8 +212,10 @@ def _make_job_folder(settings: Settings) -> None:
     try:
         if jobs:
             Path(jobs).mkdir(parents=True, exist_ok=True)
+            for name in _JOB_STATE:
+                (Path(jobs) / name).unlink(missing_ok=True)
     except OSError as error:
-        raise ArgumentRefused(f"JOBDIR {jobs} cannot be made: {error.strerror}") from None
+        raise ArgumentRefused(f"JOBDIR {jobs} cannot be used: {error.strerror}") from None
 
 
 def _check_scheduled(withheld: list[str]) -> None:

@@ -147,43 +147,27 @@ class UserSpider(Spider):
             url,
             callback=self.parse_page,
             errback=self.page_failed,
-            cb_kwargs={
-                "collection": self.collection.name,
-                "cursor": position.cursor,
-                "limit": self.client.patience.page_rows,
-            },
+            cb_kwargs={"cursor": position.cursor, "limit": self.client.patience.page_rows},
         )
 
-    async def parse_page(
-        self, response: Response, cursor: str | None, limit: int, collection: str = ""
-    ) -> None:
-        """Commit a page and ask for the next.
-
-        A page of a cursor that was left is ignored, and one of another collection: a job folder
-        may be used again.
-        """
-        if collection != self.collection.name:
-            return
+    async def parse_page(self, response: Response, cursor: str | None, limit: int) -> None:
+        """Commit a page and ask for the next; a page of a cursor that was left is ignored."""
         answer, wait = self.client.read(response, with_cursor=cursor is not None)
         await self._continue(answer, cursor, limit, wait)
 
     async def page_failed(self, failure: Failure) -> None:
         """Ask again for a page whose transfer failed."""
-        asked = failure.request.cb_kwargs  # type: ignore[attr-defined]
-        if self.closing() or asked.get("collection") != self.collection.name:
+        if self.closing():
             return
         assert failure.value is not None
         answer = self.client.failed_transfer(failure.value)
+        asked = failure.request.cb_kwargs  # type: ignore[attr-defined]
         await self._continue(answer, asked["cursor"], asked["limit"], None)
 
     async def _continue(
         self, answer: Answer, cursor: str | None, limit: int, wait: float | None
     ) -> None:
-        """Take an answer in and ask for the next page.
-
-        Scrapy would forget an error of a request that is yielded, of a full JOBDIR say, and the
-        feeder wait for ever.
-        """
+        """Take an answer in and ask for the next page."""
         try:
             await self._lister.take(answer, cursor, limit, wait)
             while self._lister.open and await self._is_ahead():

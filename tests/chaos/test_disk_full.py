@@ -172,16 +172,3 @@ def fill(database: Database) -> None:
     with database.transaction():
         for _ in range(100):
             database.execute("INSERT INTO pages (rows) VALUES (zeroblob(10000))")
-
-
-def test_a_full_job_folder(sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.reset()
-    sandbox.set_faults({"api": {"too_much_above": 63}})
-    crawling = Crawling(tmp_path / "store", sandbox)
-    options = (*OPTIONS, "-s", f"JOBDIR={tmp_path / 'job'}")
-    full = 'ADDONS={"tests.crawl.add_ons.FullJobFolder": 0}'
-    assert_full(crawling.run(*options, "-s", full, **ARGUMENTS))
-    result = crawling.run(*options, **ARGUMENTS)
-    sandbox.set_faults({"api": {"too_much_above": 0}})
-    assert result.code == 0, result.output
-    assert result.balance["saved"] == 150

@@ -129,6 +129,20 @@ def test_selection_without_a_row(crawling: Crawling) -> None:
     assert not crawling.store.exists()
 
 
+def test_a_job_folder_that_a_kill_left_half_written_is_used(
+    crawling: Crawling, tmp_path: Path
+) -> None:
+    queue = tmp_path / "job" / "requests.queue"
+    (queue / "0s").mkdir(parents=True)
+    for path in (queue / "active.json", queue / "0", queue / "0s" / "info.json"):
+        path.write_bytes(b"")
+    (tmp_path / "job" / "spider.state").write_bytes(b"")
+    options = ("-s", f"JOBDIR={tmp_path / 'job'}")
+    result = crawling.run(*options, username="alice", quality="256", check_ia=0)
+    assert result.code == 0, result.output
+    assert "Traceback" not in result.output
+
+
 @pytest.mark.parametrize("jobdir", [False, True])
 def test_stop_and_run_again(
     crawling: Crawling, sandbox: Sandbox, tmp_path: Path, *, jobdir: bool
