@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scrapy.pqueues import _path_safe
 
 from mapillary_crawler.collection import capture_day
 from mapillary_crawler.ledger.schema import State
@@ -133,8 +134,9 @@ def test_a_job_folder_that_a_kill_left_half_written_is_used(
     crawling: Crawling, tmp_path: Path
 ) -> None:
     queue = tmp_path / "job" / "requests.queue"
-    (queue / "0s").mkdir(parents=True)
-    for path in (queue / "active.json", queue / "0", queue / "0s" / "info.json"):
+    pages = queue / _path_safe("api")
+    pages.mkdir(parents=True)
+    for path in (queue / "active.json", pages / "0"):
         path.write_bytes(b"")
     (tmp_path / "job" / "spider.state").write_bytes(b"")
     options = ("-s", f"JOBDIR={tmp_path / 'job'}")
