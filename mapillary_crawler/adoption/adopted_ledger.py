@@ -50,6 +50,7 @@ class AdoptedLedger:
             self._fill(ledger, findings)
         finally:
             ledger.close()
+        findings.flush()  # once the ledger has its name they are read, not found again
         unfinished.rename(path)
 
     def _fill(self, ledger: Ledger, findings: Findings) -> None:

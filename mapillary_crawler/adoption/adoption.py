@@ -39,14 +39,16 @@ def adopt(
     _refuse_target(folder, target)
     crawl = folder.path / LEDGER_PATH.parent
     crawl.mkdir(exist_ok=True)
-    with Findings(crawl / "adoption.jsonl", again=folder.is_adopted) as findings:
-        if not folder.is_adopted:
+    found = crawl / "adoption.jsonl"
+    if folder.is_adopted:
+        findings = Findings.read(found)
+    else:
+        with Findings(found) as findings:
             AdoptedLedger(folder, say).build(findings)
-        lines = findings.lines()
     balance = _write_manifests(folder, say)
     folder.path.rename(target)
     sync_folder(target.parent)
-    return target, balance, lines
+    return target, balance, findings.lines()
 
 
 def _refuse_target(folder: ForeignFolder, target: Path) -> None:

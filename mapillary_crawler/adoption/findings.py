@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from mapillary_crawler.finish.durable import flush
 from mapillary_crawler.quoting import printable
 
 #: Names that are told of each kind; all are in the file.
@@ -29,21 +30,25 @@ class Finding(StrEnum):
 class Findings:
     """Counts, the first few names, and a file with all of them; used as a context.
 
-    `again` reads what an adoption that was interrupted had found.
+    `read` gives what an adoption that was interrupted had found.
     """
 
-    def __init__(self, path: Path, *, again: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._again = again
         self.counts: Counter[Finding] = Counter()
         self._first: dict[Finding, list[str]] = {}
 
-    def __enter__(self) -> Self:
-        before = self._path.read_text(encoding="utf-8").splitlines() if self._again else []
-        self._file = self._path.open("w", encoding="utf-8")
-        for line in before:
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the findings of a file, which stays as it is."""
+        findings = cls(path)
+        for line in path.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            self.note(Finding[entry["finding"].upper()], entry["name"], entry["why"])
+            findings._count(Finding[entry["finding"].upper()], entry["name"], entry["why"])
+        return findings
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("wb")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,12 +56,19 @@ class Findings:
 
     def note(self, finding: Finding, name: str, why: str | None = None) -> None:
         """Note one thing by its name: an image's id, a member, a file."""
+        self._count(finding, name, why)
+        entry = {"finding": finding.name.lower(), "name": name, "why": why}
+        self._file.write(json.dumps(entry).encode() + b"\n")
+
+    def flush(self) -> None:
+        """Bring what was noted to the disk."""
+        flush(self._file)
+
+    def _count(self, finding: Finding, name: str, why: str | None) -> None:
         self.counts[finding] += 1
         first = self._first.setdefault(finding, [])
         if len(first) < _TOLD:
             first.append(printable(f"{name} ({why})" if why else name))
-        entry = {"finding": finding.name.lower(), "name": name, "why": why}
-        self._file.write(json.dumps(entry) + "\n")
 
     def lines(self) -> list[str]:
         """Return what a person is told."""

@@ -61,6 +61,24 @@ def build(path: Path) -> tuple[Ledger, dict[str, list[str]]]:
     }
 
 
+def test_findings_are_on_the_disk_before_the_ledger_has_its_name(peer, monkeypatch):
+    """From then on an adoption that was killed reads them, and finds nothing again."""
+    peer.list(row("11"), row("12"))
+    peer.save(f"{DAY}/seq/11.jpg", jpeg(80, 60))
+    path = peer.write()
+    on_disk: list[int] = []
+    rename = Path.rename
+
+    def look(unfinished: Path, target: Path) -> Path:
+        found = path / ".crawl" / "adoption.jsonl"
+        on_disk.append(Findings.read(found).counts[Finding.LOST])
+        return rename(unfinished, target)
+
+    monkeypatch.setattr(Path, "rename", look)
+    build(path)
+    assert on_disk == [1]
+
+
 def test_good_images_are_saved_where_they_lie(peer):
     bodies = {"11": jpeg(80, 60, "red"), "12": jpeg(80, 60, "blue"), "13": jpeg(60, 60)}
     peer.list(row("11"), row("12", sequence=None), row("13", captured_at=None), row("11"))
