@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mapillary_crawler import feeder
+from mapillary_crawler import feeder, fresh_urls
 from mapillary_crawler.collection import Collection
 from mapillary_crawler.feeder import Feeder
 from mapillary_crawler.graph_answers import Answer, Meaning
@@ -69,7 +69,8 @@ class Crawl:
         )
         client: Any = self.client
         gone: Any = SimpleNamespace(ends_proven=self.ends_proven)
-        feeding = Feeder(staging, client, lambda: False, lambda: False, asyncio.sleep, gone)
+        urls = fresh_urls.FreshUrls(staging, client, lambda: False, asyncio.sleep)
+        feeding = Feeder(staging, lambda: False, lambda: False, asyncio.sleep, urls, gone)
         async for item in feeding.items():
             self.attempts.append(item.attempts)
             self.begun.set()
@@ -117,7 +118,7 @@ def entity(image_id: str) -> dict[str, str]:
 def test_a_listing_again_that_leads_nowhere_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
-    monkeypatch.setattr(feeder, "_MANY_EXPIRED", 3)
+    monkeypatch.setattr(fresh_urls, "_MANY_EXPIRED", 3)
 
     def answer(url: str) -> Answer:
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
@@ -149,7 +150,7 @@ def test_images_are_fetched_while_their_user_is_listed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second page comes only once an image of the first one was fetched."""
-    monkeypatch.setattr(feeder, "_MANY_EXPIRED", 3)
+    monkeypatch.setattr(fresh_urls, "_MANY_EXPIRED", 3)
     monkeypatch.setattr(feeder, "_DRAWN", 4)
 
     class Pages(Client):
@@ -191,7 +192,7 @@ def test_a_column_that_is_missing_once_makes_nothing_unavailable(tmp_path: Path)
 def test_unavailable_is_believed_sooner_of_what_never_had_a_url(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, least: int
 ) -> None:
-    monkeypatch.setattr(feeder, "full_jitter", lambda *_: 0.0)
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
 
     def answer(url: str) -> Answer:
         return Answer(Meaning.DATA, data={image: {"id": image} for image in asked_ids(url)})
@@ -208,7 +209,7 @@ def test_unavailable_is_believed_sooner_of_what_never_had_a_url(
 def test_what_is_refused_for_ever_fails_and_holds_back_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeder, "full_jitter", lambda *_: 0.0)
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
 
     def answer(url: str) -> Answer:
         ids = asked_ids(url)

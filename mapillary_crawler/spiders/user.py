@@ -22,6 +22,7 @@ from mapillary_crawler.balance import Outcome
 from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
 from mapillary_crawler.end_of_run import EndOfRun, end_of_run
 from mapillary_crawler.feeder import Feeder
+from mapillary_crawler.fresh_urls import FreshUrls
 from mapillary_crawler.gone_burst import GoneBurst
 from mapillary_crawler.graph_answers import Answer
 from mapillary_crawler.graph_client import GraphClient
@@ -189,10 +190,10 @@ class UserSpider(Spider):
         """Yield what the ledger says is due, until nothing can become due any more."""
         feeder = Feeder(
             self.staging,
-            self.client,
             lambda: self._lister.open,
             self.closing,
             self.sleep,
+            FreshUrls(self.staging, self.client, self.closing, self.sleep),
             self.gone,
         )
         try:
