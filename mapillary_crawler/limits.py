@@ -1,4 +1,4 @@
-"""Pure: the project's settings, checked before anything else happens."""
+"""The project's settings, checked before anything else happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pure: which settings a client of a Scrapyd server may give a job.
+"""Which settings a client of a Scrapyd server may give a job.
 
 The token belongs to the server, the settings to whoever schedules. Scrapy has settings that
 load code, open a port to the process (telnet console), keep requests (HTTP cache) or leave

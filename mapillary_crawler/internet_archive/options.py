@@ -1,4 +1,4 @@
-"""Pure: the settings of the archive.org commands, checked before anything else happens."""
+"""The settings of the archive.org commands, checked before anything else happens."""
 
 from __future__ import annotations
 
