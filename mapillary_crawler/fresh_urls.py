@@ -130,11 +130,13 @@ class FreshUrls:
         """Ask for one batch; what the answer does not name is asked for one by one."""
         plain = [image for image in batch if image.image_id.isdecimal()]
         alone = [image for image in batch if not image.image_id.isdecimal()]
-        if plain:
+        if len(plain) == 1:
+            alone += plain
+        elif plain:
             url = graph_api.batch_url(
                 self._staging.limits.api_url, [image.image_id for image in plain], self._fields()
             )
-            answer = await self._ask_of_batch(url, len(plain))
+            answer = await self._ask_of_batch(url)
             if answer.meaning is Meaning.ASK_FOR_LESS:
                 half = len(plain) // 2
                 await self._refresh_batch(plain[:half])
@@ -153,14 +155,14 @@ class FreshUrls:
             url = graph_api.entity_url(self._staging.limits.api_url, image.image_id, self._fields())
             await self._answered(image, await self._client.ask(url))
 
-    async def _ask_of_batch(self, url: str, images: int) -> Answer:
+    async def _ask_of_batch(self, url: str) -> Answer:
         """Ask for several images; once more where none of them has a URL.
 
         Graph API: a column can be missing from a whole answer.
         """
-        answer = await self._client.ask(url, of_many=images > 1)
+        answer = await self._client.ask(url, of_many=True)
         if answer.meaning is Meaning.DATA and not any(map(self._url, answer.data.values())):
-            answer = await self._client.ask(url, of_many=images > 1)
+            answer = await self._client.ask(url, of_many=True)
         return answer
 
     def _url(self, entity: Any) -> str | None:

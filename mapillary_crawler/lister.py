@@ -140,17 +140,29 @@ class Lister:
         if cursor is None and known == 0 and self._empty_answers > 1:
             raise EndOfRun(Outcome.NO_IMAGES, await self._nothing_found())
         if self._empty_answers > _EMPTY_ANSWERS:
-            if self._staging.arguments.accept_failed:
-                logger.warning("The API lists no images any more; accepted with accept_failed=1")
-                return True
-            raise EndOfRun(
-                Outcome.UNAVAILABLE,
-                f"the API lists no images for user {self._username}, although it listed {known} "
-                "before; if they were deleted, -a accept_failed=1 finishes with what is known",
-            )
+            return await self._accept_vanished(known)
         logger.warning("The API answered with an empty page; asking again")
         await self._sleep(min(60, 2.0 ** (self._empty_answers - 1)))
         return False
+
+    async def _accept_vanished(self, known: int) -> bool:
+        """Believe that a user has deleted all images if two runs in a row say so; `EndOfRun` else.
+
+        And only where the user accepts it: an outage can be as silent, and as long.
+        """
+        facts, call, run = self._staging.ledger.facts, self._staging.thread.call, self._staging.run
+        if (
+            self._staging.arguments.accept_failed
+            and await call(facts.get, "listing_vanished") == run - 1
+        ):
+            logger.warning("The API lists no images any more; accepted with accept_failed=1")
+            return True
+        await call(lambda: facts.set(listing_vanished=run))
+        raise EndOfRun(
+            Outcome.UNAVAILABLE,
+            f"the API lists no images for user {self._username}, although it listed {known} "
+            "before; if they were deleted, -a accept_failed=1 in the next run finishes with these",
+        )
 
     async def _has_images(self, collection: Collection) -> bool:
         url = graph_api.page_url(self._staging.limits.api_url, collection, ("id",), limit=1)

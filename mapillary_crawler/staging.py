@@ -31,8 +31,9 @@ class Staging:
     may be used in `thread` only.
     """
 
-    def __init__(self, arguments: Arguments, limits: Limits) -> None:
+    def __init__(self, arguments: Arguments, limits: Limits, *, plan: bool = False) -> None:
         self.arguments = arguments
+        self._plan = plan
         self.limits = limits
         self.collection = arguments.collection
         self.folder = limits.staging / self.collection.name
@@ -49,9 +50,9 @@ class Staging:
         self._lock: Lock
 
     @classmethod
-    def open(cls, arguments: Arguments, limits: Limits) -> Staging:
-        """Lock the collection and open its ledger; raises `Refused`."""
-        staging = cls(arguments, limits)
+    def open(cls, arguments: Arguments, limits: Limits, *, plan: bool = False) -> Staging:
+        """Lock the collection and open its ledger, for a crawl or a plan; raises `Refused`."""
+        staging = cls(arguments, limits, plan=plan)
         try:
             staging._open()
         except BaseException:
@@ -114,10 +115,10 @@ class Staging:
         return planned is not None and self.ledger.survey.progress()[0].saved == planned
 
     def _settle_facts(self) -> None:
-        """Fix what the first run decides, and hold later runs to it; a plan decides nothing."""
+        """Fix what the first crawl decides, and hold later runs to it; a plan decides nothing."""
         facts, asked = self.ledger.facts, self.arguments.tar
         _ensure_same_user(self.folder, facts.get("username"), self.collection)
-        fixed = None if self.new else facts.get("tar")
+        fixed = facts.get("tar")
         if fixed is not None and asked is not None and asked != fixed:
             raise Refused(
                 Outcome.REFUSED,
@@ -136,7 +137,7 @@ class Staging:
                 "start": selection.start and selection.start.isoformat(),
                 "end": selection.end and selection.end.isoformat(),
             },
-            tar=self.tar,
+            tar=fixed if self._plan else self.tar,
             versions=sorted({*facts.get("versions", []), __version__}),
         )
 
@@ -215,7 +216,7 @@ def _refuse_foreign(folder: Path) -> None:
         raise Refused(
             Outcome.REFUSED,
             f"{folder} has tars or {METADATA}, but no ledger; it is left untouched. "
-            "Move it away, or take it over with: scrapy adopt",
+            "Move it away; scrapy adopt takes over what mapillary_downloader made",
         )
 
 

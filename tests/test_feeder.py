@@ -146,6 +146,16 @@ def asked_ids(url: str) -> list[str]:
     return batch[0].split(",") if batch else [asked.path.strip("/")]
 
 
+def data(url: str, of: Callable[[str], dict[str, str]] = entity) -> Answer:
+    """Answer a question for a batch, or for one image."""
+    found = {image: of(image) for image in asked_ids(url)}
+    return Answer(Meaning.DATA, data=found if "ids=" in url else found[asked_ids(url)[0]])
+
+
+def bare(image_id: str) -> dict[str, str]:
+    return {"id": image_id}
+
+
 def test_images_are_fetched_while_their_user_is_listed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,9 +188,7 @@ def test_a_column_that_is_missing_once_makes_nothing_unavailable(tmp_path: Path)
     def answer(url: str) -> Answer:
         nonlocal times
         times += 1
-        found = {image_id: entity(image_id) for image_id in asked_ids(url)}
-        bare = {image_id: {"id": image_id} for image_id in found}
-        return Answer(Meaning.DATA, data=bare if times == 1 else found)
+        return data(url, bare if times == 1 else entity)
 
     crawl = Crawl(tmp_path, images=10, expires=None, client=Client(answer), url=None)
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
@@ -194,10 +202,7 @@ def test_unavailable_is_believed_sooner_of_what_never_had_a_url(
 ) -> None:
     monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
 
-    def answer(url: str) -> Answer:
-        return Answer(Meaning.DATA, data={image: {"id": image} for image in asked_ids(url)})
-
-    client = Client(answer)
+    client = Client(lambda url: data(url, bare))
     expires = _LONG_AGO if url else None
     crawl = Crawl(tmp_path, images=3, expires=expires, client=client, url=url)
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
@@ -213,11 +218,28 @@ def test_what_is_refused_for_ever_fails_and_holds_back_nobody(
 
     def answer(url: str) -> Answer:
         ids = asked_ids(url)
-        if len(ids) > 1 or ids == ["7"]:
-            return Answer(Meaning.RETRY, "an error without a body (HTTP 500)")
-        return Answer(Meaning.DATA, data=entity(ids[0]))
+        refused = len(ids) > 1 or ids == ["7"]
+        return Answer(Meaning.RETRY, "HTTP 500") if refused else data(url)
 
     crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Client(answer))
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
     assert crawl.balance() == (9, 0)
+    crawl.close()
+
+
+def test_one_image_that_is_too_much_fails_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is halved, down to one image, and that one is not halved for ever."""
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
+
+    def answer(url: str) -> Answer:
+        too_much = "7" in asked_ids(url)
+        return Answer(Meaning.ASK_FOR_LESS, "reduce the data") if too_much else data(url)
+
+    client = Client(answer)
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=client)
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (9, 0)
+    assert len(client.asked) < 30
     crawl.close()

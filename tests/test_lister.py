@@ -32,7 +32,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def lister(
-    ledger: Ledger, *, accept_failed: bool = False, selection: Selection | None = None
+    ledger: Ledger,
+    *,
+    accept_failed: bool = False,
+    run: int = 1,
+    selection: Selection | None = None,
 ) -> Lister:
     """Return a listing that waits for nothing, of a service that has no images any more."""
 
@@ -50,6 +54,7 @@ def lister(
         thread=SimpleNamespace(call=call),
         collection=Collection("someone", "256", selection=selection or Selection()),
         arguments=SimpleNamespace(accept_failed=accept_failed),
+        run=run,
         limits=SimpleNamespace(api_url="https://api.example.org"),
     )
     client: Any = SimpleNamespace(patience=Patience(7200), ask=ask)
@@ -67,8 +72,18 @@ def test_it_ends_with_what_to_do(ledger: Ledger) -> None:
     assert end.value.outcome is Outcome.UNAVAILABLE
 
 
+@pytest.mark.parametrize("first", [1, 3])
+def test_one_run_is_not_believed_nor_one_long_ago(ledger: Ledger, first: int) -> None:
+    """An outage can be as silent."""
+    for run in (first, first + 2):
+        with pytest.raises(EndOfRun):
+            asyncio.run(read_on(lister(ledger, accept_failed=True, run=run), ledger))
+
+
 def test_it_is_complete_where_the_user_accepts_that(ledger: Ledger) -> None:
-    asyncio.run(read_on(lister(ledger, accept_failed=True), ledger))
+    with pytest.raises(EndOfRun):
+        asyncio.run(read_on(lister(ledger), ledger))
+    asyncio.run(read_on(lister(ledger, accept_failed=True, run=2), ledger))
     assert ledger.listing.position().closed
     assert ledger.images.balance().listed == 2
 

@@ -39,10 +39,14 @@ def open_staging(tmp_path: Path) -> Iterator[Open]:
     opened: list[Staging] = []
 
     def open_one(
-        collection: Collection = ALICE, *, tar: bool | None = None, **folders: Any
+        collection: Collection = ALICE,
+        *,
+        tar: bool | None = None,
+        plan: bool = False,
+        **folders: Any,
     ) -> Staging:
         limits = limits_of(folders.get("store", tmp_path / "store"), folders.get("staging"))
-        opened.append(Staging.open(Arguments(collection, tar=tar), limits))
+        opened.append(Staging.open(Arguments(collection, tar=tar), limits, plan=plan))
         return opened[-1]
 
     yield open_one
@@ -167,12 +171,18 @@ def test_tar_is_fixed_by_the_first_run(first: bool | None, tar: bool, open_stagi
     assert open_staging().tar is tar  # and nothing was lost
 
 
-def test_a_plan_does_not_fix_tar(open_staging: Open) -> None:
-    plan = open_staging()
-    plan.thread.wait_for(list_one, plan.ledger)
-    plan.thread.wait_for(lambda: plan.ledger.facts.set(planned=0))
-    plan.close()
-    assert open_staging(tar=False).tar is False
+@pytest.mark.parametrize("tar", [True, False])
+def test_a_plan_neither_fixes_tar_nor_forgets_it(open_staging: Open, *, tar: bool) -> None:
+    def plan(asked: bool | None) -> bool:
+        opened = open_staging(tar=asked, plan=True)
+        opened.thread.wait_for(lambda: opened.ledger.facts.set(planned=0))
+        opened.close()
+        return opened.tar
+
+    assert plan(not tar) is not tar
+    open_staging(tar=tar).close()
+    assert plan(None) is tar
+    assert open_staging().tar is tar
 
 
 # One writer

@@ -12,7 +12,7 @@ from mapillary_crawler.adoption.findings import Finding, Findings
 from mapillary_crawler.adoption.foreign_folder import DayTar, ForeignFolder
 from mapillary_crawler.adoption.judged import Judge, Judged
 from mapillary_crawler.adoption.listed_rows import ListedRows, row_of_file
-from mapillary_crawler.finish.durable import digests_of
+from mapillary_crawler.finish.durable import digests_of, sync_folder
 from mapillary_crawler.graph_api import PAGE_ROWS
 from mapillary_crawler.internet_archive.item_metadata import read_metadata
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
@@ -51,6 +51,7 @@ class AdoptedLedger:
         finally:
             ledger.close()
         findings.flush()  # once the ledger has its name they are read, not found again
+        sync_folder(path.parent)
         unfinished.rename(path)
 
     def _fill(self, ledger: Ledger, findings: Findings) -> None:

@@ -54,6 +54,8 @@ class Command(crawl.Command):
     #: How the command is called in its own lines, and what it runs.
     name: ClassVar[str] = "crawl"
     spider_class: ClassVar[type[UserSpider]] = UserSpider
+    #: Whether it only plans, and so decides nothing for later crawls.
+    plan: ClassVar[bool] = False
 
     def syntax(self) -> str:
         """Return what stands behind the command's name."""
@@ -98,7 +100,7 @@ class Command(crawl.Command):
             arguments = validate(opts.spargs)
             _make_room(self.settings, limits)
             _make_job_folder(self.settings)
-            self._staging = Staging.open(arguments, limits)
+            self._staging = Staging.open(arguments, limits, plan=self.plan)
         except (ArgumentRefused, UsageError) as error:
             self._refuse(Outcome.REFUSED, str(error))
         except Refused as refused:
@@ -203,8 +205,8 @@ def _make_room(settings: Settings, limits: Limits) -> None:
         ("CONCURRENT_REQUESTS_PER_DOMAIN", 0),
         ("CONCURRENT_ITEMS", BATCH_IMAGES),
     ):
-        if settings.getint(name) < most + beside:
-            settings.set(name, most + beside, priority="cmdline")
+        if settings.getint(name) < most + beside:  # what the user has set stays
+            settings.set(name, most + beside, priority="project")
 
 
 def _make_job_folder(settings: Settings) -> None:

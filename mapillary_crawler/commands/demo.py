@@ -76,7 +76,8 @@ class DemoCommand(ScrapyCommand):
         except OSError as error:
             end("demo", Outcome.ERROR, f"{error.filename or store}: {error.strerror or error}")
         with Sandbox.running([_USER]) as sandbox:
-            environment = {**os.environ, **sandbox.environment, "MAPILLARY_STORE": str(store)}
+            places = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": ""}
+            environment = {**os.environ, **sandbox.environment, **places}
             command = ["crawl", "user", "-a", f"username={_USER['username']}", "-a", "quality=1024"]
             print("$ scrapy", " ".join(command), flush=True)
             program = [sys.executable, "-m", "scrapy", *command]

@@ -57,6 +57,7 @@ class Command(crawl.Command):
 
     name: ClassVar[str] = "plan"
     spider_class: ClassVar[type[UserSpider]] = PlanSpider
+    plan: ClassVar[bool] = True
     default_settings = DEFAULTS
 
     def syntax(self) -> str:

@@ -93,7 +93,7 @@ class ImageThrottle(AutoThrottle):
         if self._outage.finished(now, outcome, begun_with=begun_with, first_attempt=first_attempt):
             self._wait_out(now)
         elif was_away:
-            logger.info("The image servers give images again")
+            logger.info("The image servers answer again")
             self._go_on(now)
             self._search.restart(now, self._limits.concurrency_start)
         else:

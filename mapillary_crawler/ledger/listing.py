@@ -161,16 +161,16 @@ class Listing:
         outside = sum(row.outside for row in new)
         return Committed(new=len(new), known=len(known), outside=outside)
 
-    def renew(self, rows: Iterable[ListedRow]) -> int:
+    def renew(self, rows: Iterable[ListedRow]) -> None:
         """Take fresh URLs of known unsettled rows from a page, and nothing else of it.
 
-        Returns how many there were. Serves a closed listing whose URLs have expired.
+        Serves a closed listing whose URLs have expired.
         """
         unique: dict[str, ListedRow] = {}
         for row in rows:
             unique.setdefault(row.image_id, row)
         with self._database.transaction():
-            return self._renew(unique, self._known(list(unique)))
+            self._renew(unique, self._known(list(unique)))
 
     def _known(self, image_ids: Sequence[str]) -> dict[str, int]:
         """Return the numbers of those ids that the ledger has."""
@@ -213,16 +213,16 @@ class Listing:
             ((row.image_id,) for row in rows),
         )
 
-    def _renew(self, rows: dict[str, ListedRow], known: dict[str, int]) -> int:
+    def _renew(self, rows: dict[str, ListedRow], known: dict[str, int]) -> None:
         """Give known unsettled rows the page's URLs; refreshed rows give URLs only."""
-        return self._database.executemany(
+        self._database.executemany(
             "UPDATE unsettled SET url = ?, expires = ?, fresh = 1 WHERE number = ?",
             (
                 (rows[image_id].url, rows[image_id].expires, number)
                 for image_id, number in known.items()
                 if rows[image_id].url is not None
             ),
-        ).rowcount
+        )
 
     def _move(self, following: str | None, rows: int) -> None:
         if following is not None:

@@ -14,6 +14,9 @@ from mapillary_crawler.ledger.schema import State
 #: Requests, fresh URLs and runs after which a damaged body is believed to be the source's.
 _DAMAGE_REQUESTS, _DAMAGE_FRESH_URLS, _DAMAGE_RUNS = 3, 2, 2
 
+#: `retry_at` of what failed in an earlier run: due, behind all that is untried.
+FAILED_BEFORE = 1
+
 
 @dataclass(frozen=True, slots=True)
 class DueImage:
@@ -66,13 +69,14 @@ class Queue:
     def start_run(self) -> None:
         """Make every unsettled image due, its attempts zero and its URL an old one.
 
-        A URL that failed is not tried again in another run: it may be the URL that is bad,
-        or its host, for as long as it has not expired.
+        Those that failed in an earlier run come last: they may be many, and fail again. A URL
+        that failed is not tried again in another run: it may be the URL that is bad, or its
+        host, for as long as it has not expired.
         """
         with self._database.transaction():
             self._database.execute(
-                "UPDATE unsettled SET retry_at = 0, attempts = 0, fresh = 0, "
-                "url = iif(attempts > 0, NULL, url) "
+                f"UPDATE unsettled SET retry_at = iif(error IS NULL, 0, {FAILED_BEFORE}), "
+                "attempts = 0, fresh = 0, url = iif(attempts > 0, NULL, url) "
                 "WHERE retry_at > 0 OR attempts > 0 OR fresh > 0"
             )
 

@@ -12,6 +12,7 @@ from mapillary_crawler.collection import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import kept_balance
 from mapillary_crawler.ledger.pieces import Piece
+from mapillary_crawler.ledger.queue import FAILED_BEFORE
 from mapillary_crawler.ledger.schema import State
 
 
@@ -136,7 +137,8 @@ class Survey:
         """Return the balance without `untried`, and what waits; cheap, whatever is listed."""
         balance = kept_balance(self._database)
         to_retry = self._database.value(
-            "SELECT count(*) FROM unsettled WHERE retry_at > 0 AND retry_at < ?", (math.inf,)
+            "SELECT count(*) FROM unsettled WHERE retry_at > ? AND retry_at < ?",
+            (FAILED_BEFORE, math.inf),
         )
         given_up = self._database.value(
             "SELECT count(*) FROM unsettled WHERE retry_at = ?", (math.inf,)

@@ -80,8 +80,9 @@ class UserSpider(Spider):
         spider = cls(staging)
         spider._set_crawler(crawler)
         patience = Patience(staging.limits.api_patience)
+        fields = ("id", graph_api.thumb_field(spider.quality))
         first_image = graph_api.page_url(
-            staging.limits.api_url, staging.collection, ("id",), limit=1
+            staging.limits.api_url, staging.collection, fields, limit=1
         )
         spider.client = GraphClient(crawler, patience, spider.sleep, first_image)
         spider._lister = Lister(staging, spider.client, spider.sleep)

@@ -60,6 +60,16 @@ def test_concurrency_is_limited_by_nothing_else(
     assert sandbox.counters()["max_in_flight"]["cdn"] == fixed
 
 
+def test_what_the_user_has_set_of_scrapy_s_own_stays(crawling: Crawling, sandbox: Sandbox) -> None:
+    sandbox.reset()
+    sandbox.set_faults({"cdn": {"latency_ms": 50}})
+    options = ("-s", "CONCURRENT_ITEMS=5", "-s", "MAPILLARY_CONCURRENCY_FIXED=140")
+    result = crawling.run(*options, username="alice", quality="256", check_ia=0)
+    sandbox.set_faults({"cdn": {"latency_ms": 0}})
+    assert result.code == 0
+    assert sandbox.counters()["max_in_flight"]["cdn"] <= 5
+
+
 @pytest.mark.parametrize(
     "setting", ["CONCURRENT_REQUESTS=8", "SCRAPER_SLOT_MAX_ACTIVE_SIZE=100000"]
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mapillary_crawler.ledger import Ledger
 from mapillary_crawler.ledger.queue import DueImage, FailedAttempt
 from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.survey import Waiting
 from tests.ledgers import fresh_ledger, list_rows, open_ledger, row, stored
 
 NOW = 1_700_000_000.0
@@ -201,6 +202,15 @@ def test_a_renewed_url_is_fresh_and_due_at_once(five: Ledger) -> None:
     assert (two.number, two.url, two.expires, two.fresh) == (2, "https://x/2", 7, True)
 
 
+def test_what_failed_in_an_earlier_run_comes_last(five: Ledger) -> None:
+    """They may be many, and fail again: who is behind them would never have a turn."""
+    fail(five, 1, retry_at=math.inf)
+    fail(five, 2, retry_at=NOW)
+    five.start_run()
+    assert drawn(five) == [3, 4, 5, 1, 2]
+    assert five.survey.progress()[1] == Waiting(to_retry=0, given_up=0)
+
+
 def test_renewing_what_is_settled_does_no_harm(five: Ledger) -> None:
     five.settle([1], State.GONE)
     five.queue.renew({1: ("https://x/1", None)})
@@ -287,6 +297,7 @@ class Model:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.retry_at = dict.fromkeys(range(1, 9), 0.0)
+        self.failed: set[int] = set()
         self.drawn: set[int] = set()
         self.now = NOW
 
@@ -305,13 +316,14 @@ class Model:
         if step == "run":
             self.ledger.queue.put_back(self.drawn)
             self.ledger.start_run()
-            self.retry_at = dict.fromkeys(self.retry_at, 0.0)
+            self.retry_at = {image: float(image in self.failed) for image in self.retry_at}
             self.drawn = set()
             return
         self.drawn.discard(number)
         if step in {"fail", "give up"}:
             due = self.now + number if step == "fail" else math.inf
             fail(self.ledger, number, retry_at=due)
+            self.failed.add(number)
         elif step == "renew":
             due = 0.0
             self.ledger.queue.renew({number: ("https://x", None)})
