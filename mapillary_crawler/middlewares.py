@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from time import monotonic
@@ -12,10 +13,11 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from mapillary_crawler import jpeg
+from mapillary_crawler import graph_rows, jpeg
 from mapillary_crawler.backoff import retry_after
 from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
+from mapillary_crawler.items import ImageItem
 from mapillary_crawler.limits import may_have_token, read_token
 from mapillary_crawler.throttle.window import TransferOutcome
 
@@ -74,7 +76,7 @@ class OutcomesMiddleware:
         if request.meta.get("download_slot") == IMAGES:
             header = response.headers.get("Retry-After") if response.status != 200 else None
             asked = retry_after(header.decode("latin-1"), time.time()) if header else None
-            outcome = _outcome(response, fresh=request.meta["item"].fresh)
+            outcome = _outcome(response, request.meta["item"])
             self._report(request, outcome, len(response.body), asked)
         return response
 
@@ -100,8 +102,8 @@ class OutcomesMiddleware:
         )
 
 
-def _outcome(response: Response, *, fresh: bool) -> TransferOutcome:
-    """Return what an answer says of the CDN; `fresh` where the service has just given the URL."""
+def _outcome(response: Response, item: ImageItem) -> TransferOutcome:
+    """Return what an answer says of the CDN; 403 is the URL's fault unless it is a new one."""
     status = response.status
     if status == 200:
         return (
@@ -113,5 +115,10 @@ def _outcome(response: Response, *, fresh: bool) -> TransferOutcome:
         return TransferOutcome.REFUSED
     if status >= 500:
         return TransferOutcome.FAILED
-    of_the_image = status in (404, 410) or (status == 403 and not fresh)
+    of_the_image = status in (404, 410) or (status == 403 and not _is_good(item))
     return TransferOutcome.BESIDE if of_the_image else TransferOutcome.NO_IMAGE
+
+
+def _is_good(item: ImageItem) -> bool:
+    """Say whether the service has just given the URL, and one that has not expired."""
+    return item.fresh and (graph_rows.url_expiry(item.url) or math.inf) > time.time()

@@ -396,9 +396,9 @@ def middleware() -> tuple[OutcomesMiddleware, Heard]:
     return OutcomesMiddleware(crawler), heard
 
 
-def transfer(*, fresh: bool = False, **meta: Any) -> Request:
+def transfer(*, fresh: bool = False, url: str = "https://cdn.example/1", **meta: Any) -> Request:
     """Return a request for an image as the downloader leaves it."""
-    item = SimpleNamespace(attempts=0, fresh=fresh)
+    item = SimpleNamespace(attempts=0, fresh=fresh, url=url)
     stamps = {TRANSFER_STARTED: 0.0, TRANSFER_BESIDE: 3}
     return Request("https://cdn.example/1", meta={"item": item, **stamps, **meta})
 
@@ -454,6 +454,15 @@ def test_what_is_no_image_says_nothing_of_the_image(
     response = Response("https://cdn.example/1", status, body=body)
     outcomes.process_response(transfer(download_slot="images", fresh=fresh), response)
     assert heard.told == [(len(body), told, None)]
+
+
+def test_a_fresh_url_that_has_expired_is_no_block(
+    middleware: tuple[OutcomesMiddleware, Heard],
+) -> None:
+    outcomes, heard = middleware
+    asked = transfer(download_slot="images", fresh=True, url="https://cdn.example/1?oe=5000")
+    outcomes.process_response(asked, Response(asked.url, 403))
+    assert heard.told == [(0, TransferOutcome.BESIDE, None)]
 
 
 @pytest.mark.parametrize(
