@@ -29,6 +29,8 @@ _MARGIN = 600
 _MANY_EXPIRED = 2000
 #: Seconds for which images gather that need a URL, since 50 cost as much as one.
 _GATHERING = 0.3
+#: Seconds for which it is known whether images are given URLs at all: about a batch.
+_COLUMN_KNOWN = 0.5
 
 
 class FreshUrls:
@@ -51,6 +53,8 @@ class FreshUrls:
         self._sleep = sleep
         self._random = Random()
         self._listed_again_at = -math.inf
+        self._column_there: bool | None = None
+        self._column_known_until = -math.inf
         self.stale: list[DueImage] = []
         self.gone = GoneBurst(staging, Source.API, self._is_there)
 
@@ -136,7 +140,7 @@ class FreshUrls:
             url = graph_api.batch_url(
                 self._staging.limits.api_url, [image.image_id for image in plain], self._fields()
             )
-            answer = await self._ask_of_batch(url)
+            answer = await self._client.ask(url, of_many=True)
             if answer.meaning is Meaning.ASK_FOR_LESS:
                 half = len(plain) // 2
                 await self._refresh_batch(plain[:half])
@@ -155,15 +159,23 @@ class FreshUrls:
             url = graph_api.entity_url(self._staging.limits.api_url, image.image_id, self._fields())
             await self._answered(image, await self._client.ask(url))
 
-    async def _ask_of_batch(self, url: str) -> Answer:
-        """Ask for several images; once more where none of them has a URL.
+    async def _is_column_there(self) -> bool | None:
+        """Say whether an image that had a URL is given one; None where no such image is known.
 
-        Graph API: a column can be missing from a whole answer.
+        Graph API: a column can be missing from whole answers.
         """
-        answer = await self._client.ask(url, of_many=True)
-        if answer.meaning is Meaning.DATA and not any(map(self._url, answer.data.values())):
-            answer = await self._client.ask(url, of_many=True)
-        return answer
+        if time.monotonic() < self._column_known_until:
+            return self._column_there
+        ledger, call = self._staging.ledger, self._staging.thread.call
+        self._column_there = None
+        for known in await call(ledger.images.some_saved, 3):
+            url = graph_api.entity_url(self._staging.limits.api_url, known, self._fields())
+            answer = await self._client.ask(url)
+            if answer.meaning is Meaning.DATA:
+                self._column_there = self._url(answer.data) is not None
+                break
+        self._column_known_until = time.monotonic() + _COLUMN_KNOWN
+        return self._column_there
 
     def _url(self, entity: Any) -> str | None:
         """Return the URL that an answer gives of an image, None if it gives none."""
@@ -174,8 +186,8 @@ class FreshUrls:
         """Give the ledger what the service says of one image.
 
         An answer that is empty in silence says nothing: the image has a URL at this quality
-        or none only by an answer that names the image. One that had a URL before is asked for
-        as often as one that fails.
+        or none only by an answer that names the image, while others are given theirs. One that
+        had a URL before is asked for as often as one that fails.
         """
         last = image.attempts + 1 >= self._staging.limits.image_attempts
         ledger, call = self._staging.ledger, self._staging.thread.call
@@ -187,11 +199,12 @@ class FreshUrls:
             if url is not None:
                 await call(ledger.queue.renew, {image.number: (url, graph_rows.url_expiry(url))})
                 return
-            if image.expires is None or last:
+            there = await self._is_column_there()
+            if (there and image.expires is None) or (last and there is not False):
                 await call(ledger.settle, [image.number], State.UNAVAILABLE)
                 logger.debug("Image %s is unavailable", image.image_id)
                 return
-            answer = Answer(Meaning.RETRY, "no URL at this quality, although it had one")
+            answer = Answer(Meaning.RETRY, "no URL at this quality, which is not believed yet")
         if answer.meaning is Meaning.GONE and await self.gone.believe(image.number):
             logger.debug("Image %s is gone", image.image_id)
         else:

@@ -196,18 +196,43 @@ def test_a_column_that_is_missing_once_makes_nothing_unavailable(tmp_path: Path)
     crawl.close()
 
 
-@pytest.mark.parametrize(("url", "least"), [(None, 2), ("https://cdn.example.org/1", 6)])
-def test_unavailable_is_believed_sooner_of_what_never_had_a_url(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, least: int
+@pytest.mark.parametrize(
+    ("url", "known", "questions"),
+    [
+        (None, True, (2, 4)),
+        (None, False, (6, 18)),
+        ("https://cdn.example.org/1", True, (6, 24)),
+    ],
+)
+def test_unavailable_is_believed_at_once_only_where_others_have_urls(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str | None,
+    known: bool,
+    questions: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
-
-    client = Client(lambda url: data(url, bare))
+    client = Client(lambda url: data(url, lambda name: entity(name) if name == "4" else bare(name)))
     expires = _LONG_AGO if url else None
-    crawl = Crawl(tmp_path, images=3, expires=expires, client=client, url=url)
+    crawl = Crawl(tmp_path, images=4 if known else 3, expires=expires, client=client, url=url)
+    if known:
+        crawl.thread.wait_for(crawl.ledger.save, [stored(4)])
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
-    assert crawl.balance() == (0, 3)
-    assert least <= len(client.asked) <= 3 * least
+    assert crawl.balance() == (int(known), 3)
+    least, most = questions
+    assert least <= len(client.asked) <= most
+    crawl.close()
+
+
+def test_nothing_is_unavailable_while_the_column_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
+    client = Client(lambda url: data(url, bare))
+    crawl = Crawl(tmp_path, images=4, expires=None, client=client, url=None)
+    crawl.thread.wait_for(crawl.ledger.save, [stored(4)])
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (1, 0)
     crawl.close()
 
 
