@@ -12,7 +12,7 @@ from typing import Any
 from mapillary_crawler import graph_api, graph_rows
 from mapillary_crawler.backoff import full_jitter
 from mapillary_crawler.collection import image_id
-from mapillary_crawler.gone_burst import DISTRUST, GoneBurst
+from mapillary_crawler.gone_burst import DISTRUST, WITNESSES, GoneBurst
 from mapillary_crawler.graph_answers import Answer, Meaning
 from mapillary_crawler.graph_client import GraphClient
 from mapillary_crawler.ledger.gone import Source
@@ -156,8 +156,7 @@ class FreshUrls:
         for image in alone:
             if self._closing():
                 return
-            url = graph_api.entity_url(self._staging.limits.api_url, image.image_id, self._fields())
-            await self._answered(image, await self._client.ask(url))
+            await self._answered(image, await self._ask_of(image.image_id, self._fields()))
 
     async def _is_column_there(self) -> bool | None:
         """Say whether an image that had a URL is given one; None where no such image is known.
@@ -168,9 +167,8 @@ class FreshUrls:
             return self._column_there
         ledger, call = self._staging.ledger, self._staging.thread.call
         self._column_there = None
-        for known in await call(ledger.images.some_saved, 3):
-            url = graph_api.entity_url(self._staging.limits.api_url, known, self._fields())
-            answer = await self._client.ask(url)
+        for known in await call(ledger.images.some_saved, WITNESSES):
+            answer = await self._ask_of(known, self._fields())
             if answer.meaning is Meaning.DATA:
                 self._column_there = self._url(answer.data) is not None
                 break
@@ -215,5 +213,8 @@ class FreshUrls:
 
     async def _is_there(self, image_id: str) -> bool:
         """Say whether the service still names an image."""
-        url = graph_api.entity_url(self._staging.limits.api_url, image_id, ("id",))
-        return (await self._client.ask(url)).meaning is Meaning.DATA
+        return (await self._ask_of(image_id, ("id",))).meaning is Meaning.DATA
+
+    async def _ask_of(self, image_id: str, fields: tuple[str, ...]) -> Answer:
+        url = graph_api.entity_url(self._staging.limits.api_url, image_id, fields)
+        return await self._client.ask(url)

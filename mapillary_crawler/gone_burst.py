@@ -24,7 +24,7 @@ MOST = 50
 #: looked again whether one known to exist comes.
 DISTRUST = 60.0
 #: Images known to exist that are asked for, one after another.
-_WITNESSES = 3
+WITNESSES = 3
 #: Times in a run that something is doubted before it is left to the next run.
 _DOUBTS = 3
 
@@ -95,7 +95,7 @@ class GoneBurst:
     async def _looked(self) -> bool | None:
         """Ask for known images; any other that comes meanwhile is as good. None: none is known."""
         before = self._proofs
-        known = await self._call(self._images.some_saved, _WITNESSES)
+        known = await self._call(self._images.some_saved, WITNESSES)
         for image_id in known:
             if await self._comes(image_id):
                 return True

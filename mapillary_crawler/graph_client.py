@@ -27,7 +27,7 @@ _TIMEOUT = 90
 #: Bytes of an answer; a page of 2000 rows has about 4 MB.
 _LONGEST_ANSWER = 64 * 1024 * 1024
 #: Slot of all requests to the API.
-_SLOT = "api"
+API_SLOT = "api"
 #: Failures of one question after which it is seen whether others are answered.
 _ITS_OWN = 5
 
@@ -59,7 +59,7 @@ class GraphClient:
             url,
             dont_filter=True,
             meta={
-                "download_slot": _SLOT,
+                "download_slot": API_SLOT,
                 "download_timeout": _TIMEOUT,
                 "download_maxsize": _LONGEST_ANSWER,
                 "handle_httpstatus_all": True,
@@ -146,5 +146,5 @@ class GraphClient:
         if answer.meaning is Meaning.PAUSE or wait:
             downloader = self._crawler.engine.downloader
             assert isinstance(downloader, LimitedDownloader)
-            downloader.pause(_SLOT, seconds)
+            downloader.pause(API_SLOT, seconds)
         await self._sleep(seconds)

@@ -157,7 +157,7 @@ class Lister:
         ):
             logger.warning("The API lists no images any more; accepted with accept_failed=1")
             return True
-        await call(lambda: facts.set(listing_vanished=run))
+        await call(facts.set, listing_vanished=run)
         raise EndOfRun(
             Outcome.UNAVAILABLE,
             f"the API lists no images for user {self._username}, although it listed {known} "

@@ -17,6 +17,7 @@ from mapillary_crawler import graph_rows, jpeg
 from mapillary_crawler.backoff import retry_after
 from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
 from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
+from mapillary_crawler.graph_client import API_SLOT
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.limits import may_have_token, read_token
 from mapillary_crawler.throttle.window import TransferOutcome
@@ -40,7 +41,7 @@ class TokenMiddleware:
 
     def process_request(self, request: Request) -> None:
         """Authorize a request to the API; refuse one that would carry the token elsewhere."""
-        if request.meta.get("download_slot") != "api":
+        if request.meta.get("download_slot") != API_SLOT:
             return
         if not may_have_token(request.url):
             raise IgnoreRequest("this address may not get the token")

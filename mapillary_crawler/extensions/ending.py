@@ -70,8 +70,8 @@ class Ending:
                 )
             else:
                 spider.outcome = Outcome.INTERRUPTED
-        nothing_here = spider.outcome is Outcome.ALREADY_ARCHIVED and not staging.balance.listed
-        if spider.outcome is Outcome.NO_IMAGES or nothing_here:
+        needless = spider.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
+        if needless and not staging.balance.listed:
             await staging.thread.call(staging.discard)
         self._crawler.stats.set_value("finish_reason", spider.outcome.reason)
 

@@ -21,6 +21,8 @@ from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
 from mapillary_crawler.balance import Outcome
+from mapillary_crawler.extensions.throttle import IMAGES
+from mapillary_crawler.graph_client import API_SLOT
 from mapillary_crawler.redaction import Redactor
 from mapillary_crawler.spiders.user import spider_of
 
@@ -73,7 +75,7 @@ class LogFile:
             self._handler.begin()
 
     def _requested(self, request: Request) -> None:
-        if request.meta.get("download_slot") in ("api", "images"):
+        if request.meta.get("download_slot") in (API_SLOT, IMAGES):
             self._handler.begin()
             self._crawler.signals.disconnect(
                 self._requested, signal=signals.request_reached_downloader

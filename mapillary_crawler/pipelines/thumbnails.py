@@ -19,7 +19,7 @@ from scrapy.pipelines.images import ImagesPipeline
 from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.downloader import DownloadCancelled
-from mapillary_crawler.extensions.throttle import ImageThrottle
+from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.gone_burst import DISTRUST
 from mapillary_crawler.image_troubles import (
     Refusal,
@@ -119,7 +119,7 @@ class ThumbnailsPipeline(ImagesPipeline):
             meta={
                 "verbatim_url": True,
                 "handle_httpstatus_all": True,
-                "download_slot": "images",
+                "download_slot": IMAGES,
                 "download_timeout": self._timeout * (item.attempts + 1),
                 "download_maxsize": self._most_bytes,
                 "item": item,
