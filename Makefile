@@ -40,12 +40,13 @@ test-peer: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/peer
 
 clean:
-	rm -rf $(VENV) .demo build *.egg-info
+	rm -rf $(VENV) .demo build *.egg-info native/build native/*.egg-info
 
-$(VENV)/installed: requirements.txt
+$(VENV)/installed: requirements.txt native/pyproject.toml $(wildcard native/jpeg_entropy/*.*)
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; say make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check ./native 2>/dev/null || echo "Without native/, which takes a C compiler, crawls are slower; $(BIN)/pip install ./native says more."
 	touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

@@ -113,6 +113,14 @@ def ways_to_damage(body: bytes) -> dict[str, bytes]:
     return damaged
 
 
+@pytest.fixture(params=[True, False], ids=["walked", "decoded"])
+def _walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the walk of native/, and as if that were not installed."""
+    if not request.param:
+        monkeypatch.setattr(inspection, "is_whole", lambda _: False)
+
+
+@pytest.mark.usefixtures("_walked")
 @pytest.mark.parametrize("body", KINDS.values(), ids=KINDS)
 def test_whole_pictures_pass(body: bytes) -> None:
     found = inspect(body)
@@ -121,6 +129,7 @@ def test_whole_pictures_pass(body: bytes) -> None:
     assert found.sha256 == hashlib.sha256(body).digest()
 
 
+@pytest.mark.usefixtures("_walked")
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
 def test_damaged_pictures_do_not(body: bytes) -> None:
     for way, damaged in ways_to_damage(body).items():

