@@ -8,6 +8,7 @@
 
 #include "walk.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -31,8 +32,9 @@ INLINE void need(struct bits *bits) {
         fill(bits);
 }
 
-/* Pass over bits that the window has. */
+/* Pass over bits; the caller sees to it that the window has so many. */
 INLINE void drop(struct bits *bits, int count) {
+    assert(count <= bits->held);
     bits->window <<= count;
     bits->held -= count;
 }

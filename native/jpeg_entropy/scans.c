@@ -12,16 +12,15 @@ static int blocks_of_mcu(const struct scan *scan, int index) {
     return scan->count == 1 ? 1 : component->across * component->down;
 }
 
-/* A DC coefficient: the size of the difference, and its bits. */
-INLINE int dc_value(struct bits *bits, const struct table *table) {
+/* Pass over a DC coefficient; returns the bits of its difference, or -1. */
+INLINE int dc_size(struct bits *bits, const struct table *table) {
     int size = symbol(bits, table);
-    if (size < 0)
-        return 0;
-    drop(bits, size);
-    return 1;
+    if (size > 0)
+        drop(bits, size);
+    return size;
 }
 
-/* Pass over one symbol and its value; returns as `step` does. */
+/* Pass over one symbol and its value; returns as `step` does, with 32 bits in the window. */
 static __attribute__((noinline)) struct bits one_symbol(struct bits bits, const struct table *table,
                                                         int *index) {
     int run_size = symbol(&bits, table), size = run_size & 15;
@@ -29,12 +28,12 @@ static __attribute__((noinline)) struct bits one_symbol(struct bits bits, const 
         *index = BLOCK + 1;
     else
         *index += size || run_size == 0xF0 ? (run_size >> 4) + 1 : END_OF_BLOCK;
-    need(&bits);
     drop(&bits, size);
+    need(&bits);
     return bits;
 }
 
-/* Pass over one or two symbols of the window; returns the index of the coefficient that is next.
+/* Pass over one or two symbols of the window, up to 26 bits; returns the index of the coefficient that is next.
  * BLOCK, or END_OF_BLOCK and more: the block is complete; between them: it makes no sense. */
 INLINE int step(struct bits *bits, const struct table *table, const struct steps *steps,
                 int index) {
@@ -58,11 +57,11 @@ static int sequential(const struct picture *picture, const struct scan *scan, st
             const struct table *dc = &picture->dc[component->dc], *ac = &picture->ac[component->ac];
             const struct steps *steps = &picture->steps[component->ac];
             for (int blocks = blocks_of_mcu(scan, i); blocks; blocks--) {
-                if (!dc_value(&bits, dc))
+                if (dc_size(&bits, dc) < 0)
                     return 0;
                 int index = 1;
                 while (index < BLOCK) {
-                    fill(&bits);
+                    fill(&bits); /* enough for two steps */
                     index = step(&bits, ac, steps, index);
                     if (index < BLOCK)
                         index = step(&bits, ac, steps, index);
@@ -81,12 +80,16 @@ static int sequential(const struct picture *picture, const struct scan *scan, st
 static int dc_first(const struct picture *picture, const struct scan *scan, struct bits *from,
                     uint32_t mcus) {
     struct bits bits = *from;
+    int64_t most = 0; /* that the differences may add up to: libjpeg has 31 bits for it */
     for (; mcus; mcus--) {
         for (int i = 0; i < scan->count; i++)
-            for (int blocks = blocks_of_mcu(scan, i); blocks; blocks--)
-                if (!dc_value(&bits, &picture->dc[scan->components[i]->dc]))
+            for (int blocks = blocks_of_mcu(scan, i); blocks; blocks--) {
+                int size = dc_size(&bits, &picture->dc[scan->components[i]->dc]);
+                if (size < 0)
                     return 0;
-        if (left(&bits) < 0)
+                most += 1 << size;
+            }
+        if (left(&bits) < 0 || most > INT32_MAX)
             return 0;
     }
     *from = bits;
@@ -154,6 +157,36 @@ INLINE uint64_t without_lowest(uint64_t set, int count) {
     return set;
 }
 
+/* A block of `ac_refine`; `before`: its coefficients of the band that are not zero. Returns 0, or 1
+ * with what becomes so in `found`, and in `without` the blocks that follow and have nothing new. */
+INLINE int refine_block(struct bits *bits, const struct table *table, uint64_t band, int first,
+                        int last, uint64_t before, uint64_t *found, uint32_t *without) {
+    uint64_t zeros = ~before & band;
+    for (int k = first; k <= last;) {
+        int run_size = symbol(bits, table), run = run_size >> 4, size = run_size & 15;
+        if (run_size < 0 || size > 1)
+            return 0;
+        if (!size && run < 15) {
+            *without = (1u << run) + take(bits, run) - 1;
+            zeros = 0;
+        } else {
+            zeros = without_lowest(zeros, run);
+            if (!zeros && size)
+                return 0;
+        }
+        if (!zeros) { /* the rest of the band brings no new coefficient */
+            skip(bits, ones(before & ~0ull << k));
+            return 1;
+        }
+        int to = __builtin_ctzll(zeros);
+        skip(bits, size + to - k - run);
+        zeros &= zeros - 1;
+        *found |= (uint64_t)size << to;
+        k = to + 1;
+    }
+    return 1;
+}
+
 /* Coefficients that were not zero have a bit each, on the way to the next that becomes so
  * (G.1.2.3): how many of them there are follows from which ones they are. */
 static int ac_refine(const struct picture *picture, const struct scan *scan, struct bits *from,
@@ -165,32 +198,12 @@ static int ac_refine(const struct picture *picture, const struct scan *scan, str
     uint32_t without = 0;
     for (; blocks; blocks--, nonzero++) {
         const uint64_t before = *nonzero & band;
-        uint64_t zeros = ~before & band, found = 0;
+        uint64_t found = 0;
         if (without) {
             without--;
             skip(&bits, ones(before));
-        } else for (int k = first; k <= last;) {
-            int run_size = symbol(&bits, table), run = run_size >> 4, size = run_size & 15;
-            if (run_size < 0 || size > 1)
-                return 0;
-            if (!size && run < 15) {
-                without = (1u << run) + take(&bits, run) - 1;
-                skip(&bits, ones(before & ~0ull << k));
-                break;
-            }
-            zeros = without_lowest(zeros, run);
-            if (!zeros) {
-                if (size)
-                    return 0;
-                skip(&bits, ones(before & ~0ull << k));
-                break;
-            }
-            int to = __builtin_ctzll(zeros);
-            skip(&bits, size + to - k - run);
-            zeros &= zeros - 1;
-            found |= (uint64_t)size << to;
-            k = to + 1;
-        }
+        } else if (!refine_block(&bits, table, band, first, last, before, &found, &without))
+            return 0;
         *nonzero |= found;
         if (left(&bits) < 0)
             return 0;

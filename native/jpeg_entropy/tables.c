@@ -80,14 +80,13 @@ static int single_step(const struct table *table, uint32_t bits, int *length) {
 
 /* Two steps are put together where the second one's code is among the bits as well. */
 void make_steps(struct steps *steps, const struct table *table) {
-    enum { BITS_OF_TWO = 28 };  /* two looks must not need more than a filled window */
     for (uint32_t bits = 0; bits < 1 << STEP_BITS; bits++) {
         int length, first = single_step(table, bits, &length), used = first & 255;
         steps->by_bits[bits] = (uint16_t)first;
         if (!first || first >> 8 == END_OF_BLOCK || used >= STEP_BITS)
             continue;
         int second = single_step(table, bits << used & ((1 << STEP_BITS) - 1), &length);
-        if (second && used + length <= STEP_BITS && used + (second & 255) <= BITS_OF_TWO)
+        if (second && used + length <= STEP_BITS)
             steps->by_bits[bits] = (uint16_t)(first + second);
     }
 }

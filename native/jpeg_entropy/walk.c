@@ -29,7 +29,6 @@ static int read_data(struct picture *picture, struct bits *bits) {
         *to++ = 0xFF;
         picture->next += 2;
     }
-    memset(to, 0, PADDING);
     *bits = (struct bits){
         .next = picture->data, .start = picture->data, .count = 8 * (to - picture->data)};
     return 1;
@@ -57,8 +56,7 @@ static int walk_scan(struct picture *picture, const struct scan *scan) {
 }
 
 /* Note which bits of a component's coefficients a scan brings; returns 0 if they are not due. */
-static int is_due(const struct picture *picture, const struct scan *scan,
-                  struct component *component) {
+static int is_due(const struct scan *scan, struct component *component) {
     if (scan->first && component->lowest_bit[0] < 0)
         return 0;
     for (int k = scan->first; k <= scan->last; k++) {
@@ -66,12 +64,15 @@ static int is_due(const struct picture *picture, const struct scan *scan,
             return 0;
         component->lowest_bit[k] = (int8_t)scan->low;
     }
-    return picture->quantization >> component->quantization & 1;
+    return 1;
 }
 
-static int has_tables(struct picture *picture, const struct scan *scan,
-                      const struct component *component) {
+/* See that the tables for a component have come, and have its steps made. */
+static int prepare_tables(struct picture *picture, const struct scan *scan,
+                          const struct component *component) {
     if (component->dc >= TABLES || component->ac >= TABLES)
+        return 0;
+    if (!(picture->quantization >> component->quantization & 1))
         return 0;
     if (scan->first == 0 && !scan->high && !picture->dc[component->dc].defined)
         return 0;
@@ -93,7 +94,7 @@ static int has_sense(const struct picture *picture, const struct scan *scan) {
     return scan->count == 1 && scan->first <= scan->last && scan->last < BLOCK;
 }
 
-/* B.2.3 */
+/* B.2.3; components come in the order of the frame. */
 static int read_scan(struct picture *picture, const uint8_t *payload, int size) {
     struct scan scan = {.count = size ? payload[0] : 0};
     if (scan.count < 1 || scan.count > picture->count || size != 4 + 2 * scan.count)
@@ -105,19 +106,19 @@ static int read_scan(struct picture *picture, const uint8_t *payload, int size) 
     scan.low = band[2] & 15;
     if (!has_sense(picture, &scan))
         return 0;
+    struct component *component = picture->components;
+    const struct component *end = component + picture->count;
     for (int i = 0; i < scan.count; i++) {
         const uint8_t *given = payload + 1 + 2 * i;
-        struct component *component = picture->components;
-        const struct component *end = component + picture->count;
         while (component < end && component->id != given[0])
             component++;
         if (component == end)
             return 0;
         component->dc = given[1] >> 4;
         component->ac = given[1] & 15;
-        if (!is_due(picture, &scan, component) || !has_tables(picture, &scan, component))
+        if (!is_due(&scan, component) || !prepare_tables(picture, &scan, component))
             return 0;
-        scan.components[i] = component;
+        scan.components[i] = component++;
     }
     scan.mcus = scan.count == 1 ? scan.components[0]->blocks : picture->mcus;
     picture->scans++;
@@ -205,7 +206,7 @@ int jpeg_is_whole(const uint8_t *body, size_t size) {
     if (size < 2 || body[0] != 0xFF || body[1] != SOI)
         return 0;
     struct picture *picture = calloc(1, sizeof *picture);
-    uint8_t *data = malloc(size + PADDING);
+    uint8_t *data = calloc(1, size + PADDING);
     int whole = 0;
     if (picture && data) {
         picture->next = body + 2;

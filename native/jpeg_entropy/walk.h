@@ -3,10 +3,11 @@
  * A file that was cut, or damaged in the middle, shows where its Huffman codes stop making sense:
  * the codes of a scan must give each block its coefficients, and end where the next marker is.
  * That needs no coefficient's value, and of a progressive picture only which ones are not zero,
- * so it takes a third to a half of what libjpeg-turbo takes to decode.
+ * so it takes a fifth to a half of what libjpeg-turbo takes to decode.
  *
- * The answer is "whole" or "cannot say", and "whole" only where libjpeg would decode the picture
- * without a warning. What is damaged, unusual or not known here is for libjpeg to judge.
+ * The answer is "whole" or "cannot say", and "whole" only where libjpeg, if it accepts the header,
+ * would decode the picture without a warning. What is damaged, unusual or not known here is for
+ * libjpeg to judge.
  *
  * Sections named are those of ITU-T T.81.
  */
@@ -26,7 +27,7 @@ enum {
     CODE_BITS = 10,     /* the longest codes that are decoded by one look into a table */
     STEP_BITS = 11,     /* the bits by which two symbols are looked up at once */
     END_OF_BLOCK = 128, /* what a step adds to a coefficient's index where the block ends */
-    PADDING = 8192,     /* zeros behind the data: more than an MCU can read, 10 x 64 x 31 bits */
+    PADDING = 8192,     /* bytes behind the data: more than an MCU can read, 10 x 64 x 31 bits */
 };
 
 /* A Huffman table (F.2.2.3). */
@@ -34,7 +35,7 @@ struct table {
     int defined;
     uint8_t symbols[256];
     int32_t last_code[LONGEST_CODE + 1];    /* of each length; -1: there is none */
-    int32_t first_symbol[LONGEST_CODE + 1]; /* added to a code it is the index of its symbol */
+    int32_t first_symbol[LONGEST_CODE + 1]; /* a symbol's index, less its code */
     uint16_t codes[1 << CODE_BITS];         /* length << 8 | symbol; 0: no code so short */
 };
 
@@ -81,7 +82,7 @@ struct picture {
     struct component components[COMPONENTS];
     struct table dc[TABLES], ac[TABLES];
     struct steps steps[TABLES]; /* of the tables `ac` */
-    uint8_t *data;              /* what stands between two markers, unstuffed */
+    uint8_t *data;              /* what stands between two markers, unstuffed, and PADDING */
 };
 
 /* tables.c */

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,46 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from tests import shared_data
+from tests.crawling import PROJECT
+from tests.native.pictures import END, HOSTILE, KINDS, START_OF_SCAN, libjpeg_warns, picture
+from tests.native.streams import Maker
 
 jpeg_entropy = pytest.importorskip(
     "jpeg_entropy", reason="native/ is not installed: it takes a C compiler"
 )
-
-END = b"\xff\xd9"
-START_OF_SCAN = b"\xff\xda"
-
-
-def picture(size: tuple[int, int], mode: str = "RGB", grain: float = 0.2, **options: Any) -> bytes:
-    """Return a JPEG of soft colours under grain."""
-    random = Random(1)
-    soft = Image.frombytes("RGB", (8, 6), random.randbytes(144)).resize(size)
-    noise = Image.frombytes("L", size, random.randbytes(size[0] * size[1])).convert("RGB")
-    output = BytesIO()
-    Image.blend(soft, noise, grain).convert(mode).save(output, "JPEG", **options)
-    return output.getvalue()
-
-
-def libjpeg_warns(body: bytes) -> bool:
-    try:
-        decode_jpeg_header(body, strict=True)
-        decode_jpeg(body, colorspace="GRAY", min_height=64, min_width=64, strict=True)
-    except ValueError:
-        return True
-    return False
-
-
-#: Small, so that many changes can be tried, and of each kind of scan.
-KINDS = [
-    picture(size, mode, quality=quality, progressive=progressive, subsampling=sampling, **restart)
-    for (size, mode, progressive, sampling), (quality, restart) in zip(
-        product([(17, 9), (70, 48)], ["RGB", "L"], [False, True], [0, 1, 2]),
-        [(30, {}), (92, {"restart_marker_blocks": 3}), (75, {"restart_marker_rows": 1})] * 8,
-        strict=True,
-    )
-]
 
 options = st.fixed_dictionaries(
     {
@@ -131,6 +101,25 @@ def test_zeros_for_the_rest_are_never_called_whole(kind: int) -> None:
         assert not jpeg_entropy.is_whole(zeroed)
 
 
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+def test_what_was_once_called_whole_is_not(body: bytes) -> None:
+    assert libjpeg_warns(body)
+    assert not jpeg_entropy.is_whole(body)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_valid_stream_is_called_whole_and_damage_as_libjpeg_does(seed: int) -> None:
+    maker, random = Maker(seed), Random(seed)
+    for _ in range(100):
+        body = maker.jpeg()
+        assert not libjpeg_warns(body)
+        assert jpeg_entropy.is_whole(body)
+        damaged = bytearray(body)
+        damaged[random.randrange(20, len(body))] = random.choice((0, 0xFF, random.randrange(256)))
+        if jpeg_entropy.is_whole(bytes(damaged)):
+            assert not libjpeg_warns(bytes(damaged))
+
+
 changes = st.lists(
     st.one_of(
         st.tuples(st.just("set"), st.floats(0, 1), st.binary(min_size=1, max_size=3)),
@@ -171,3 +160,16 @@ def test_many_changed_bytes_never_make_it_differ_from_libjpeg() -> None:
 @given(st.binary(max_size=200), st.integers(0, 4))
 def test_no_bytes_are_called_whole(tail: bytes, start: int) -> None:
     assert not jpeg_entropy.is_whole(b"\xff\xd8\xff\xc2"[:start] + tail)
+
+
+def test_a_library_that_cannot_be_loaded_is_as_none(tmp_path: Path) -> None:
+    installed = Path(jpeg_entropy.__file__).parent
+    copy = tmp_path / "jpeg_entropy"
+    copy.mkdir()
+    (copy / "__init__.py").write_bytes((installed / "__init__.py").read_bytes())
+    for library in installed.glob("_walk*"):
+        (copy / library.name).write_bytes(b"cut off")
+    code = "import mapillary_crawler.inspection as i; print(i.is_whole.__module__)"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert ran.stdout == "mapillary_crawler.inspection\n", ran.stderr
