@@ -79,9 +79,10 @@ def test_a_signal_reaches_who_is_being_started(tmp_path: Path) -> None:
 
 def test_signal_reaches_all_and_nobody_else_starts(tmp_path: Path) -> None:
     begun = (
-        "import signal, sys, time, pathlib; "
+        "import itertools, signal, sys, time, pathlib; "
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4)); "
-        f"pathlib.Path({str(tmp_path)!r}, sys.argv[1]).touch(); time.sleep(60)"
+        f"pathlib.Path({str(tmp_path)!r}, sys.argv[1]).touch(); "
+        "list(map(time.sleep, itertools.repeat(0.05)))"
     )
     crawls = Crawls(["a", "b", "c"], 2, lambda name: [*python(begun), name])
 

@@ -28,11 +28,13 @@ handling = Stopping(stop)
 handling.install()
 {work}
 """
-WAIT = "print('ready', flush=True)\nstopped.wait()\n"
+# Waiting is in short pieces: Python misses a signal that comes in the instant before it blocks.
+WAIT = "print('ready', flush=True)\nwhile not stopped.wait(0.05): pass\n"
 BLOCKED_THREAD = """
 threading.Thread(target=time.sleep, args=(600,)).start()
 print('ready', flush=True)
-stopped.wait()
+while not stopped.wait(0.05):
+    pass
 print("joining", flush=True)
 """
 BUSY = """
@@ -44,7 +46,7 @@ DEAF = """
 print('ready', flush=True)
 while True:
     try:
-        time.sleep(600)
+        time.sleep(0.05)
     except BaseException:
         pass
 """
@@ -53,7 +55,8 @@ FORWARDED = """
 first = threading.Event()
 handling.forward_to(first.set)
 print('ready', flush=True)
-first.wait()
+while not first.wait(0.05):
+    pass
 print(handling.requested, stopped.is_set(), flush=True)
 """
 #: Its last module is still there when Python has given all signals back.
@@ -109,7 +112,7 @@ def test_the_second_one_ends_it_at_once(
         process.send_signal(first)
         assert process.stdout is not None
         assert process.stdout.readline() == "asked\n"
-        # Python misses one that comes in the instant before it blocks in a join.
+        # One that comes in the instant before it blocks in a join is missed, too.
         while process.poll() is None:
             process.send_signal(second)
             time.sleep(0.1)
