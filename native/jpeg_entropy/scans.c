@@ -33,8 +33,9 @@ static __attribute__((noinline)) struct bits one_symbol(struct bits bits, const 
     return bits;
 }
 
-/* Pass over one or two symbols of the window, up to 26 bits; returns the index of the coefficient that is next.
- * BLOCK, or END_OF_BLOCK and more: the block is complete; between them: it makes no sense. */
+/* Pass over one or two symbols of the window, up to 26 bits; returns the index of the coefficient
+ * that is next. BLOCK, or END_OF_BLOCK and more: the block is complete; between them: it makes no
+ * sense. */
 INLINE int step(struct bits *bits, const struct table *table, const struct steps *steps,
                 int index) {
     int found = steps->by_bits[bits->window >> (64 - STEP_BITS)];

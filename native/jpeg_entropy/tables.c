@@ -47,6 +47,8 @@ int read_huffman_tables(struct picture *picture, const uint8_t *payload, int siz
                 return 0;
         if (!make_table(table, payload + 1, payload + 1 + LONGEST_CODE, total))
             return 0;
+        if (kind)
+            picture->steps[place].made = 0;
         payload += used;
         size -= used;
     }
@@ -89,4 +91,5 @@ void make_steps(struct steps *steps, const struct table *table) {
         if (second && used + length <= STEP_BITS)
             steps->by_bits[bits] = (uint16_t)(first + second);
     }
+    steps->made = 1;
 }

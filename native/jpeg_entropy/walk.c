@@ -78,8 +78,9 @@ static int prepare_tables(struct picture *picture, const struct scan *scan,
         return 0;
     if (scan->last && !picture->ac[component->ac].defined)
         return 0;
-    if (!picture->progressive)
-        make_steps(&picture->steps[component->ac], &picture->ac[component->ac]);
+    struct steps *steps = &picture->steps[component->ac];
+    if (!picture->progressive && !steps->made) /* components may share a table */
+        make_steps(steps, &picture->ac[component->ac]);
     return 1;
 }
 

@@ -42,6 +42,7 @@ struct table {
 /* What the next one or two symbols of a sequential block amount to, with the bits of their values:
  * coefficients << 8 | bits; 0: a long code. */
 struct steps {
+    int made;                               /* of the table that came last */
     uint16_t by_bits[1 << STEP_BITS];
 };
 

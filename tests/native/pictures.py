@@ -12,7 +12,6 @@ from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from tests.native.streams import DHT, DQT, EOI, SOI, SOS, segment, stuffed
 
-END = b"\xff\xd9"
 START_OF_SCAN = b"\xff\xda"
 
 
@@ -27,7 +26,7 @@ def picture(size: tuple[int, int], mode: str = "RGB", grain: float = 0.2, **opti
 
 
 def libjpeg_warns(body: bytes) -> bool:
-    """Say whether libjpeg accepts the header and then warns of the picture, or refuses it."""
+    """Say whether libjpeg, having accepted the header, warns of the picture or refuses it."""
     try:
         decode_jpeg_header(body, strict=True)
     except ValueError:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.crawling import PROJECT
 from tests.native.pictures import HOSTILE, KINDS
 from tests.native.streams import Maker
 
-SOURCES = Path(__file__).parents[2] / "native" / "jpeg_entropy"
+SOURCES = PROJECT / "native" / "jpeg_entropy"
 SANITIZERS = "-fsanitize=address,undefined"
 
 

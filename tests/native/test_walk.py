@@ -16,8 +16,8 @@ from PIL import Image
 
 from tests import shared_data
 from tests.crawling import PROJECT
-from tests.native.pictures import END, HOSTILE, KINDS, START_OF_SCAN, libjpeg_warns, picture
-from tests.native.streams import Maker
+from tests.native.pictures import HOSTILE, KINDS, START_OF_SCAN, libjpeg_warns, picture
+from tests.native.streams import EOI, SOS, Maker, segment, stuffed
 
 jpeg_entropy = pytest.importorskip(
     "jpeg_entropy", reason="native/ is not installed: it takes a C compiler"
@@ -70,23 +70,22 @@ def test_a_scan_for_each_component_is_whole() -> None:
     start = output.getvalue()[: output.getvalue().index(START_OF_SCAN)]
     bits = {1: "001010" * 3 * 2, 2: "0000" * 2, 3: "0000" * 2}  # 3 x 2 blocks, and 2 x 1
     scans = {
-        number: START_OF_SCAN + bytes([0, 8, 1, number, 0x11 * (number > 1), 0, 63, 0]) + data
+        number: segment(SOS, bytes([1, number, 0x11 * (number > 1), 0, 63, 0])) + stuffed(each)
         for number, each in bits.items()
-        for data in [int(each.ljust(-(-len(each) // 8) * 8, "1"), 2).to_bytes(-(-len(each) // 8))]
     }
-    body = start + b"".join(scans.values()) + END
+    body = start + b"".join(scans.values()) + EOI
     assert not libjpeg_warns(body)
     assert jpeg_entropy.is_whole(body)
-    assert not jpeg_entropy.is_whole(start + scans[1] + scans[2] + END)
-    assert not jpeg_entropy.is_whole(start + scans[1] * 2 + scans[2] + scans[3] + END)
-    assert not jpeg_entropy.is_whole(start + scans[1] + scans[2] + scans[3][:-1] + END)
+    assert not jpeg_entropy.is_whole(start + scans[1] + scans[2] + EOI)
+    assert not jpeg_entropy.is_whole(start + scans[1] * 2 + scans[2] + scans[3] + EOI)
+    assert not jpeg_entropy.is_whole(start + scans[1] + scans[2] + scans[3][:-1] + EOI)
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)))
 def test_no_cut_is_called_whole(kind: int) -> None:
     body = KINDS[kind]
     for cut in range(len(body)):
-        for damaged in (body[:cut], body[:cut] + END):
+        for damaged in (body[:cut], body[:cut] + EOI):
             if jpeg_entropy.is_whole(damaged):
                 assert cut >= len(body) - 2
 
@@ -97,7 +96,7 @@ def test_zeros_for_the_rest_are_never_called_whole(kind: int) -> None:
     start = body.index(START_OF_SCAN) + 14
     for part in range(10):
         kept = start + (len(body) - 12 - start) * part // 10
-        zeroed = body[:kept] + bytes(len(body) - 2 - kept) + END
+        zeroed = body[:kept] + bytes(len(body) - 2 - kept) + EOI
         assert not jpeg_entropy.is_whole(zeroed)
 
 
@@ -125,7 +124,7 @@ changes = st.lists(
         st.tuples(st.just("set"), st.floats(0, 1), st.binary(min_size=1, max_size=3)),
         st.tuples(st.just("insert"), st.floats(0, 1), st.binary(min_size=1, max_size=9)),
         st.tuples(st.just("delete"), st.floats(0, 1), st.binary(min_size=1, max_size=30)),
-        st.tuples(st.just("end"), st.floats(0, 1), st.just(END)),
+        st.tuples(st.just("end"), st.floats(0, 1), st.just(EOI)),
     ),
     min_size=1,
     max_size=4,
@@ -148,7 +147,6 @@ def test_many_changed_bytes_never_make_it_differ_from_libjpeg() -> None:
     random, whole = Random(2), 0
     for _ in range(20_000):
         body = bytearray(random.choice(KINDS))
-        # The revision of the JFIF segment is the header's: it is looked at before.
         for _ in range(random.randrange(1, 4)):
             body[random.randrange(20, len(body))] = random.choice((0, 0xFF, random.randrange(256)))
         if jpeg_entropy.is_whole(bytes(body)):
