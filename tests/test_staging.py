@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from mapillary_crawler.balance import Outcome
 from mapillary_crawler.collection import Collection, Selection
 from mapillary_crawler.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.listing import ListedRow
-from mapillary_crawler.ledger.schema import VERSION, State
+from mapillary_crawler.ledger.schema import FORMAT, VERSION, State
 from mapillary_crawler.limits import Limits, read_limits
 from mapillary_crawler.lock import Lock, Refused
 from mapillary_crawler.staging import Staging
@@ -372,16 +372,19 @@ def test_a_broken_ledger_in_the_staging_is_named_and_kept(
     assert path.read_bytes() == b"no ledger at all" * 100
 
 
-def age(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-    connection.close()
-
-
-def test_a_ledger_of_a_later_program_is_refused(open_staging: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "later",
+    [
+        f"PRAGMA user_version = {VERSION + 1}",
+        f"INSERT INTO facts VALUES ('format', '{FORMAT + 1}')",
+    ],
+    ids=["schema", "format"],
+)
+def test_a_ledger_of_a_later_program_is_refused(open_staging: Open, later: str) -> None:
     opened = open_staging()
     opened.close()
-    age(opened.folder / LEDGER_PATH)
+    with closing(sqlite3.connect(opened.folder / LEDGER_PATH)) as connection, connection:
+        connection.execute(later)
     refusal = refused(open_staging)
     assert refusal.outcome is Outcome.REFUSED
     assert "run the version that wrote it" in str(refusal)

@@ -22,7 +22,7 @@ from mapillary_crawler.finish.thumbnail import write_thumbnail
 from mapillary_crawler.finish.tree import foreign
 from mapillary_crawler.finish.work import Work
 from mapillary_crawler.ledger import Ledger
-from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.ledger.schema import FORMAT, PieceState
 
 #: Foreign files that are named one by one.
 _NAMED = 50
@@ -78,7 +78,7 @@ def finish_collection(
     absent = {piece.name for piece in ledger.pieces.all() if piece.state is PieceState.REMOVED}
     for rubbish in (work.scratch, folder / ".crawl" / "incoming"):
         shutil.rmtree(rubbish, ignore_errors=True)
-    ledger.facts.set(finished_at=time.time())
+    ledger.facts.set(finished_at=time.time(), format=FORMAT)
     ledger.close()
     move_collection(folder, destination, absent=absent, stop=stop, say=say)
     return finished

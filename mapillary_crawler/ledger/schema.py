@@ -129,16 +129,20 @@ MIGRATIONS = (
 
 VERSION = len(MIGRATIONS)
 
+#: Number of a collection's format: the set of its files, their fields, their bytes. The finish
+#: records it as the fact `format`; a ledger without one has format 1.
+FORMAT = 1
+
 
 class LedgerTooNew(Exception):
-    """The ledger was written by a newer version of this program."""
+    """The ledger, or the collection it is of, was written by a newer version of this program."""
 
 
 def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:
     """Bring the ledger to the current version in one transaction.
 
     A reader leaves an older ledger as it is. Raises `LedgerTooNew` for a ledger of a
-    later version.
+    later version, and for that of a collection of a later format.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
@@ -146,7 +150,20 @@ def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:
             f"the ledger has version {version}, this program knows {VERSION}; "
             "run the version that wrote it, or a later one"
         )
+    if version:
+        _refuse_later_format(connection)
     if version == VERSION or read_only:
         return
     statements = "".join(MIGRATIONS[version:])
     connection.executescript(f"BEGIN; {statements} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def _refuse_later_format(connection: sqlite3.Connection) -> None:
+    later = connection.execute(
+        "SELECT value FROM facts WHERE name = 'format' AND CAST(value AS INTEGER) > ?", (FORMAT,)
+    ).fetchone()
+    if later:
+        raise LedgerTooNew(
+            f"the collection has format {later[0]}, this program knows {FORMAT}; "
+            "run the version that wrote it, or a later one"
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.ledger import Ledger, schema
-from mapillary_crawler.ledger.schema import LedgerTooNew, State
+from mapillary_crawler.ledger.schema import FORMAT, LedgerTooNew, State
 from tests.ledgers import list_rows, row
 
 LATER = "ALTER TABLE images ADD COLUMN note TEXT; CREATE TABLE notes (text TEXT);"
@@ -112,6 +112,24 @@ def test_a_later_ledger_is_refused_and_kept(older: Path, ahead: int, read_only: 
             Ledger(older, read_only=read_only)
     assert version(older) == schema.VERSION + ahead
     assert not list(older.parent.glob("*-wal"))
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_the_ledger_of_a_later_format_is_refused_and_kept(older: Path, read_only: bool) -> None:
+    with closing(Ledger(older)) as ledger:
+        ledger.facts.set(format=FORMAT + 1)
+    for _ in range(2):
+        with pytest.raises(LedgerTooNew, match=f"format {FORMAT + 1}.*knows {FORMAT};.*a later"):
+            Ledger(older, read_only=read_only)
+    assert not list(older.parent.glob("*-wal"))
+
+
+@pytest.mark.parametrize("number", [None, FORMAT, "no number"])
+def test_the_ledger_of_a_known_format_is_read(older: Path, number: object) -> None:
+    with closing(Ledger(older)) as ledger:
+        ledger.facts.set(format=number)
+    with closing(Ledger(older)) as ledger:
+        assert ledger.images.listed() == 1
 
 
 def test_an_id_is_listed_once(ledger: Ledger) -> None:
