@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from mapillary_crawler import exif, xmp
+from mapillary_crawler.image import exif, xmp
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mapillary_crawler.collection import Collection
-from mapillary_crawler.finish import seal
-from mapillary_crawler.finish.durable import CHUNK, WholeFile
-from mapillary_crawler.finish.parts import Placed, parts
-from mapillary_crawler.finish.work import Work
-from mapillary_crawler.graph_rows import listed_row
-from mapillary_crawler.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.archive.finish import seal
+from mapillary_crawler.archive.finish.parts import Placed, parts
+from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.collection.durable import CHUNK, WholeFile
+from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.graph.rows import listed_row
 from mapillary_crawler.ledger.images import StoredFile
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
 
 _DAY = "2024-01-15"
 _CAPTURED_AT = 1_705_320_000_000

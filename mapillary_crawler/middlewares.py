@@ -13,14 +13,19 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from mapillary_crawler import graph_rows, jpeg
-from mapillary_crawler.backoff import retry_after
-from mapillary_crawler.downloader import TRANSFER_BESIDE, TRANSFER_STARTED, DownloadCancelled
-from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
-from mapillary_crawler.graph_client import API_SLOT
+from mapillary_crawler.collection.configuration import may_have_token, read_token
+from mapillary_crawler.crawl.client import API_SLOT
+from mapillary_crawler.crawl.transfer.downloader import (
+    TRANSFER_BESIDE,
+    TRANSFER_STARTED,
+    DownloadCancelled,
+)
+from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
+from mapillary_crawler.crawl.transfer.window import TransferOutcome
+from mapillary_crawler.graph import rows as graph_rows
+from mapillary_crawler.graph.backoff import retry_after
+from mapillary_crawler.image import jpeg
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.limits import may_have_token, read_token
-from mapillary_crawler.throttle.window import TransferOutcome
 
 
 class TokenMiddleware:

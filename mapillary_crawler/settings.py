@@ -20,7 +20,8 @@ def _setting(name: str, default: Any) -> Any:
 
 BOT_NAME = "mapillary_crawler"
 
-SPIDER_MODULES = ["mapillary_crawler.spiders"]
+# Not the whole folder: the spider of `scrapy plan` has the same name, and must not be found.
+SPIDER_MODULES = ["mapillary_crawler.spiders.user"]
 NEWSPIDER_MODULE = "mapillary_crawler.spiders"
 
 # scrapy crawl, archive, plan, status, verify, clean, adopt, sandbox, demo, ia_stats, ia_upload
@@ -32,7 +33,7 @@ USER_AGENT = "mapillary_crawler (archives one user's images; Scrapy)"
 # Default False, too, and decided so: an API with a token and its CDN, not a site.
 ROBOTSTXT_OBEY = False
 
-# Default 16; 0 is no limit: the slots limit themselves (downloader.py, extensions/throttle.py), and
+# Default 16; 0 is no limit: the slots limit themselves (crawl/transfer/), and
 # a backlog of images must not block the API.
 CONCURRENT_REQUESTS = 0
 # Default 8; the slots have limits of their own, but this is how many connections to a host there
@@ -60,7 +61,7 @@ SCHEDULER_DISK_QUEUE = "scrapy.squeues.LifoMemoryQueue"
 SCHEDULER_START_DISK_QUEUE = "scrapy.squeues.FifoMemoryQueue"
 
 # Default scrapy.core.downloader.Downloader, which under asyncio does not enforce slot limits.
-DOWNLOADER = "mapillary_crawler.downloader.LimitedDownloader"
+DOWNLOADER = "mapillary_crawler.crawl.transfer.downloader.LimitedDownloader"
 # Default 1 GiB: no image of the service is near 128 MiB, and a body is held whole.
 DOWNLOAD_MAXSIZE = 128 * 1024 * 1024
 # Default 32 MiB: originals of tens of megabytes are nothing to warn of.
@@ -71,8 +72,8 @@ DOWNLOAD_VERIFY_CERTIFICATES = True
 # another protocol. aiohttp costs an image less processor time (docs/performance.md).
 DOWNLOAD_HANDLERS = {
     "file": None, "ftp": None, "s3": None,
-    "http": "mapillary_crawler.download_handler.DownloadHandler",
-    "https": "mapillary_crawler.download_handler.DownloadHandler",
+    "http": "mapillary_crawler.crawl.transfer.download_handler.DownloadHandler",
+    "https": "mapillary_crawler.crawl.transfer.download_handler.DownloadHandler",
 }  # fmt: skip
 
 # Default True: neither the API nor the CDN needs them.
@@ -112,7 +113,7 @@ EXTENSIONS = {
     "scrapy.extensions.telnet.TelnetConsole": None,
     "scrapy.extensions.remote_control.RemoteControl": None,
     "scrapy.extensions.throttle.AutoThrottle": None,
-    "mapillary_crawler.extensions.throttle.ImageThrottle": 0,
+    "mapillary_crawler.crawl.transfer.throttle.ImageThrottle": 0,
     "mapillary_crawler.extensions.secrets.Secrets": 50,
     "mapillary_crawler.extensions.log_file.LogFile": 100,
     "mapillary_crawler.extensions.progress.Progress": 200,
@@ -132,7 +133,7 @@ ITEM_PIPELINES = {
 AUTOTHROTTLE_ENABLED = True
 
 # Default scrapy.logformatter.LogFormatter, which prints every item and signed URLs.
-LOG_FORMATTER = "mapillary_crawler.log_formatter.QuietLogFormatter"
+LOG_FORMATTER = "mapillary_crawler.terminal.log_formatter.QuietLogFormatter"
 # Default DEBUG: one line a page and one a minute; images only with -L DEBUG, and then those that
 # failed, are gone or unavailable.
 LOG_LEVEL = "INFO"
@@ -146,7 +147,7 @@ FEED_EXPORT_FIELDS = [
 ]  # fmt: skip
 
 
-# Project configuration. Values are checked before the first request (limits.py).
+# Project configuration. Values are checked before the first request (collection/configuration.py).
 
 # Where the Graph API is. The token goes there only if it is https://graph.mapillary.com, loopback,
 # or the host that the environment variable MAPILLARY_TRUSTED_API_HOST names.

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mapillary_crawler.collection import capture_day
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.collection.names import capture_day
 from mapillary_crawler.ledger.images import StoredFile
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.listing import Committed, ListedRow
 
 _IN_MEMORY = Path("/dev/shm")

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from scrapy.utils.test import get_crawler
 
-from mapillary_crawler.downloader import LimitedDownloader
-from mapillary_crawler.extensions import throttle as extension
-from mapillary_crawler.extensions.throttle import ImageThrottle
-from mapillary_crawler.throttle.window import TransferOutcome
+from mapillary_crawler.crawl.transfer import throttle as extension
+from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
+from mapillary_crawler.crawl.transfer.throttle import ImageThrottle
+from mapillary_crawler.crawl.transfer.window import TransferOutcome
 
 #: Seconds that the crawler takes to hear of the end of a transfer, after its place is filled.
 _HEARING = 1e-5

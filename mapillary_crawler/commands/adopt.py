@@ -12,12 +12,15 @@ from pathlib import Path
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler.adoption.adoption import adopt
-from mapillary_crawler.adoption.foreign_folder import ForeignFolder
-from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.collection import Collection
-from mapillary_crawler.command_line import (
+from mapillary_crawler.archive.adopt.adoption import adopt
+from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder
+from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.configuration import Limits, read_limits
+from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.terminal.command import (
     KeepsLines,
     end,
     refuse,
@@ -25,9 +28,6 @@ from mapillary_crawler.command_line import (
     refuse_options,
     say,
 )
-from mapillary_crawler.ledger.schema import LedgerTooNew
-from mapillary_crawler.limits import Limits, read_limits
-from mapillary_crawler.lock import Lock, Refused
 
 _EPILOG = """\
 Example:

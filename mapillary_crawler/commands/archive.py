@@ -14,21 +14,21 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
-from mapillary_crawler import quantities
-from mapillary_crawler.arguments import ArgumentRefused, Arguments, validate
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import (
+from mapillary_crawler.collection.arguments import ArgumentRefused, Arguments, validate
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.configuration import read_limits, read_token
+from mapillary_crawler.collection.places import Places
+from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.command import (
     KeepsLines,
     crawl_options,
     refuse,
     refuse_errors,
     refuse_options,
 )
-from mapillary_crawler.limits import read_limits, read_token
-from mapillary_crawler.places import Places
 
 if TYPE_CHECKING:
-    from mapillary_crawler.tables import Table
+    from mapillary_crawler.terminal.tables import Table
 
 _EPILOG = """\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
@@ -93,7 +93,7 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, crawl, and print the table."""
-        from mapillary_crawler.many_users import Crawls, exit_code, shares  # noqa: PLC0415
+        from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares  # noqa: PLC0415
 
         assert isinstance(self.settings, Settings)
         refuse_options("archive", args)
@@ -126,7 +126,7 @@ class Command(ScrapyCommand):
 
 def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments]:
     """Return the arguments of each user's crawl; raises `ArgumentRefused`."""
-    from mapillary_crawler.many_users import read_names  # noqa: PLC0415
+    from mapillary_crawler.crawl.several_users import read_names  # noqa: PLC0415
 
     names = list(args)
     if opts.file == "-":
@@ -158,8 +158,8 @@ def _display(
     folders: Mapping[str, Path], *, several: bool
 ) -> Iterator[Callable[[Sequence[str]], None] | None]:
     """Give what shows several crawls at once on a terminal; a single one shows itself."""
-    from mapillary_crawler.jobs_display import JobsDisplay  # noqa: PLC0415
-    from mapillary_crawler.live_lines import LiveTerminal, can_be_live  # noqa: PLC0415
+    from mapillary_crawler.terminal.jobs_display import JobsDisplay  # noqa: PLC0415
+    from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live  # noqa: PLC0415
 
     if several and can_be_live(sys.stderr):
         with LiveTerminal() as lines:
@@ -170,8 +170,8 @@ def _display(
 
 def _table(codes: Mapping[str, int | None], folders: Mapping[str, str], places: Places) -> Table:
     """Return what became of each user."""
-    from mapillary_crawler.overview import ARCHIVED, look_at  # noqa: PLC0415
-    from mapillary_crawler.tables import Table  # noqa: PLC0415
+    from mapillary_crawler.archive.status import ARCHIVED, look_at  # noqa: PLC0415
+    from mapillary_crawler.terminal.tables import Table  # noqa: PLC0415
 
     numbers = ("listed", "saved", "gone", "failed", "bytes")
     table = Table(("user", *numbers, "outcome"), frozenset(numbers))

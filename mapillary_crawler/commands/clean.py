@@ -9,8 +9,8 @@ import sys
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.command_line import (
+from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.terminal.command import (
     KeepsLines,
     read_places,
     refuse,
@@ -62,7 +62,7 @@ class Command(ScrapyCommand):
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """List, ask and remove."""
         # Imported here: every scrapy command imports this module.
-        from mapillary_crawler.leftovers import leftovers, remove  # noqa: PLC0415
+        from mapillary_crawler.archive.leftovers import leftovers, remove  # noqa: PLC0415
 
         assert isinstance(self.settings, Settings)
         refuse_arguments("clean", args)

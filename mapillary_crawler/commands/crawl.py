@@ -18,17 +18,17 @@ from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
 
-from mapillary_crawler.arguments import ArgumentRefused, validate
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import refuse_errors
-from mapillary_crawler.limits import Limits, read_limits, read_token
-from mapillary_crawler.lock import Refused
-from mapillary_crawler.log_formatter import quieten
+from mapillary_crawler.collection.arguments import ArgumentRefused, validate
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.configuration import Limits, read_limits, read_token
+from mapillary_crawler.collection.lock import Refused
+from mapillary_crawler.crawl.scheduled import withhold
+from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.crawl.stopping import Stopping, end_now
 from mapillary_crawler.pipelines.storage import BATCH_IMAGES
-from mapillary_crawler.scheduled import withhold
 from mapillary_crawler.spiders.user import UserSpider, is_closing, spider_of
-from mapillary_crawler.staging import Staging
-from mapillary_crawler.stopping import Stopping, end_now
+from mapillary_crawler.terminal.command import refuse_errors
+from mapillary_crawler.terminal.log_formatter import quieten
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,15 @@ from pathlib import Path
 
 from scrapy.commands import ScrapyCommand
 
-from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import KeepsLines, end, refuse, refuse_arguments, refuse_errors
+from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.terminal.command import (
+    KeepsLines,
+    end,
+    refuse,
+    refuse_arguments,
+    refuse_errors,
+)
 
 _USER = {
     "username": "demo",

@@ -11,10 +11,17 @@ from typing import Any
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler import quantities
-from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import (
+from mapillary_crawler.archive.internet_archive.cache import Cache, Found
+from mapillary_crawler.archive.internet_archive.options import DEFAULTS, Options, read_options
+from mapillary_crawler.archive.internet_archive.report import report
+from mapillary_crawler.archive.internet_archive.retry import Retry
+from mapillary_crawler.archive.internet_archive.search import Search
+from mapillary_crawler.archive.internet_archive.statistics import statistics
+from mapillary_crawler.archive.internet_archive.trouble import Trouble
+from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.command import (
     KeepsLines,
     end,
     ends_with_reader,
@@ -23,13 +30,6 @@ from mapillary_crawler.command_line import (
     refuse_errors,
     say,
 )
-from mapillary_crawler.internet_archive.cache import Cache, Found
-from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_options
-from mapillary_crawler.internet_archive.retry import Retry
-from mapillary_crawler.internet_archive.search import Search
-from mapillary_crawler.internet_archive.statistics import statistics
-from mapillary_crawler.internet_archive.tables import report
-from mapillary_crawler.internet_archive.trouble import Trouble
 
 _EPILOG = """\
 Examples:
@@ -99,7 +99,7 @@ class Command(ScrapyCommand):
 def _found(options: Options, cache: Cache) -> Found:
     """Search, and fall back on the last search if that fails."""
     # Imported here, since a session patches the process's sockets.
-    from mapillary_crawler.internet_archive.archive_org import (  # noqa: PLC0415
+    from mapillary_crawler.archive.internet_archive.session import (  # noqa: PLC0415
         ArchiveOrg,
         CredentialsMissing,
     )

@@ -14,9 +14,24 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import (
+from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
+from mapillary_crawler.archive.internet_archive.options import DEFAULTS, Options, read_options
+from mapillary_crawler.archive.internet_archive.remote_item import RemoteItem
+from mapillary_crawler.archive.internet_archive.retry import Retry
+from mapillary_crawler.archive.internet_archive.trouble import Denied, OutOfPatience, Trouble
+from mapillary_crawler.archive.internet_archive.upload import (
+    UnreadableFile,
+    Upload,
+    plan,
+    refuse_item,
+    volumes_of,
+)
+from mapillary_crawler.archive.internet_archive.verified import NotVerified, Verification
+from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.lock import Refused
+from mapillary_crawler.collection.places import Places
+from mapillary_crawler.terminal.command import (
     KeepsLines,
     read_places,
     refuse,
@@ -24,26 +39,11 @@ from mapillary_crawler.command_line import (
     refuse_options,
     say,
 )
-from mapillary_crawler.internet_archive.finished_collection import FinishedCollection
-from mapillary_crawler.internet_archive.options import DEFAULTS, Options, read_options
-from mapillary_crawler.internet_archive.progress import Progress, progress
-from mapillary_crawler.internet_archive.remote_item import RemoteItem
-from mapillary_crawler.internet_archive.retry import Retry
-from mapillary_crawler.internet_archive.trouble import Denied, OutOfPatience, Trouble
-from mapillary_crawler.internet_archive.upload import (
-    UnreadableFile,
-    Upload,
-    plan,
-    refuse_item,
-    volumes_of,
-)
-from mapillary_crawler.internet_archive.verification import NotVerified, Verification
-from mapillary_crawler.lock import Refused
-from mapillary_crawler.places import Places
-from mapillary_crawler.quantities import size
+from mapillary_crawler.terminal.quantities import size
+from mapillary_crawler.terminal.work_display import Progress, progress
 
 if TYPE_CHECKING:
-    from mapillary_crawler.internet_archive.archive_org import ArchiveOrg
+    from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
 
 _EPILOG = """\
 Examples:
@@ -149,7 +149,7 @@ class Command(ScrapyCommand):
         shown: Progress,
     ) -> None:
         # Imported here, since a session patches the process's sockets.
-        from mapillary_crawler.internet_archive.archive_org import (  # noqa: PLC0415
+        from mapillary_crawler.archive.internet_archive.session import (  # noqa: PLC0415
             ArchiveOrg,
             CredentialsMissing,
         )

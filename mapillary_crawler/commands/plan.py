@@ -12,16 +12,16 @@ from scrapy import Spider
 from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
-from mapillary_crawler.arguments import ArgumentRefused, validate
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import KeepsLines, crawl_options, refuse, refuse_options
+from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
+from mapillary_crawler.collection.arguments import ArgumentRefused, validate
+from mapillary_crawler.collection.balance import Outcome
 from mapillary_crawler.commands import crawl
-from mapillary_crawler.internet_archive.options import DEFAULTS, read_options
-from mapillary_crawler.many_users import Crawls, exit_code
-from mapillary_crawler.plan import report
-from mapillary_crawler.plan.spider import PlanSpider
+from mapillary_crawler.crawl.plan import report
+from mapillary_crawler.crawl.several_users import Crawls, exit_code
+from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.spiders.plan import PlanSpider
 from mapillary_crawler.spiders.user import UserSpider
-from mapillary_crawler.staging import Staging
+from mapillary_crawler.terminal.command import KeepsLines, crawl_options, refuse, refuse_options
 
 _EPILOG = """\
 The listing is kept, so a crawl with the same arguments does not list again, and the sample's

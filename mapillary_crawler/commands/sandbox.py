@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.commands import ScrapyCommand
 
-from mapillary_crawler.command_line import KeepsLines, refuse, refuse_arguments, refuse_errors
+from mapillary_crawler.terminal.command import KeepsLines, refuse, refuse_arguments, refuse_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

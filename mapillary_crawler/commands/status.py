@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler import quantities
-from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.command_line import (
+from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.command import (
     KeepsLines,
     ends_with_reader,
     read_places,
@@ -23,10 +24,9 @@ from mapillary_crawler.command_line import (
     refuse_errors,
     refuse_options,
 )
-from mapillary_crawler.ledger.schema import LedgerTooNew
 
 if TYPE_CHECKING:
-    from mapillary_crawler.overview import Overview
+    from mapillary_crawler.archive.status import Overview
 
 _EPILOG = """\
 Exit codes: 0, or 2 for a wrong argument.
@@ -79,8 +79,8 @@ class Command(ScrapyCommand):
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print a table, and what failed."""
         # Imported here: every scrapy command imports this module.
-        from mapillary_crawler.overview import look_at  # noqa: PLC0415
-        from mapillary_crawler.tables import Table  # noqa: PLC0415
+        from mapillary_crawler.archive.status import look_at  # noqa: PLC0415
+        from mapillary_crawler.terminal.tables import Table  # noqa: PLC0415
 
         assert isinstance(self.settings, Settings)
         refuse_options("status", args)
@@ -120,7 +120,7 @@ def _row(overview: Overview) -> tuple[str, ...]:
 
 
 def _print_failures(folder: Path) -> None:
-    from mapillary_crawler.overview import failures  # noqa: PLC0415
+    from mapillary_crawler.archive.status import failures  # noqa: PLC0415
 
     with suppress(sqlite3.Error, LedgerTooNew):  # the table says so
         for image_id, error, attempts in failures(folder):

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler import quantities
-from mapillary_crawler.arguments import ArgumentRefused
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.command_line import (
+from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.places import Places
+from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.command import (
     KeepsLines,
     ends_with_reader,
     read_places,
@@ -25,11 +27,9 @@ from mapillary_crawler.command_line import (
     refuse_options,
     say,
 )
-from mapillary_crawler.ledger.schema import LedgerTooNew
-from mapillary_crawler.places import Places
 
 if TYPE_CHECKING:
-    from mapillary_crawler.verification.verify import Verdict
+    from mapillary_crawler.archive.verify.verification import Verdict
 
 _EPILOG = """\
 Exit codes
@@ -113,13 +113,13 @@ class Command(ScrapyCommand):
 def _verify(folder: Path, places: Places, *, full: bool) -> Outcome:
     """Verify one collection and say what came of it."""
     # Imported here: every scrapy command imports this module.
-    from mapillary_crawler.verification.bar import VerificationBar  # noqa: PLC0415
-    from mapillary_crawler.verification.inventory import NoInventory  # noqa: PLC0415
-    from mapillary_crawler.verification.verify import (  # noqa: PLC0415
+    from mapillary_crawler.archive.verify.inventory import NoInventory  # noqa: PLC0415
+    from mapillary_crawler.archive.verify.verification import (  # noqa: PLC0415
         Verification,
         bytes_below,
         open_inventory,
     )
+    from mapillary_crawler.terminal.verification_bar import VerificationBar  # noqa: PLC0415
 
     if places.is_locked(folder):
         say("verify", f"{folder.name}: another process works on it")

@@ -12,15 +12,15 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 from twisted.python.failure import Failure
 
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.end_of_run import end_of_run
-from mapillary_crawler.finish import finish_collection
-from mapillary_crawler.finish.errors import ImagesChanged, NotSettled, StopRequested
+from mapillary_crawler.archive.finish.errors import ImagesChanged, NotSettled, StopRequested
+from mapillary_crawler.archive.finish.finishing import finish_collection
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import end_of_run
+from mapillary_crawler.crawl.staging import Staging
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.queue import FailedAttempt
-from mapillary_crawler.quoting import one_line
 from mapillary_crawler.spiders.user import spider_of
-from mapillary_crawler.staging import Staging
+from mapillary_crawler.terminal.quoting import one_line
 
 logger = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from scrapy.exceptions import NotConfigured
 from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.extensions.throttle import IMAGES
-from mapillary_crawler.graph_client import API_SLOT
-from mapillary_crawler.redaction import Redactor
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.crawl.client import API_SLOT
+from mapillary_crawler.crawl.transfer.throttle import IMAGES
 from mapillary_crawler.spiders.user import spider_of
+from mapillary_crawler.terminal.redaction import Redactor
 
 logger = logging.getLogger(__name__)
 

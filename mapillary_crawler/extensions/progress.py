@@ -13,13 +13,13 @@ from typing import Self
 from scrapy import signals
 from scrapy.crawler import Crawler
 
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.downloader import LimitedDownloader
-from mapillary_crawler.extensions.progress_display import ProgressDisplay
-from mapillary_crawler.extensions.progress_file import ProgressFile
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 from mapillary_crawler.pipelines.webp import WebpPipeline
-from mapillary_crawler.progress import Pace, Phase, Report, Snapshot
 from mapillary_crawler.spiders.user import spider_of
+from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
+from mapillary_crawler.terminal.progress_file import ProgressFile
+from mapillary_crawler.terminal.run_display import ProgressDisplay
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mapillary_crawler.balance import Balance
-from mapillary_crawler.collection import member_path
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.schema import DayState, State

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mapillary_crawler.balance import Balance
-from mapillary_crawler.collection import member_path
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import kept_balance
 from mapillary_crawler.ledger.pieces import Piece

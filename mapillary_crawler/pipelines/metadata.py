@@ -6,8 +6,8 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from mapillary_crawler import jpeg
-from mapillary_crawler.warnings_once import WarningsOnce
+from mapillary_crawler.image import jpeg
+from mapillary_crawler.terminal.warnings_once import WarningsOnce
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

@@ -9,12 +9,12 @@ from typing import Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from mapillary_crawler.collection import member_path
-from mapillary_crawler.end_of_run import end_of_run
+from mapillary_crawler.collection.batch import NewFile, write_files
+from mapillary_crawler.collection.names import member_path
+from mapillary_crawler.collection.outcome import end_of_run
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.images import StoredFile
 from mapillary_crawler.spiders.user import spider_of
-from mapillary_crawler.storage import NewFile, write_files
 
 #: A batch is written when it has so many images, or is so many seconds old.
 BATCH_IMAGES = 64

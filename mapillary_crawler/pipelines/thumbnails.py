@@ -18,19 +18,19 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.pipelines.images import ImagesPipeline
 from scrapy.pipelines.media import MediaPipeline
 
-from mapillary_crawler.downloader import DownloadCancelled
-from mapillary_crawler.extensions.throttle import IMAGES, ImageThrottle
-from mapillary_crawler.gone_burst import DISTRUST
-from mapillary_crawler.image_troubles import (
+from mapillary_crawler.crawl.failures import (
     Refusal,
     TransferFailed,
     failure,
     is_gone,
     refuse_status,
 )
-from mapillary_crawler.in_flight import ByteBudget
-from mapillary_crawler.inspection import DamagedImage, NotAnImage, inspect
-from mapillary_crawler.inspector import Inspector
+from mapillary_crawler.crawl.gone import DISTRUST
+from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
+from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled
+from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
+from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.image.inspector import Inspector
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.spiders.user import spider_of
 

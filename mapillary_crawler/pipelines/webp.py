@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.exceptions import DropItem, NotConfigured
 
-from mapillary_crawler import webp
-from mapillary_crawler.image_troubles import failure
-from mapillary_crawler.warnings_once import WarningsOnce
+from mapillary_crawler.crawl.failures import failure
+from mapillary_crawler.image import webp
+from mapillary_crawler.terminal.warnings_once import WarningsOnce
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-    from mapillary_crawler.encoding import Encoding
+    from mapillary_crawler.crawl.encoding import Encoding
     from mapillary_crawler.items import ImageItem
 
 logger = logging.getLogger(__name__)

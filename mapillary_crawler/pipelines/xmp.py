@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mapillary_crawler import xmp
+from mapillary_crawler.image import xmp
 from mapillary_crawler.pipelines.metadata import MetadataPipeline
 
 if TYPE_CHECKING:
-    from mapillary_crawler import jpeg
+    from mapillary_crawler.image import jpeg
     from mapillary_crawler.items import ImageItem
 
 

@@ -16,23 +16,25 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from mapillary_crawler import archive_org, graph_api, witness
-from mapillary_crawler.arguments import validate
-from mapillary_crawler.balance import Outcome
-from mapillary_crawler.downloader import DownloadCancelled, LimitedDownloader
-from mapillary_crawler.end_of_run import EndOfRun, end_of_run
-from mapillary_crawler.feeder import Feeder
-from mapillary_crawler.fresh_urls import FreshUrls
-from mapillary_crawler.gone_burst import GoneBurst
-from mapillary_crawler.graph_answers import Answer
-from mapillary_crawler.graph_client import GraphClient
+from mapillary_crawler.archive.internet_archive import presence as archive_org
+from mapillary_crawler.collection.arguments import validate
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.configuration import read_limits
+from mapillary_crawler.collection.outcome import EndOfRun, end_of_run
+from mapillary_crawler.crawl import witness
+from mapillary_crawler.crawl.client import GraphClient
+from mapillary_crawler.crawl.feeder import Feeder
+from mapillary_crawler.crawl.fresh_urls import FreshUrls
+from mapillary_crawler.crawl.gone import GoneBurst
+from mapillary_crawler.crawl.lister import Lister
+from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled, LimitedDownloader
+from mapillary_crawler.graph import api as graph_api
+from mapillary_crawler.graph.answers import Answer
+from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.gone import Source
 from mapillary_crawler.ledger.listing import CursorMoved
-from mapillary_crawler.limits import read_limits
-from mapillary_crawler.lister import Lister
-from mapillary_crawler.patience import Patience
-from mapillary_crawler.staging import Staging
 
 logger = logging.getLogger(__name__)
 

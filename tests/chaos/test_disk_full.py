@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.collection.batch import is_disk_full
 from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.sandbox import Sandbox
-from mapillary_crawler.storage import is_disk_full
+from tests.archive.finish.made import deterministic_set
 from tests.chaos.small_disk import mounted
 from tests.crawling import Crawling, Result
-from tests.finish.made import deterministic_set
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.sandbox import Sandbox
+from tests.archive.finish.made import deterministic_set
 from tests.chaos.killing import MOMENTS, Moment, crawl
 from tests.crawling import Crawling
-from tests.finish.made import deterministic_set
 
 pytestmark = pytest.mark.slow
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.downloader import DownloadCancelled
-from mapillary_crawler.extensions.progress_file import PROGRESS_PATH
-from mapillary_crawler.finish import move
-from mapillary_crawler.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.archive.finish import move
+from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
 from mapillary_crawler.ledger.listing import CursorMoved
 from mapillary_crawler.ledger.queue import FailedAttempt
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.spiders.user import UserSpider
+from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
+from tests.archive.finish.made import ANN, Picture, add, deterministic_set, finish, pictures
+from tests.archive.finish.test_killed import TwoDisks
 from tests.crawling import Crawling, assert_complete
-from tests.finish.made import ANN, Picture, add, deterministic_set, finish, pictures
-from tests.finish.test_killed import TwoDisks
 from tests.ledgers import fresh_ledger, row
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mapillary_crawler.sandbox import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
-from tests.terminal import on_terminal
+from tests.pseudo_terminal import on_terminal
 
 pytestmark = pytest.mark.slow
 

@@ -1,99 +1,162 @@
-"""SIGINT and SIGTERM end a crawl within seconds in every phase, with exit code 4."""
+"""Signals: the first one asks, the second one ends, and a watchdog ends what hangs."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
-from tests.crawling import Crawling, wait_until
+from mapillary_crawler.crawl.stopping import Stopping
 
-pytestmark = pytest.mark.slow
+#: A program that says `ready`, then does what is given; `stop` is what the first signal calls.
+PROGRAM = """
+import threading, time
+from mapillary_crawler.crawl import stopping
+from mapillary_crawler.crawl.stopping import Stopping, end_now
+stopping._PATIENCE = {patience}
+stopped = threading.Event()
+def stop():
+    print("asked", flush=True)
+    stopped.set()
+handling = Stopping(stop)
+handling.install()
+{work}
+"""
+# Waiting is in short pieces: Python misses a signal that comes in the instant before it blocks.
+WAIT = "print('ready', flush=True)\nwhile not stopped.wait(0.05): pass\n"
+BLOCKED_THREAD = """
+threading.Thread(target=time.sleep, args=(600,)).start()
+print('ready', flush=True)
+while not stopped.wait(0.05):
+    pass
+print("joining", flush=True)
+"""
+BUSY = """
+print('ready', flush=True)
+while True:
+    sum(range(1000))
+"""
+DEAF = """
+print('ready', flush=True)
+while True:
+    try:
+        time.sleep(0.05)
+    except BaseException:
+        pass
+"""
+WORKS = [BLOCKED_THREAD, BUSY, DEAF]
+FORWARDED = """
+first = threading.Event()
+handling.forward_to(first.set)
+print('ready', flush=True)
+while not first.wait(0.05):
+    pass
+print(handling.requested, stopped.is_set(), flush=True)
+"""
+#: Its last module is still there when Python has given all signals back.
+ENDING = """
+import sys
+class Late:
+    def __del__(self, print=print, sleep=time.sleep):
+        print('ready', flush=True)
+        sleep(1)
+sys.modules['late'] = Late()
+raise SystemExit(3)
+"""
 
-USERS = [{"username": "bob", "images": 3000, "days": 40.0}, {"username": "few", "images": 5}]
-#: What holds a crawl in each phase.
-PHASES: dict[str, dict[str, Any]] = {
-    "listing": {"api": {"stall": 1.0}},
-    "waiting for the API": {"api": {"server_error": 1.0}},
-    "fetching": {"cdn": {"latency_ms": 300}},
-    "fetching from a CDN that stalls": {"cdn": {"stall_body": 1.0}},
-    "waiting for the CDN": {"cdn": {"down": True}},
-}
+
+@contextmanager
+def running(work: str, *, patience: float = 600) -> Iterator[subprocess.Popen[str]]:
+    """Run a program until the block ends; it is ready when the block begins."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(work=work, patience=patience)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox.running(USERS, seed=3) as running:
-        yield running
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("phase", PHASES)
-def test_signal(sandbox: Sandbox, tmp_path: Path, phase: str, number: signal.Signals) -> None:
-    sandbox.reset()
-    sandbox.set_faults(PHASES[phase])
-    crawling = Crawling(tmp_path / "store", sandbox)
-    surface = next(iter(PHASES[phase]))
-    with crawling.started(username="bob", quality="256", check_ia=0) as process:
-        wait_until(lambda: sandbox.counters()["requests"].get(surface, 0) >= 2 - ("list" in phase))
-        time.sleep(0.5)
+def test_the_first_signal_asks(number: signal.Signals) -> None:
+    with running(WAIT + "raise SystemExit(7)") as process:
         process.send_signal(number)
-        output, _ = process.communicate(timeout=5)
-    assert process.returncode == 4, output
-    assert "Traceback" not in output
+        assert ended(process) == (7, "asked\n")
 
 
-@pytest.mark.parametrize("moment", ["engine_started", "spider_opened", "request_scheduled"])
-def test_a_signal_as_the_crawl_begins(sandbox: Sandbox, tmp_path: Path, moment: str) -> None:
-    sandbox.reset()
-    crawling = Crawling(tmp_path / "store", sandbox)
-    crawling.environment["STOP_AT"] = moment
-    options = ("-s", 'ADDONS={"tests.crawl.add_ons.StopEarly": 0}')
-    result = crawling.run(*options, username="bob", quality="256", check_ia=0)
-    assert result.code == 4, result.output
-    assert "ERROR" not in result.output
-    assert "interrupted, run the same command again" in result.lines[-1]
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("work", WORKS, ids=["blocked thread", "busy", "deaf"])
+def test_the_second_one_ends_it_at_once(
+    first: signal.Signals, second: signal.Signals, work: str
+) -> None:
+    with running(work) as process:
+        process.send_signal(first)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        # One that comes in the instant before it blocks in a join is missed, too.
+        while process.poll() is None:
+            process.send_signal(second)
+            time.sleep(0.1)
+        code, output = ended(process)
+    assert code == 4
+    assert "asked" not in output
 
 
-def test_a_signal_as_the_spider_has_nothing_left_to_do(sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.reset()
-    crawling = Crawling(tmp_path / "store", sandbox)
-    crawling.environment["STOP_AT"] = "spider_idle"
-    options = ("-s", 'ADDONS={"tests.crawl.add_ons.StopEarly": 0}')
-    result = crawling.run(*options, username="few", quality="256", check_ia=0)
-    assert result.code in (0, 4), result.output
-    assert "listed 5 = saved 5" in result.lines[-1]
+@pytest.mark.parametrize("work", WORKS, ids=["blocked thread", "busy", "deaf"])
+def test_the_watchdog_ends_what_hangs(work: str) -> None:
+    with running(work, patience=0.3) as process:
+        process.send_signal(signal.SIGTERM)
+        code, output = ended(process)
+    assert code == 4
+    assert output.startswith("asked\n")
+    assert ("joining" in output) is (work is BLOCKED_THREAD)
 
 
-def test_second_signal_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.reset()
-    sandbox.set_faults({"api": {"stall": 1.0}})
-    crawling = Crawling(tmp_path / "store", sandbox)
-    with crawling.started(username="bob", quality="256", check_ia=0) as process:
-        wait_until(lambda: sandbox.counters()["requests"].get("api", 0) >= 1)
+def test_the_watchdog_waits_for_nobody_who_is_done() -> None:
+    with running(WAIT) as process:
         process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=5)
-    assert process.returncode == 4
+        assert ended(process) == (0, "asked\n")
+
+
+def test_another_function_can_be_asked_from_then_on() -> None:
+    with running(FORWARDED) as process:
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (0, "True False\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_in_the_finish(tmp_path: Path, number: signal.Signals) -> None:
-    with Sandbox.running([{"username": "daily", "images": 200, "days": 200.0}]) as sandbox:
-        crawling = Crawling(tmp_path / "store", sandbox)
-        log = tmp_path / "log"
-        options = ["--logfile", str(log)]
-        with crawling.started(*options, username="daily", quality="256") as process:
-            wait_until(lambda: log.exists() and "sealing day 3 of" in log.read_text())
-            process.send_signal(number)
-            process.communicate(timeout=5)
-        assert process.returncode == 4, log.read_text()
-        last = log.read_text().splitlines()[-1]
-        assert "interrupted, run the same command again: listed 200 = saved 200" in last
-        assert crawling.run(username="daily", quality="256").code == 0
-        assert sandbox.counters()["images"]["repeated"] == 0
+def test_a_signal_while_python_ends_changes_nothing(number: signal.Signals) -> None:
+    with running(ENDING) as process:
+        process.send_signal(number)
+        assert ended(process) == (3, "")
+
+
+def test_without_a_signal_nothing_happens() -> None:
+    with running("print('ready', flush=True)\nraise SystemExit(3)") as process:
+        assert ended(process) == (3, "")
+
+
+def test_nothing_is_installed_before_it_is_asked_for() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stopping = Stopping(lambda: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not stopping.requested

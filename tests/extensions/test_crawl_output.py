@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.extensions.progress_file import PROGRESS_PATH
 from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
-from tests.terminal import OnTerminal, on_terminal
+from tests.pseudo_terminal import OnTerminal, on_terminal
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import logging
 import sys
 
 from mapillary_crawler.extensions.secrets import _Filter
-from mapillary_crawler.redaction import Redactor
+from mapillary_crawler.terminal.redaction import Redactor
 
 URL = "https://scontent.example.net/m1/x.jpg?stp=s1&oh=00_Af&oe=6B2A7327"
 clean = _Filter(Redactor(secrets=["MLY|1|2"], hosts=[]).without_secrets)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from tests.ledgers import fast_folder, open_ledger
 
 

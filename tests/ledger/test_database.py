@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.ledger import Ledger
 from mapillary_crawler.ledger.database import Database, DatabaseThread
+from mapillary_crawler.ledger.ledger import Ledger
 
 
 class Refused(Exception):
@@ -121,7 +121,7 @@ def test_commits_are_durable(ledger: Ledger, tmp_path: Path) -> None:
 WORK = """
 import os, signal, sys
 from pathlib import Path
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]))
 ledger.facts.set(committed=1)
 ledger.database.execute("BEGIN")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import DayState, State
 from tests.ledgers import list_rows, row, stored
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from tests.ledgers import open_ledger
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.collection import Collection
-from mapillary_crawler.graph_rows import listed_row
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.graph.rows import listed_row
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.listing import ListedRow
 from mapillary_crawler.ledger.queue import FailedAttempt
 from mapillary_crawler.ledger.schema import State

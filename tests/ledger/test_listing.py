@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapillary_crawler.ledger import Ledger
 from mapillary_crawler.ledger import listing as listing_module
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.listing import Committed, CursorLoop, CursorMoved
 from mapillary_crawler.ledger.pages import SLICE_ROWS
 from mapillary_crawler.ledger.schema import State

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mapillary_crawler.graph_rows import canonical_line
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.graph.rows import canonical_line
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.pages import SLICE_ROWS
 from tests.ledgers import list_rows, row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import PieceState
 from tests.ledgers import list_rows, row, stored
 

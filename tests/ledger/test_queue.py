@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapillary_crawler.ledger import Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.queue import DueImage, FailedAttempt
 from mapillary_crawler.ledger.schema import State
 from mapillary_crawler.ledger.survey import Waiting

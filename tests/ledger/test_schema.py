@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.ledger import Ledger, schema
+from mapillary_crawler.ledger import schema
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import FORMAT, LedgerTooNew, State
 from tests.ledgers import list_rows, row
 

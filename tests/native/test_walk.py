@@ -167,7 +167,7 @@ def test_a_library_that_cannot_be_loaded_is_as_none(tmp_path: Path) -> None:
     (copy / "__init__.py").write_bytes((installed / "__init__.py").read_bytes())
     for library in installed.glob("_walk*"):
         (copy / library.name).write_bytes(b"cut off")
-    code = "import mapillary_crawler.inspection as i; print(i.is_whole.__module__)"
+    code = "import mapillary_crawler.image.inspection as i; print(i.is_whole.__module__)"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
-    assert ran.stdout == "mapillary_crawler.inspection\n", ran.stderr
+    assert ran.stdout == "mapillary_crawler.image.inspection\n", ran.stderr

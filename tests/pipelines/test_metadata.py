@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scrapy.utils.test import get_crawler
 
-from mapillary_crawler import jpeg
+from mapillary_crawler.image import jpeg
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.exif import ExifPipeline
 from mapillary_crawler.pipelines.xmp import XmpPipeline

@@ -18,8 +18,8 @@ from PIL import Image
 from scrapy.exceptions import DropItem, NotConfigured
 from scrapy.utils.test import get_crawler
 
-from mapillary_crawler import exif, webp
-from mapillary_crawler.encoding import Encoding
+from mapillary_crawler.crawl.encoding import Encoding
+from mapillary_crawler.image import exif, webp
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.webp import WebpPipeline
 

@@ -1,0 +1,149 @@
+"""Images as they lie in tars and folders: every one decoded, on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapillary_crawler.archive.adopt.foreign_folder import (
+    DayTar,
+    ForeignFolder,
+    ImagePath,
+    image_path,
+)
+from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
+from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
+
+#: Bytes of a file that is looked at; no image of the service is near it.
+_LARGEST = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A file in a tar (`offset` of its bytes) or loose; `fault` is why it is no good image.
+
+    `place` is None where the path is no image's; `modified` is in seconds since 1970.
+    """
+
+    name: str
+    size: int
+    modified: float
+    place: ImagePath | None = None
+    offset: int | None = None
+    sha256: bytes = b""
+    fault: str | None = None
+
+
+class Judge:
+    """Decodes images in threads, which the decoders leave free; used as a context."""
+
+    def __init__(self) -> None:
+        workers = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
+        self._ahead = 2 * workers
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def tar(self, tar: DayTar, damaged: Callable[[str], None]) -> Iterator[Judged]:
+        """Yield the members of a tar in their order.
+
+        `damaged` hears where it cannot be read; what lies behind that is looked for.
+        """
+        return self._in_order(self._members(tar, damaged))
+
+    def loose(self, folder: ForeignFolder) -> Iterator[Judged]:
+        """Yield the loose images of a folder."""
+        return self._in_order(self._files(folder))
+
+    def _members(
+        self, tar: DayTar, damaged: Callable[[str], None]
+    ) -> Iterator[Future[Judged] | Judged]:
+        try:
+            walk = TarWalk(tar.path)
+        except OSError as error:
+            damaged(f"{tar.path.name}: {error.strerror}")
+            return
+        with closing(walk):
+            place: int | None = 0
+            while place is not None:
+                start, place = place, None
+                for entry in walk.entries(start):
+                    if entry.name is not None:
+                        yield self._member(walk, entry, entry.name, tar.day)
+                        continue
+                    damaged(_damage(tar.path.name, walk, entry.offset))
+                    place = entry.end if entry.end < walk.size else None
+
+    def _member(self, walk: TarWalk, entry: Entry, name: str, day: str) -> Future[Judged] | Judged:
+        place = image_path(name, day) if entry.is_file else None
+        found = Judged(name, entry.size, entry.modified, place, entry.offset)
+        if place is None or entry.size > _LARGEST:
+            return found
+        try:
+            body = walk.read(entry)
+        except OSError as error:
+            return _with(found, b"", str(error.strerror))
+        if len(body) != entry.size:
+            return _with(found, b"", "cut off by the end of the tar")
+        return self._pool.submit(_judge, found, body)
+
+    def _files(self, folder: ForeignFolder) -> Iterator[Future[Judged] | Judged]:
+        for name in folder.loose():
+            path = folder.path / name
+            status = path.stat()
+            found = Judged(name, status.st_size, status.st_mtime, image_path(name))
+            if found.place is None or status.st_size > _LARGEST:
+                yield found
+            else:
+                yield self._pool.submit(_judge_file, found, path)
+
+    def _in_order(self, judged: Iterable[Future[Judged] | Judged]) -> Iterator[Judged]:
+        """Yield results in order, with a bounded number of images in memory."""
+        waiting: deque[Future[Judged] | Judged] = deque()
+        for each in judged:
+            waiting.append(each)
+            if len(waiting) > self._ahead:
+                yield _result(waiting.popleft())
+        for each in waiting:
+            yield _result(each)
+
+
+def _damage(name: str, walk: TarWalk, place: int) -> str:
+    if place >= walk.size:
+        return f"{name} is cut off at {walk.size:,} bytes"
+    return f"{name} is damaged at byte {place}"
+
+
+def _result(judged: Future[Judged] | Judged) -> Judged:
+    return judged.result() if isinstance(judged, Future) else judged
+
+
+def _judge_file(found: Judged, path: Path) -> Judged:
+    try:
+        return _judge(found, path.read_bytes())
+    except OSError as error:
+        return _with(found, b"", str(error.strerror))
+
+
+def _judge(found: Judged, body: bytes) -> Judged:
+    assert found.place is not None
+    decode = inspect if found.place.extension == "jpg" else inspect_webp
+    try:
+        decode(body)
+    except (NotAnImage, DamagedImage) as error:
+        return _with(found, hashlib.sha256(body).digest(), str(error) or type(error).__name__)
+    return _with(found, hashlib.sha256(body).digest(), None)
+
+
+def _with(found: Judged, sha256: bytes, fault: str | None) -> Judged:
+    return Judged(found.name, found.size, found.modified, found.place, found.offset, sha256, fault)

@@ -1,0 +1,1 @@
+"""From settled rows to a finished collection: tars, manifests, `.meta`; idempotent."""

@@ -1,0 +1,134 @@
+"""From settled rows to a finished collection: tars, manifests, Internet Archive metadata."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.errors import DestinationTaken, ImagesChanged, NotSettled
+from mapillary_crawler.archive.finish.manifests import write_manifests
+from mapillary_crawler.archive.finish.meta import Contents, write_meta
+from mapillary_crawler.archive.finish.move import move_collection
+from mapillary_crawler.archive.finish.seal import check_day, forget_unfinished, seal_day
+from mapillary_crawler.archive.finish.sums import write_sums
+from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
+from mapillary_crawler.archive.finish.tree import foreign
+from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.collection.balance import Balance, Outcome
+from mapillary_crawler.collection.durable import exists
+from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.schema import FORMAT, PieceState
+
+#: Foreign files that are named one by one.
+_NAMED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished collection: where it is, and its balance."""
+
+    destination: Path
+    balance: Balance
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run ended that finished it."""
+        return Outcome.ACCEPTED if self.balance.accepted else Outcome.COMPLETE
+
+
+def finish_collection(
+    ledger: Ledger,
+    collection: Collection,
+    folder: Path,
+    destination: Path,
+    *,
+    tar: bool,
+    tar_max_bytes: int,
+    accept_failed: bool,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> Finished:
+    """Finish a collection and move it from `folder` to `destination`.
+
+    Works in the thread that owns the ledger, and closes the ledger before the move. May be
+    killed at any instant and called again; the result is the same.
+
+    Raises, and nothing is lost: `NotSettled`; `ImagesChanged`, once all days were looked
+    at; `StopRequested`, after `stop` returned true; `ForeignTar`; `DestinationTaken`;
+    `OSError`, `ReadBackFailed` and ENOSPC among them; `sqlite3.OperationalError` where the
+    ledger finds the disk full.
+    """
+    work = Work(ledger, folder, stop, say)
+    if accept_failed and ledger.listing.position().closed:
+        ledger.images.accept_failed()
+    _require_settled(ledger)
+    if exists(destination):
+        raise DestinationTaken(destination)
+    shutil.rmtree(work.scratch, ignore_errors=True)
+    work.scratch.mkdir(parents=True)
+    _seal_days(work, tar_max_bytes if tar else None)
+    _write_files(work, collection, tar=tar)
+    _name_foreign(work)
+    finished = Finished(destination, ledger.images.balance())
+    absent = {piece.name for piece in ledger.pieces.all() if piece.state is PieceState.REMOVED}
+    for rubbish in (work.scratch, folder / ".crawl" / "incoming"):
+        shutil.rmtree(rubbish, ignore_errors=True)
+    ledger.facts.set(finished_at=time.time(), format=FORMAT)
+    ledger.close()
+    move_collection(folder, destination, absent=absent, stop=stop, say=say)
+    return finished
+
+
+def _require_settled(ledger: Ledger) -> None:
+    if not ledger.listing.position().closed:
+        raise NotSettled("the listing is not complete; run the same command again")
+    balance = ledger.images.balance()
+    if balance.failed > balance.accepted:
+        raise NotSettled(f"{balance.failed - balance.accepted} images are missing still")
+
+
+def _seal_days(work: Work, tar_max_bytes: int | None) -> None:
+    """Seal each day that is not, into tars or as the folder it is."""
+    days, images = work.ledger.days, work.ledger.images
+    forget_unfinished(work)
+    unsealed = days.unsealed()
+    changed = 0
+    for number, day in enumerate(unsealed, 1):
+        work.check_stop()
+        count = images.count_loose(day)
+        if count:
+            doing = "sealing" if tar_max_bytes else "checking"
+            work.say(f"{doing} day {number} of {len(unsealed)}: {day}, {count} images")
+        numbers = seal_day(work, day, tar_max_bytes) if tar_max_bytes else check_day(work, day)
+        if numbers:
+            images.unsettle(numbers, "the stored file was missing or did not match its checksum")
+            changed += len(numbers)
+    if changed:
+        raise ImagesChanged(changed)
+
+
+def _write_files(work: Work, collection: Collection, *, tar: bool) -> None:
+    """Write all that lies beside the images; SHA256SUMS last, since it lists the others."""
+    ledger = work.ledger
+    work.say(f"writing the manifests of {ledger.images.balance().listed:,} images")
+    write_manifests(work)
+    write_thumbnail(work)
+    encoder = ledger.facts.get("encoder") if collection.webp else None
+    adopted = ledger.facts.get("adopted")
+    balance, days = ledger.images.balance(), ledger.days.all()
+    write_meta(work, Contents(collection, balance, days, tar, encoder, adopted))
+    write_sums(work)
+
+
+def _name_foreign(work: Work) -> None:
+    strangers = foreign(work)
+    for path in islice(strangers, _NAMED):
+        work.say(f"{work.folder / path} is not part of the collection; it is left as it is")
+    more = sum(1 for _ in strangers)
+    if more:
+        work.say(f"{more} further files are not part of the collection; they are left as they are")

@@ -1,0 +1,165 @@
+"""The manifests of a finished collection, read side by side: they are in one order."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mapillary_crawler.archive.finish.manifests import (
+    CHECKSUMS,
+    GONE,
+    METADATA,
+    REASONS,
+    SAVED_STATES,
+)
+from mapillary_crawler.archive.finish.parts import tar_name
+from mapillary_crawler.collection.names import Collection, member_path
+from mapillary_crawler.graph.rows import listed_row
+from mapillary_crawler.ledger.images import StoredFile
+from mapillary_crawler.ledger.listing import ListedRow
+from mapillary_crawler.ledger.schema import State
+
+_STATES = {reason: state for state, reason in REASONS.items()}
+_SAVED_STATES = {name: state for state, name in SAVED_STATES.items()}
+
+
+class ManifestsDisagree(ValueError):
+    """A manifest is damaged, or does not fit the others; the message names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """An image as the manifests have it: its row, and what became of it."""
+
+    row: ListedRow
+    state: State
+    stored: StoredFile | None = None
+    tar: str | None = None
+    part: int = 0
+    offset: int = 0
+
+
+def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterator[ListedImage]:
+    """Yield the images of the manifests in `folder`, in their order; raises `ManifestsDisagree`."""
+    checksums, gone = _Manifest(folder / CHECKSUMS), _Manifest(folder / GONE)
+    metadata = _Manifest(folder / METADATA)
+    while not metadata.ended:
+        row = listed_row(metadata.fields, collection)
+        if row is None:
+            raise metadata.disagree("has no usable id")
+        row = replace(row, line=metadata.line, outside=False)
+        saved, lost = checksums.fields.get("id"), gone.fields.get("id")
+        if row.image_id == saved == lost:
+            raise gone.disagree(f"is an image that {CHECKSUMS} has as saved")
+        if row.image_id == saved:
+            yield _saved(row, checksums, tar=tar)
+            checksums.advance()
+        elif row.image_id == lost:
+            if gone.fields.get("reason") not in _STATES:
+                raise gone.disagree("has an unknown reason")
+            yield ListedImage(row, _STATES[gone.fields["reason"]])
+            gone.advance()
+        else:
+            yield ListedImage(row, State.UNSETTLED)
+        metadata.advance()
+    for manifest in (checksums, gone):
+        if not manifest.ended:
+            raise manifest.disagree(f"is no image of {METADATA}, or in another order")
+
+
+#: Where a member may lie: below a day, perhaps below a sequence, and nowhere else.
+_PLACE = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2}|unknown-date)(?:/(?P<sequence>[\w-][\w.-]*))?", re.ASCII
+)
+
+
+def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
+    """Return a saved image; whatever a path could be made of is compared with our own rules.
+
+    Day and sequence are the member's: in adopted tars a sequence may not be escaped as ours.
+    """
+    fields = checksums.fields
+    member, name, offset = (fields.get(key) for key in ("member", "tar", "offset"))
+    extension = str(member).rpartition(".")[2]
+    place = _PLACE.fullmatch(str(member).rpartition("/")[0])
+    if place is not None:
+        row = replace(row, day=place["day"], sequence=place["sequence"] or "")
+    if extension not in ("jpg", "webp") or member != member_path(
+        row.day, row.sequence, row.image_id, extension
+    ):
+        raise checksums.disagree("has another member than its row in metadata.jsonl.gz")
+    part = 0
+    if tar:
+        found = re.fullmatch(r".*?(?:\.([1-9][0-9]{0,8}))?\.tar", str(name))
+        part = int(found[1] or 0) if found else 0
+        if name != tar_name(row.day, part) or not isinstance(offset, int):
+            raise checksums.disagree("has another tar than its day's, or no offset")
+    elif name is not None:
+        raise checksums.disagree("is in a tar, though there are none")
+    try:
+        stored = StoredFile(
+            number=0,
+            extension=extension,
+            sha256_served=_digest(served) if (served := fields["sha256_served"]) else None,
+            sha256_stored=_digest(fields["sha256_stored"]),
+            size=int(fields["size"]),
+            damaged=_SAVED_STATES[fields["state"]] is State.DAMAGED,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise checksums.disagree(f"is incomplete: {error!r}") from None
+    return ListedImage(row, _SAVED_STATES[fields["state"]], stored, name, part, offset or 0)
+
+
+def _digest(text: str) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != 32:
+        raise ValueError(text)
+    return digest
+
+
+class _Manifest:
+    """A manifest, read line by line; behind the last one `fields` is empty."""
+
+    def __init__(self, path: Path) -> None:
+        self._name = path.name
+        self._number = 0
+        self._lines = _lines(path)
+        self.ended = False
+        self.line = b""
+        self.fields: dict[str, Any] = {}
+        self.advance()
+
+    def advance(self) -> None:
+        """Go to the next line."""
+        try:
+            self._number += 1
+            line = next(self._lines, None)
+            self.ended = line is None
+            self.line = (line or b"").rstrip(b"\n")
+            fields = {} if self.ended else json.loads(self.line)
+        except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+            raise self.disagree(f"cannot be read: {error}") from None
+        if not isinstance(fields, dict):
+            raise self.disagree("is no JSON object")
+        self.fields = fields
+
+    def disagree(self, what: str) -> ManifestsDisagree:
+        """Return the error that says what is wrong with the line."""
+        return ManifestsDisagree(f"{self._name} line {self._number} {what}")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")  # to open a pipe would wait for ever
+    if path.suffix == ".gz":
+        with gzip.open(path) as lines:
+            yield from lines
+    elif path.exists():
+        with path.open("rb") as lines:
+            yield from lines

@@ -1,0 +1,171 @@
+"""A finished collection into the store: one rename, or a verified copy and then one.
+
+What a crash leaves, where staging and store are on different file systems:
+
+- `.incoming-NAME` in the store: a copy that is not complete; made again;
+- the same, and the mark `.crawl/copied` in staging: complete, not named yet; made again;
+- the mark, and the collection in the store: only what is left in staging is to be removed;
+- `.moved-NAME` in staging: rubbish.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Collection
+from fnmatch import fnmatch
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed, StopRequested
+from mapillary_crawler.archive.finish.sums import read_sums
+from mapillary_crawler.archive.finish.tree import LOGS, SUMS, files
+from mapillary_crawler.archive.finish.work import require_space
+from mapillary_crawler.collection.durable import CHUNK, chunks, exists, flush, sync_folder
+from mapillary_crawler.ledger.ledger import LEDGER_PATH
+
+_COPIED = Path(".crawl") / "copied"
+
+
+def move_collection(
+    folder: Path,
+    destination: Path,
+    *,
+    absent: Collection[str],
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> None:
+    """Move a finished collection, whose ledger is closed, to its place in the store.
+
+    `absent` names files of SHA256SUMS that are not here since their upload. Raises
+    `DestinationTaken`, `ReadBackFailed`, `StopRequested`, `OSError`; the collection is then
+    whole in staging.
+    """
+    if exists(destination):
+        raise DestinationTaken(destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    (folder / _COPIED).unlink(missing_ok=True)
+    try:
+        folder.rename(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _move_over(folder, destination, absent, stop, say)
+    sync_folder(destination.parent)
+    sync_folder(folder.parent)
+
+
+def end_move(folder: Path, destination: Path) -> None:
+    """Remove from staging what a crash left of a collection that is in the store already.
+
+    To be called before a collection is opened.
+    """
+    moved, incoming = _moved(folder), _incoming(destination)
+    copied = (folder / _COPIED).exists() and not incoming.exists()
+    if copied and destination.exists() and _holds(destination, folder):
+        folder.rename(moved)
+    shutil.rmtree(moved, ignore_errors=True)
+
+
+def _holds(destination: Path, folder: Path) -> bool:
+    """Say whether all files of `folder` are in `destination`, with their sizes.
+
+    Log and progress do not count: the run writes them while it copies. Of its state only the
+    ledger does.
+    """
+    for path in files(folder):
+        is_state = path.startswith(".crawl/") and Path(path) != LEDGER_PATH
+        if not is_state and not fnmatch(path, LOGS):
+            copy = destination / path
+            if not exists(copy) or copy.lstat().st_size != (folder / path).lstat().st_size:
+                return False
+    return True
+
+
+def _moved(folder: Path) -> Path:
+    return folder.with_name(f".moved-{folder.name}")
+
+
+def _incoming(destination: Path) -> Path:
+    return destination.with_name(f".incoming-{destination.name}")
+
+
+def _move_over(
+    folder: Path,
+    destination: Path,
+    absent: Collection[str],
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> None:
+    """Copy to another file system, verify the copy, name it, and remove the original."""
+    incoming = _incoming(destination)
+    if incoming.exists():
+        shutil.rmtree(incoming)
+    size = sum((folder / path).lstat().st_size for path in files(folder))
+    require_space(destination.parent, size, f"the copy of {folder.name}")
+    say(f"copying {size:,} bytes to {destination.parent}, another file system")
+    try:
+        _copy_verified(folder, incoming, absent, stop)
+    except BaseException:
+        shutil.rmtree(incoming, ignore_errors=True)
+        raise
+    (folder / _COPIED).touch()
+    sync_folder((folder / _COPIED).parent)
+    if exists(destination):
+        raise DestinationTaken(destination)
+    incoming.rename(destination)
+    sync_folder(destination.parent)
+    end_move(folder, destination)
+
+
+def _copy_verified(
+    folder: Path, incoming: Path, absent: Collection[str], stop: Callable[[], bool]
+) -> None:
+    """Copy all files; each is read back, and those that SHA256SUMS lists are compared with it."""
+    sums = (line for line in read_sums(folder / SUMS) if line[0] not in absent)
+    listed = next(sums, None)
+    for path in files(folder):
+        sha256 = _copy(folder / path, incoming / path, stop)
+        if listed and os.fsencode(listed[0]) < os.fsencode(path):
+            break
+        if listed and listed[0] == path:
+            if listed[1] != sha256:
+                raise ReadBackFailed(folder / path)
+            listed = next(sums, None)
+    if listed:
+        raise FileNotFoundError(errno.ENOENT, "is missing", str(folder / listed[0]))
+    for made, _, _ in os.walk(incoming, topdown=False):
+        shutil.copystat(folder / Path(made).relative_to(incoming), made)
+        sync_folder(Path(made))
+
+
+def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
+    """Copy a file with its times, flush it and read it back; return its sha256.
+
+    Links are copied as links; what is neither holds no data and is left out.
+    """
+    if stop():
+        raise StopRequested
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = source.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        shutil.copy2(source, target, follow_symlinks=False)
+    if not stat.S_ISREG(mode):
+        return None
+    sha256 = hashlib.sha256()
+    with target.open("wb", buffering=CHUNK) as file:
+        for chunk in chunks(source):
+            if stop():
+                raise StopRequested
+            sha256.update(chunk)
+            file.write(chunk)
+        flush(file)
+    shutil.copystat(source, target)
+    read_back = hashlib.sha256()
+    for chunk in chunks(target):
+        read_back.update(chunk)
+    if read_back.digest() != sha256.digest():
+        raise ReadBackFailed(target)
+    return sha256.digest()

@@ -1,0 +1,118 @@
+"""A ledger from manifests, as of an item that was downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import groupby, islice
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.manifest_reader import (
+    ListedImage,
+    ManifestsDisagree,
+    read_manifests,
+)
+from mapillary_crawler.archive.finish.manifests import CHECKSUMS, DAMAGED, GONE, METADATA, REASONS
+from mapillary_crawler.archive.finish.sums import read_sums
+from mapillary_crawler.archive.finish.tree import SUMS, THUMBNAIL
+from mapillary_crawler.collection.durable import digests_of
+from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.graph.api import PAGE_ROWS
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.schema import DayState, PieceState
+
+
+def rebuild_ledger(folder: Path, ledger_path: Path, collection: Collection, *, tar: bool) -> None:
+    """Make the ledger of a finished collection from the manifests in `folder`.
+
+    Its listing is closed; images that no manifest accounts for are wanted. Tars that are
+    not in the folder count as removed after their upload. Raises `ManifestsDisagree`,
+    `FileExistsError` where there is a ledger, `OSError`.
+    """
+    if ledger_path.exists():
+        raise FileExistsError(f"{ledger_path} exists already")
+    ledger_path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = ledger_path.with_name(f"{ledger_path.name}.rebuilding")
+    unfinished.unlink(missing_ok=True)
+    ledger = Ledger(unfinished)
+    try:
+        _Rebuild(ledger, folder).fill(collection, tar=tar)
+    finally:
+        ledger.close()
+    unfinished.rename(ledger_path)
+
+
+class _Rebuild:
+    """The way of the manifests into a new ledger, a day and a page at a time."""
+
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self._ledger = ledger
+        self._folder = folder
+        self._listed = 0
+        self._sums: dict[str, bytes] = {}
+        if (folder / SUMS).exists():
+            self._sums = {
+                name: sha256 for name, sha256 in read_sums(folder / SUMS) if name.endswith(".tar")
+            }
+
+    def fill(self, collection: Collection, *, tar: bool) -> None:
+        """Bring everything into the ledger."""
+        ledger = self._ledger
+        images = read_manifests(self._folder, collection, tar=tar)
+        for day, of_day in groupby(images, lambda image: image.row.day):
+            self._add_day(day, of_day)
+            if tar:
+                ledger.days.set_state(day, DayState.SEALED)
+        ledger.listing.commit(self._cursor(), None, [])
+        ledger.listing.close()
+        for name in (METADATA, CHECKSUMS, GONE, DAMAGED, SUMS, THUMBNAIL):
+            if (self._folder / name).exists():
+                ledger.pieces.record_file(name, **asdict(digests_of(self._folder / name)))
+
+    def _add_day(self, day: str, images: Iterator[ListedImage]) -> None:
+        tars: dict[tuple[int, str], list[tuple[int, int]]] = {}
+        while page := list(islice(images, PAGE_ROWS)):
+            for number, image in enumerate(page, self._listed + 1):
+                if image.tar:
+                    tars.setdefault((image.part, image.tar), []).append((number, image.offset))
+            self._add_page(page)
+        for (part, name), places in sorted(tars.items()):
+            if self._ledger.pieces.find(name):
+                raise ManifestsDisagree(f"{CHECKSUMS} has images of {name} in two places")
+            piece = self._ledger.pieces.start_tar(name, day, part)
+            is_here = self._describe(piece, name)
+            self._ledger.pieces.seal_tar(piece, places)
+            if not is_here:
+                self._ledger.pieces.set_state(name, PieceState.REMOVED)
+
+    def _describe(self, piece: int, name: str) -> bool:
+        """Record a tar as it lies here, else as SHA256SUMS has it; say whether it is here."""
+        listed = self._sums.get(name)
+        if not (self._folder / name).exists():
+            self._ledger.pieces.written(piece, size=None, sha256=listed, md5=None)
+            return False
+        found = digests_of(self._folder / name)
+        if listed not in (None, found.sha256):
+            raise ManifestsDisagree(f"{name} is not what {SUMS} says")
+        self._ledger.pieces.written(piece, **asdict(found))
+        return True
+
+    def _cursor(self) -> str | None:
+        """Return a cursor for the page that comes next."""
+        return str(self._listed) if self._listed else None
+
+    def _add_page(self, page: list[ListedImage]) -> None:
+        """Add images, numbered in their order, and settle those that are settled."""
+        first, cursor = self._listed + 1, self._cursor()
+        self._listed += len(page)
+        rows = [image.row for image in page]
+        committed = self._ledger.listing.commit(cursor, self._cursor(), rows)
+        if committed.new != len(page):
+            raise ManifestsDisagree(f"{METADATA} has an image twice, near line {first}")
+        numbered = list(enumerate(page, first))
+        self._ledger.images.save(
+            [replace(image.stored, number=number) for number, image in numbered if image.stored]
+        )
+        for state in REASONS:
+            settled = [number for number, image in numbered if image.state is state]
+            self._ledger.images.settle(settled, state)

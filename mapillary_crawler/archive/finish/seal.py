@@ -1,0 +1,147 @@
+"""Days into tars: written, read back, named, recorded, and only then the files removed.
+
+Whatever instant a crash picks, the next run finds one of these, and goes on:
+
+- a temporary name: rubbish, written over;
+- a tar with its name that the ledger has as begun, with its checksum: removed and made again,
+  since the files are still there;
+- a recorded tar whose files are still there: the files are removed;
+- all done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from mapillary_crawler.archive.finish.day_folder import (
+    MemberChanged,
+    changed,
+    read,
+    remove,
+    remove_empty,
+    set_time,
+)
+from mapillary_crawler.archive.finish.errors import ForeignTar, ReadBackFailed
+from mapillary_crawler.archive.finish.parts import (
+    Placed,
+    ending,
+    header,
+    padding,
+    parts,
+    size_of,
+    tar_name,
+    tar_size,
+)
+from mapillary_crawler.archive.finish.work import Work, require_space
+from mapillary_crawler.collection.durable import CHUNK, WholeFile, chunks, exists, sync_folder
+from mapillary_crawler.ledger.schema import DayState
+
+
+def forget_unfinished(work: Work) -> None:
+    """Remove the tars that were begun and never recorded; what is not ours stays."""
+    for piece in work.ledger.pieces.unfinished():
+        path = work.folder / piece.name
+        if piece.sha256 and path.is_file() and not path.is_symlink():
+            sha256 = hashlib.sha256()
+            for chunk in chunks(path):
+                work.check_stop()
+                sha256.update(chunk)
+            if sha256.digest() == piece.sha256:
+                path.unlink()
+                sync_folder(work.folder)
+        work.ledger.pieces.forget(piece.name)
+
+
+def seal_day(work: Work, day: str, max_bytes: int) -> list[int]:
+    """Bring a day's loose files into tars below `max_bytes`.
+
+    Returns the numbers of images whose files are missing or changed; then the day is not
+    sealed, while parts already recorded stand. Raises `ForeignTar`, `ReadBackFailed`,
+    `StopRequested`, `OSError`.
+    """
+    images, days = work.ledger.images, work.ledger.days
+    days.set_state(day, DayState.SEALING)
+    remove(work.folder, images.members_in_tars(day))
+    try:
+        for part in parts(images.loose(day), max_bytes):
+            _seal_part(work, day, part)
+    except MemberChanged:
+        numbers = changed(work, images.loose(day))
+        if not numbers:  # neither is the disk's word to be trusted
+            raise ReadBackFailed(work.folder / day) from None
+        return numbers
+    remove_empty(work.folder / day)
+    days.set_state(day, DayState.SEALED)
+    return []
+
+
+def check_day(work: Work, day: str) -> list[int]:
+    """Compare a day's loose files with the ledger, where they are to stay loose.
+
+    Returns the numbers of images whose files are missing or changed.
+    """
+    work.ledger.days.set_state(day, DayState.SEALING)
+    numbers = changed(work, work.ledger.images.loose(day))
+    if not numbers:
+        for record in work.ledger.images.loose(day):
+            set_time(work.folder, record)
+        work.ledger.days.set_state(day, DayState.SEALED)
+    return numbers
+
+
+def _seal_part(work: Work, day: str, part: list[Placed]) -> None:
+    pieces = work.ledger.pieces
+    number = pieces.next_part(day)
+    path = work.folder / tar_name(day, number)
+    require_space(work.folder, tar_size(part), path.name)
+    if exists(path):
+        raise ForeignTar(path)
+    piece = pieces.start_tar(path.name, day, number)
+    with WholeFile(path, work.scratch) as file:
+        for data in contents(work, part):
+            file.write(data)
+        file.flush()
+        digests = file.digests
+        read_back(work, file, part)
+        pieces.written(piece, size=digests.size, sha256=digests.sha256, md5=digests.md5)
+        if exists(path):
+            raise ForeignTar(path)
+    pieces.seal_tar(piece, ((record.number, offset) for record, offset in part))
+    remove(work.folder, (record.member for record, _ in part))
+
+
+def contents(work: Work, part: list[Placed]) -> Iterator[bytes]:
+    """Yield the bytes of a part's tar; raises `MemberChanged`, `StopRequested`."""
+    for record, _ in part:
+        work.check_stop()
+        yield header(record)
+        yield from read(work.folder, record)
+        yield padding(size_of(record))
+    yield ending(part)
+
+
+def read_back(work: Work, file: WholeFile, part: list[Placed]) -> None:
+    """Compare a tar, as it lies on the disk, with what was written and with the ledger.
+
+    Raises `ReadBackFailed` if the disk gives back something else, `MemberChanged` if what
+    was written is not what the ledger has.
+    """
+    whole = hashlib.sha256()
+    good = True
+    with file.temporary.open("rb", buffering=CHUNK) as tar:
+        for record, offset in part:
+            work.check_stop()
+            whole.update(tar.read(offset - tar.tell()))
+            member = hashlib.sha256()
+            left = size_of(record)
+            while left and (chunk := tar.read(min(left, CHUNK))):
+                whole.update(chunk)
+                member.update(chunk)
+                left -= len(chunk)
+            good = good and member.digest() == record.sha256_stored
+        whole.update(tar.read())
+    if whole.digest() != file.digests.sha256:
+        raise ReadBackFailed(file.path)
+    if not good:
+        raise MemberChanged

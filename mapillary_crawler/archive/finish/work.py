@@ -1,0 +1,43 @@
+"""What every step of the finish is given."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.errors import StopRequested
+from mapillary_crawler.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The ledger, the staging folder, and the ways to hear of a stop and to tell of progress."""
+
+    ledger: Ledger
+    folder: Path
+    stop: Callable[[], bool]
+    say: Callable[[str], None]
+
+    @property
+    def scratch(self) -> Path:
+        """Where files are before they have their names; whatever lies there is rubbish."""
+        return self.folder / ".crawl" / "finishing"
+
+    def check_stop(self) -> None:
+        """Raise `StopRequested` where the run is to end; called between files."""
+        if self.stop():
+            raise StopRequested
+
+
+def require_space(folder: Path, size: int, purpose: str) -> None:
+    """Raise ENOSPC, saying what is needed, before a large file is begun in vain."""
+    disk = shutil.disk_usage(folder)
+    if disk.total and disk.free < size:  # some network file systems know neither
+        raise OSError(
+            errno.ENOSPC,
+            f"no space for {purpose}: {size:,} bytes are needed, {disk.free:,} are free",
+            str(folder),
+        )

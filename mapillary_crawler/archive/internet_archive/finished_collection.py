@@ -1,0 +1,229 @@
+"""A finished collection that is to be uploaded: opened, locked and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.tree import LOGS, SUMS
+from mapillary_crawler.archive.internet_archive.identifier import (
+    broken_rule,
+    volume_identifier,
+)
+from mapillary_crawler.archive.internet_archive.item_metadata import (
+    Metadata,
+    of_volume,
+    read_metadata,
+)
+from mapillary_crawler.archive.internet_archive.volumes import volumes
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.durable import chunks, digests_of
+from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.pieces import Piece
+from mapillary_crawler.ledger.schema import LedgerTooNew, PieceState
+
+
+class _Rehearsed(Exception):
+    """What was done is to be undone."""
+
+
+class FinishedCollection:
+    """A collection in the store, its ledger open; made by `opened`."""
+
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        self.folder = folder
+        self.ledger = ledger
+        self.identifier = folder.name
+        self.metadata = read_metadata(folder)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, folder: Path) -> Iterator[FinishedCollection]:
+        """Give a collection that may be uploaded; raises `Refused` naming why it may not."""
+        _refuse_name(folder)
+        lock = Lock({folder.parent}, folder.name)
+        try:
+            ledger = _open_ledger(folder)
+            try:
+                collection = cls(folder, ledger)
+                collection._refuse_unfinished()
+                yield collection
+            finally:
+                ledger.close()
+        finally:
+            lock.release()
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo at the end what the ledger was told inside."""
+        with suppress(_Rehearsed), self.ledger.database.transaction():
+            yield
+            raise _Rehearsed
+
+    def pieces(self) -> list[Piece]:
+        """Return the files to upload, in bytewise order: everything but top-level dot names."""
+        return [piece for piece in self.ledger.pieces.all() if not piece.name.startswith(".")]
+
+    def assign_volumes(self, *, max_bytes: int, max_files: int) -> dict[str, list[Piece]]:
+        """Return the pieces of each volume, by its identifier, and record them in the ledger."""
+        try:
+            numbers = volumes(
+                self.pieces(), self.identifier, max_bytes=max_bytes, max_files=max_files
+            )
+        except ValueError as error:
+            raise _refused(
+                f"{self.folder} was uploaded under another name ({error}); rename it back"
+            ) from None
+        with self.ledger.database.transaction():
+            for piece in self.pieces():
+                item = volume_identifier(self.identifier, numbers[piece.name])
+                if piece.item != item:
+                    self.ledger.pieces.set_state(piece.name, piece.state, item)
+        result: dict[str, list[Piece]] = {}
+        for piece in sorted(self.pieces(), key=lambda piece: (numbers[piece.name], _order(piece))):
+            assert piece.item is not None
+            result.setdefault(piece.item, []).append(piece)
+        return result
+
+    def metadata_of(self, number: int, pieces: list[Piece], *, several: bool) -> Metadata:
+        """Return the metadata of a volume, of which there are `several` or only this."""
+        if not several:
+            return self.metadata
+        return of_volume(
+            self.metadata,
+            self.identifier,
+            number,
+            images=sum(piece.images for piece in pieces),
+            days=[piece.day for piece in pieces if piece.day and piece.images],
+        )
+
+    def record_logs(self) -> None:
+        """Record the log files, which a finish does not: they belong to the first volume."""
+        for log in sorted(self.folder.glob(LOGS)):
+            piece = self.ledger.pieces.find(log.name)
+            if piece is None or piece.size != log.stat().st_size:
+                self.ledger.pieces.record_file(log.name, **asdict(digests_of(log)))
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of the files that archive.org has not accepted yet."""
+        return sum(piece.size or 0 for piece in self._unsent())
+
+    def _unsent(self) -> Iterator[Piece]:
+        sent = (PieceState.UPLOADED, PieceState.REMOVED)
+        return (piece for piece in self.ledger.pieces.all() if piece.state not in sent)
+
+    def remove_tars(self) -> int:
+        """Remove the tars that archive.org has, once it is verified that it has all of them.
+
+        A crash between ledger and disk leaves a file that the next call removes.
+        """
+        removed = 0
+        for piece in self.pieces():
+            if piece.day and piece.state in (PieceState.UPLOADED, PieceState.REMOVED):
+                self.ledger.pieces.set_state(piece.name, PieceState.REMOVED)
+                path = self.folder / piece.name
+                removed += path.exists()
+                path.unlink(missing_ok=True)
+        return removed
+
+    def check(self, advance: Callable[[int], None]) -> None:
+        """Compare what is to be sent with its checksums; raises `Refused` naming a wrong file.
+
+        `advance` hears of the bytes that were read.
+        """
+        for piece in self._unsent():
+            self._check_piece(piece, advance)
+
+    def is_unchanged(self, piece: Piece) -> bool:
+        """Say whether a local file still is what the ledger says."""
+        try:
+            self._check_piece(piece, lambda _: None)
+        except Refused:
+            return False
+        return True
+
+    def _check_piece(self, piece: Piece, advance: Callable[[int], None]) -> None:
+        path = self.folder / piece.name
+        if piece.state is PieceState.WRITING:
+            raise _refused(f"{path} was not finished; run the crawl again")
+        sha256 = hashlib.sha256()
+        try:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                raise _refused(f"{path} is no file; nothing is sent")
+            if status.st_size != piece.size:
+                raise _refused(f"{path} has another size than when it was made; nothing is sent")
+            for chunk in chunks(path):
+                sha256.update(chunk)
+                advance(len(chunk))
+        except OSError as error:
+            raise _refused(f"{path} cannot be read: {error.strerror}; nothing is sent") from None
+        if sha256.digest() != piece.sha256:
+            raise _refused(
+                f"{path} does not match its checksum; nothing is sent. "
+                "See what is wrong with: scrapy verify"
+            )
+
+    def _refuse_unfinished(self) -> None:
+        facts, balance = self.ledger.facts, self.ledger.images.balance()
+        if facts.get("finished_at") is None or self.ledger.days.unsealed():
+            raise _refused(f"{self.folder} is not finished; run its crawl again")
+        if balance.failed > balance.accepted:
+            raise _refused(f"{self.folder} lacks {balance.failed} images; run its crawl again")
+        if balance.outside:
+            raise _refused(f"{self.folder} holds a selection; archive.org gets whole collections")
+        if facts.get("tar") is False:
+            raise _refused(
+                f"{self.folder} was made with tar=0; archive.org is no place for so many files, "
+                "crawl it with tar=1"
+            )
+        if not self.metadata:
+            raise _refused(f"{self.folder} has no .meta, so no metadata for its item")
+
+
+def _order(piece: Piece) -> tuple[bool, bool, str, int, str]:
+    """Tars by date first, SHA256SUMS last of all: with it an item is complete."""
+    return (
+        piece.day is None,
+        piece.name == SUMS,
+        piece.day or "",
+        piece.part or 0,
+        piece.name,
+    )
+
+
+def _refuse_name(folder: Path) -> None:
+    if "+" in folder.name:
+        raise _refused(
+            f"{folder} is a selection, which must not be mistaken for the whole: "
+            "archive.org gets whole collections only"
+        )
+    rule = broken_rule(folder.name)
+    if rule:
+        raise _refused(f"archive.org would refuse the identifier {folder.name!r}: {rule}")
+
+
+def _open_ledger(folder: Path) -> Ledger:
+    path = folder / LEDGER_PATH
+    if not path.is_file():
+        hint = (
+            f"; was it made by mapillary_downloader? Take it over with: scrapy adopt {folder}"
+            if (folder / "metadata.jsonl.gz").exists()
+            else ""
+        )
+        raise _refused(f"{folder} is no collection of this program, it has no ledger{hint}")
+    try:
+        return Ledger(path)
+    except (sqlite3.DatabaseError, LedgerTooNew) as error:
+        raise _refused(f"{path} cannot be read: {error}") from None
+
+
+def _refused(message: str) -> Refused:
+    return Refused(Outcome.REFUSED, message)

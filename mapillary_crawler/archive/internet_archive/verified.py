@@ -1,0 +1,154 @@
+"""Verified: archive.org has no tasks left and says the md5 and size of every file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from mapillary_crawler.archive.internet_archive.archived_item import image_count
+from mapillary_crawler.archive.internet_archive.remote_item import RemoteItem
+from mapillary_crawler.archive.internet_archive.retry import Retry
+from mapillary_crawler.archive.internet_archive.trouble import Trouble
+from mapillary_crawler.archive.internet_archive.upload import Volume
+from mapillary_crawler.ledger.pieces import Piece
+from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.terminal.work_display import Progress
+
+#: How often an item is read again before a file that is not in it counts as lost: a file appears
+#: some time after its task was queued, and its task some time after the file was accepted.
+_READINGS = 10
+#: How often a lost file is sent again.
+_SENDINGS = 2
+_BUSY = ("queued", "running", "paused")
+
+
+class Archive(Protocol):
+    """The part of `ArchiveOrg` that a verification needs."""
+
+    def metadata(self, identifier: str) -> dict[str, Any]:
+        """Return what the metadata API says of an item now."""
+
+    def tasks(self, identifier: str) -> dict[str, int]:
+        """Return how many tasks of an item stand how."""
+
+    def set_metadata(self, identifier: str, values: Mapping[str, str]) -> None:
+        """Replace tags of an item."""
+
+
+class NotVerified(Exception):
+    """Not all is there as it was sent; the message says what, in one line."""
+
+
+class Verification:
+    """The verification of volumes; `send` sends a file again."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        retry: Retry,
+        progress: Progress,
+        send: Callable[[Volume, Piece], None],
+    ) -> None:
+        self._archive = archive
+        self._retry = retry
+        self._progress = progress
+        self._send = send
+        #: Items with a task in error, which only archive.org's staff can clear.
+        self._failed: set[str] = set()
+
+    def run(self, volume: Volume) -> None:
+        """Wait for the tasks of an item and compare its files; raises `NotVerified`, `Trouble`."""
+        for sending in range(_SENDINGS + 1):
+            item, wrong = self._compare(volume)
+            if not wrong:
+                self._update_description(volume, item)
+                return
+            if volume.identifier in self._failed:
+                raise NotVerified(
+                    f"{volume.identifier}: {_named(wrong)} not there as sent, and a task of "
+                    f"archive.org failed: see https://archive.org/history/{volume.identifier} "
+                    "and ask info@archive.org"
+                )
+            removed = [piece.name for piece in wrong if piece.state is PieceState.REMOVED]
+            if removed:
+                raise NotVerified(
+                    f"{volume.identifier} no longer has {', '.join(removed[:3])}"
+                    f"{' and more' if len(removed) > 3 else ''}, removed here after verification"
+                )
+            if sending < _SENDINGS:
+                self._progress.say(
+                    f"{volume.identifier}: {_named(wrong)} not there as sent; sending again"
+                )
+                self._progress.begin(
+                    "uploading again", len(wrong), sum(piece.size or 0 for piece in wrong)
+                )
+                for piece in wrong:
+                    self._send(volume, piece)
+        raise NotVerified(f"{volume.identifier}: {_named(wrong)} not there as sent")
+
+    def _compare(self, volume: Volume) -> tuple[RemoteItem, list[Piece]]:
+        """Return the item without tasks, and the files that it does not hold after all waiting."""
+        for reading in range(_READINGS):
+            if reading:
+                self._retry.pause(reading - 1)
+            self._wait_for_tasks(volume.identifier)
+            item = self._read(volume.identifier)
+            wrong = [piece for piece in volume.pieces if not item.holds(piece)]
+            lost = any(piece.state is PieceState.REMOVED for piece in wrong)
+            if not wrong or lost or volume.identifier in self._failed:
+                break
+        return item, wrong
+
+    def _read(self, identifier: str) -> RemoteItem:
+        return self._retry(identifier, lambda: RemoteItem(self._archive.metadata(identifier)))
+
+    def _wait_for_tasks(self, identifier: str) -> None:
+        began, said, pauses = self._retry.clock(), 0, 0
+        while busy := self._busy(identifier):
+            if self._retry.clock() - began >= self._retry.patience:
+                raise NotVerified(
+                    f"{identifier} is uploaded, but archive.org still works on it; "
+                    "run the same command again later to verify it"
+                )
+            if busy != said:
+                self._progress.say(f"{identifier}: waiting for {busy} tasks of archive.org")
+                said = busy
+            self._retry.pause(pauses)
+            pauses += 1
+
+    def _busy(self, identifier: str) -> int:
+        """Return how many tasks an item waits for."""
+        try:
+            counts = self._archive.tasks(identifier)
+        except Trouble:
+            # Not everybody may ask for tasks; the metadata says at least that there are some.
+            return int(self._read(identifier).is_busy)
+        if counts.get("error"):
+            self._failed.add(identifier)
+        return sum(counts.get(state, 0) for state in _BUSY)
+
+    def _update_description(self, volume: Volume, item: RemoteItem) -> None:
+        """Bring an item that got more tars to say how many images it has; no failure if not."""
+        description = item.metadata.get("description")
+        told = image_count(description) if isinstance(description, str) else None
+        if told is None or told == volume.images:
+            return
+        values: dict[str, str] = {
+            tag: volume.metadata[tag][0]
+            for tag in ("description", "date", "coverage")
+            if tag in volume.metadata
+        }
+        try:
+            self._archive.set_metadata(volume.identifier, values)
+        except Trouble as trouble:
+            self._progress.say(
+                f"{volume.identifier}: its description still says {told:,} images ({trouble})"
+            )
+        else:
+            self._progress.say(f"{volume.identifier}: its description says {volume.images:,} now")
+
+
+def _named(pieces: list[Piece]) -> str:
+    names = ", ".join(piece.name for piece in pieces[:3])
+    more = len(pieces) - 3
+    return f"{names}{f' and {more} more' if more > 0 else ''} {'are' if len(pieces) > 1 else 'is'}"

@@ -1,0 +1,63 @@
+"""Folders in staging that hold nothing but logs and empty ledgers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from fnmatch import fnmatch
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.tree import LOGS, files
+from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.collection.places import Places
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.schema import LedgerTooNew
+
+#: What a run that came to nothing leaves besides its logs.
+_STATE = (".crawl/ledger.sqlite*", ".crawl/progress.json")
+
+
+def leftovers(places: Places) -> Iterator[Path]:
+    """Yield the folders in staging that nobody works on and that hold nothing of worth."""
+    for folder in places.all():
+        if folder.parent == places.staging and not places.is_locked(folder) and _is_empty(folder):
+            yield folder
+
+
+def remove(folder: Path, places: Places) -> bool:
+    """Remove a leftover, file by known file; return whether it still was one."""
+    try:
+        lock = Lock({places.store, places.staging}, folder.name)
+    except Refused:
+        return False
+    try:
+        if not _is_empty(folder):
+            return False
+        for path in list(files(folder)):
+            if _is_worthless(path):
+                (folder / path).unlink()
+        with suppress(OSError):  # a folder that is not empty stays
+            for inner in sorted(folder.rglob("*"), reverse=True):
+                inner.rmdir()
+            folder.rmdir()
+    finally:
+        lock.release()
+    return not folder.exists()
+
+
+def _is_worthless(path: str) -> bool:
+    return any(fnmatch(path, pattern) for pattern in (LOGS, *_STATE))
+
+
+def _is_empty(folder: Path) -> bool:
+    """Say whether a folder has nothing but logs and a ledger that lists nothing."""
+    if not all(_is_worthless(path) for path in files(folder)):
+        return False
+    if not (folder / LEDGER_PATH).exists():
+        return True
+    try:
+        with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+            return ledger.images.listed() == 0 and next(ledger.pieces.all(), None) is None
+    except (sqlite3.Error, LedgerTooNew):
+        return False

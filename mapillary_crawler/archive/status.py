@@ -1,0 +1,111 @@
+"""What has become of a collection, at a glance, whether somebody works on it or not."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.places import Places
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
+
+#: The state of a finished collection in the store.
+ARCHIVED = "archived"
+#: What is written while a crawl works.
+_WRITTEN = (LEDGER_PATH, LEDGER_PATH.with_name("ledger.sqlite-wal"), PROGRESS_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A collection at one instant.
+
+    `state` is a word or a few for people; `balance` is None where there is no ledger that
+    can be read; `failed` are images whose last attempt failed, or that were accepted as they
+    are; `active_at` is in seconds since 1970, None where nothing says it.
+    """
+
+    name: str
+    state: str
+    balance: Balance | None = None
+    failed: int = 0
+    listing_closed: bool = False
+    active_at: float | None = None
+
+    @property
+    def left(self) -> int:
+        """Images that were not tried yet, or not since the last run began."""
+        return self.balance.failed - self.failed if self.balance else 0
+
+
+def look_at(folder: Path, places: Places) -> Overview:
+    """Return what a collection's files say; never waits, never writes."""
+    if not (folder / LEDGER_PATH).is_file():
+        return Overview(folder.name, "no ledger: not made by this program")
+    times = []
+    for path in _WRITTEN:
+        with suppress(OSError):
+            times.append((folder / path).stat().st_mtime)
+    active_at = max(times, default=None)
+    try:
+        with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+            balance, waiting = ledger.survey.progress()
+            closed = ledger.listing.position().closed
+            finished = ledger.facts.get("finished_at") is not None
+    except (sqlite3.Error, LedgerTooNew) as error:
+        return Overview(folder.name, f"ledger cannot be read: {error}", active_at=active_at)
+    if places.is_locked(folder):
+        state = _working(folder, balance)
+    elif finished and folder.resolve().parent == places.store.resolve():
+        state = ARCHIVED
+    else:
+        state = _left(folder, balance)
+    failed = balance.accepted + waiting.to_retry + waiting.given_up
+    return Overview(folder.name, state, balance, failed, closed, active_at)
+
+
+def failures(folder: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield id, last error and attempts in the last run of each image that failed.
+
+    Raises `sqlite3.Error`, `LedgerTooNew`.
+    """
+    with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+        for image_id, error, attempts in ledger.images.failures():
+            if error is not None:
+                yield image_id, error, attempts
+
+
+def _working(folder: Path, balance: Balance) -> str:
+    """Say what the process that works on a collection is at."""
+    phase = _progress(folder).get("phase")
+    if phase not in ("listing", "fetching", "finishing"):
+        return "worked on"
+    if phase == "fetching" and balance.listed:
+        return f"fetching, {100 * (balance.listed - balance.failed) // balance.listed} %"
+    return str(phase)
+
+
+def _left(folder: Path, balance: Balance) -> str:
+    """Say how the last run on a collection ended."""
+    progress = _progress(folder)
+    if progress.get("phase") not in (None, "ended"):
+        return "killed"
+    if balance.listed and not balance.saved and not progress:
+        return "planned"
+    words = str(progress.get("outcome") or "not finished")
+    return words.partition(",")[0]
+
+
+def _progress(folder: Path) -> dict[str, Any]:
+    """Return the last figures of a run, nothing where there are none."""
+    with suppress(OSError, ValueError):
+        fields = json.loads((folder / PROGRESS_PATH).read_text(encoding="utf-8"))
+        if isinstance(fields, dict):
+            return fields
+    return {}

@@ -1,0 +1,92 @@
+"""What a collection ought to hold, as its ledger says."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.tree import is_own
+from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, Kind, Problem
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.schema import PieceState, State
+from mapillary_crawler.ledger.survey import Member
+
+
+class LedgerInventory(Inventory):
+    """The ledger, opened for reading; raises what `Ledger` raises."""
+
+    authority = "the ledger"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._ledger = Ledger(folder / LEDGER_PATH, read_only=True)
+        self._passed_over: dict[str, set[tuple[str, int]]] = {}
+        for tar, member, offset in self._ledger.facts.get("passed_over", ()):
+            self._passed_over.setdefault(tar, set()).add((member, offset))
+        self._damaged = frozenset(self._ledger.facts.get("damaged_tars", ()))
+        balance = self._ledger.images.balance()
+        self.finished = (
+            self._ledger.facts.get("finished_at") is not None
+            and self._ledger.listing.position().closed
+            and balance.failed == balance.accepted
+        )
+
+    def files(self) -> Iterator[ExpectedFile]:
+        """Yield pieces and loose images."""
+        days = self._ledger.days.all()
+        loose = (
+            ExpectedFile(
+                image.member, image.size, image.sha256_stored, image.state is State.DAMAGED
+            )
+            for image in chain.from_iterable(map(self._ledger.images.loose, days))
+        )
+        return heapq.merge(self._pieces(), loose, key=lambda file: os.fsencode(file.path))
+
+    def _pieces(self) -> Iterator[ExpectedFile]:
+        for piece in self._ledger.pieces.all():
+            if piece.state is not PieceState.WRITING:
+                removed = piece.state is PieceState.REMOVED
+                elsewhere = (piece.item or "archive.org") if removed else None
+                yield ExpectedFile(
+                    piece.name,
+                    piece.size,
+                    piece.sha256,
+                    damaged=piece.name in self._damaged,
+                    elsewhere=elsewhere,
+                    passed_over=frozenset(self._passed_over.get(piece.name, ())),
+                )
+
+    def holders(self) -> Iterator[tuple[ExpectedFile, Iterator[Member] | None]]:
+        """Yield the tars."""
+        for file in self._pieces():
+            piece = self._ledger.pieces.find(file.path)
+            if piece is not None and piece.day is not None:
+                yield file, self._ledger.survey.members(piece)
+
+    def is_own(self, path: str) -> bool:
+        """Say whether a file is the crawl's own, metadata for archive.org, or a log."""
+        return is_own(path)
+
+    def balance(self) -> Balance:
+        """Return the ledger's balance."""
+        return self._ledger.images.balance()
+
+    def disagreements(self) -> Iterator[Problem]:
+        """Yield where the balance is not what the rows are."""
+        kept, counted = self._ledger.survey.kept(), self._ledger.survey.recount()
+        for state in State:
+            images, size = counted.get(state, (0, 0))
+            if kept[state] != (images, size):
+                detail = (
+                    f"{images} images and {size} bytes are {state.name.lower()}, its balance says "
+                    f"{kept[state][0]} and {kept[state][1]}"
+                )
+                yield Problem(str(LEDGER_PATH), Kind.DISAGREES, detail)
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._ledger.close()

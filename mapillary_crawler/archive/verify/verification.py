@@ -1,0 +1,222 @@
+"""Compares a collection with its inventory, on all processors; never repairs anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mapillary_crawler.archive.finish.tree import files as files_below
+from mapillary_crawler.archive.verify.images import check_file, check_members
+from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, Kind, Problem
+from mapillary_crawler.archive.verify.ledger_inventory import LedgerInventory
+from mapillary_crawler.archive.verify.manifest_inventory import ManifestInventory
+from mapillary_crawler.archive.verify.tars import TarCheck, WholeHash
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.ledger.ledger import LEDGER_PATH
+from mapillary_crawler.ledger.survey import Member
+
+#: Bytes of members that are read in one go, and how many such goes wait for a processor.
+_BATCH_BYTES, _WAITING = 4 << 20, 4
+
+
+@dataclass
+class Verdict:
+    """What came of it; `elsewhere` are files that archive.org has and that are not here."""
+
+    balance: Balance
+    finished: bool
+    files: int = 0
+    bytes: int = 0
+    problems: int = 0
+    elsewhere: int = 0
+
+
+def open_inventory(folder: Path) -> Inventory:
+    """Return what a folder ought to hold: by its ledger, or else by its manifests.
+
+    Raises `NoInventory`, or what `Ledger` raises.
+    """
+    if (folder / LEDGER_PATH).is_file():
+        return LedgerInventory(folder)
+    return ManifestInventory(folder)
+
+
+def bytes_below(folder: Path) -> int:
+    """Return the bytes of all files of a folder that may have to be read."""
+    paths = (path for path in files_below(folder) if not path.startswith(".crawl/"))
+    return sum((folder / path).lstat().st_size for path in paths)
+
+
+@dataclass
+class Verification:
+    """One verification of one collection.
+
+    `report` hears of each problem, `note` of files that are on archive.org, `advance` of bytes
+    that were read; all are called in the thread that calls `run`.
+    """
+
+    inventory: Inventory
+    full: bool
+    report: Callable[[Problem], None]
+    note: Callable[[str], None]
+    advance: Callable[[int], None]
+    processors: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    def run(self) -> Verdict:
+        """Compare everything."""
+        self._verdict = Verdict(Balance(), self.inventory.finished)
+        self._reported: set[tuple[str, Kind]] = set()
+        self._running: deque[tuple[int, Future[list[Problem]]]] = deque()
+        self._pool = ThreadPoolExecutor(self.processors, thread_name_prefix="verify")
+        try:
+            self._check_files()
+            for file, members in self.inventory.holders():
+                self._check_holder(file, members)
+            while self._running:
+                self._collect()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        for problem in self.inventory.disagreements():
+            self._report(problem)
+        self._verdict.balance = self.inventory.balance()
+        return self._verdict
+
+    def _check_files(self) -> None:
+        """Go through the folder and the inventory side by side: both are in bytewise order."""
+        there = self._there()
+        path = next(there, None)
+        for file in self.inventory.files():
+            while path is not None and os.fsencode(path) < os.fsencode(file.path):
+                self._check_stranger(path)
+                path = next(there, None)
+            if path == file.path:
+                path = next(there, None)
+            self._check_expected(file)
+        while path is not None:
+            self._check_stranger(path)
+            path = next(there, None)
+
+    def _there(self) -> Iterator[str]:
+        """Yield the files of the folder, as far as it can be read."""
+        try:
+            yield from files_below(self.inventory.folder)
+        except OSError as error:
+            path = os.path.relpath(str(error.filename or "."), self.inventory.folder)
+            self._report(Problem(path, Kind.UNREADABLE, str(error.strerror)))
+
+    def _check_stranger(self, path: str) -> None:
+        if self.inventory.finished and not self.inventory.is_own(path):
+            self._report(Problem(path, Kind.EXTRA, f"{self.inventory.authority} does not have it"))
+
+    def _check_expected(self, file: ExpectedFile) -> None:
+        """Check that a file is there, its size, and, but for tars, what is in it."""
+        size = self._size(file)
+        if size is None:
+            return
+        self._verdict.files += 1
+        self._verdict.bytes += size
+        if self.full and not file.is_tar:
+            self._submit(size, check_file, self.inventory.folder, file, self.inventory.authority)
+
+    def _size(self, file: ExpectedFile) -> int | None:
+        """Return the size of a file, None where there is none, and say what is wrong with it."""
+        try:
+            status = (self.inventory.folder / file.path).lstat()
+        except FileNotFoundError:
+            self._say_missing(file)
+            return None
+        except OSError as error:
+            self._report(Problem(file.path, Kind.UNREADABLE, str(error.strerror)))
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            self._report(Problem(file.path, Kind.UNREADABLE, "it is no file"))
+            return None
+        if file.size not in (None, status.st_size):
+            detail = f"{status.st_size} bytes instead of {file.size}"
+            self._report(Problem(file.path, Kind.CHANGED, detail))
+        return status.st_size
+
+    def _say_missing(self, file: ExpectedFile) -> None:
+        if file.elsewhere is None:
+            self._report(Problem(file.path, Kind.MISSING, f"{self.inventory.authority} has it"))
+        else:
+            self._verdict.elsewhere += 1
+            self.note(f"{file.path} is on archive.org, in {file.elsewhere}")
+
+    def _check_holder(self, file: ExpectedFile, members: Iterator[Member] | None) -> None:
+        """Check a tar with its members, or the size of an image that lies loose."""
+        path = self.inventory.folder / file.path
+        if file.elsewhere is not None and not os.path.lexists(path):
+            return
+        if self._size(file) is None or not (self.full and file.is_tar):
+            return
+        batch = _Batch(path, self._submit)
+        try:
+            whole = WholeHash(path, self.advance)
+            with closing(whole):
+                if members is not None:
+                    TarCheck(
+                        path,
+                        file,
+                        members,
+                        report=self._report,
+                        read=batch.add,
+                        follow=whole.follow,
+                    ).run()
+                    batch.submit()
+                if file.sha256 is not None and whole.digest() != file.sha256:
+                    detail = f"its checksum is not that of {self.inventory.authority}"
+                    self._report(Problem(file.path, Kind.CHANGED, detail))
+        except OSError as error:
+            self._report(Problem(file.path, Kind.UNREADABLE, str(error.strerror)))
+
+    def _submit(self, size: int, check: Callable[..., list[Problem]], *arguments: object) -> None:
+        """Let a processor check something, once not too much waits."""
+        while len(self._running) >= self.processors * _WAITING:
+            self._collect()
+        self._running.append((size, self._pool.submit(check, *arguments)))
+
+    def _collect(self) -> None:
+        """Take the result of what was submitted first."""
+        size, check = self._running.popleft()
+        for problem in check.result():
+            self._report(problem)
+        self.advance(size)
+
+    def _report(self, problem: Problem) -> None:
+        """Report a problem, one of a kind for each file."""
+        if problem.member is None and problem.kind is not Kind.DISAGREES:
+            if (problem.path, problem.kind) in self._reported:
+                return
+            self._reported.add((problem.path, problem.kind))
+        self._verdict.problems += 1
+        self.report(problem)
+
+
+class _Batch:
+    """Members of a tar that are read in one go."""
+
+    def __init__(self, tar: Path, submit: Callable[..., None]) -> None:
+        self._tar = tar
+        self._submit = submit
+        self._members: list[Member] = []
+        self._bytes = 0
+
+    def add(self, member: Member) -> None:
+        """Take a member."""
+        self._members.append(member)
+        self._bytes += member.size
+        if self._bytes >= _BATCH_BYTES:
+            self.submit()
+
+    def submit(self) -> None:
+        """Let the members be read."""
+        if self._members:
+            self._submit(0, check_members, self._tar, self._members)
+        self._members, self._bytes = [], 0

@@ -1,0 +1,128 @@
+"""Pure: the validator of spider arguments, the same for the command and the spider."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from mapillary_crawler.collection.names import QUALITIES, Collection, Selection
+
+_Value = TypeVar("_Value")
+
+#: Arguments others add: Scrapyd names its job, and the version of the egg if one was asked for.
+_OTHERS = frozenset({"_job", "_version"})
+
+_ALLOWED = (
+    "username",
+    "quality",
+    "webp",
+    "tar",
+    "check_ia",
+    "accept_failed",
+    "bbox",
+    "start",
+    "end",
+)
+
+
+class ArgumentRefused(ValueError):
+    """An argument or setting that cannot be used; the message is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The validated arguments of `scrapy crawl user`; `tar` is None where it was not given."""
+
+    collection: Collection
+    tar: bool | None = None
+    check_ia: bool = True
+    accept_failed: bool = False
+
+
+def validate(given: Mapping[str, str]) -> Arguments:
+    """Return the arguments of a crawl, or raise `ArgumentRefused` naming what is wrong."""
+    unknown = sorted(set(given) - set(_ALLOWED) - _OTHERS)
+    if unknown:
+        raise ArgumentRefused(f"unknown argument {unknown[0]!r}; known are {', '.join(_ALLOWED)}")
+    if "username" not in given:
+        raise ArgumentRefused("username is missing; say -a username=NAME")
+    return Arguments(
+        collection=Collection(
+            username=_username(given["username"]),
+            quality=_quality(given.get("quality", "original")),
+            webp=_switch("webp", given.get("webp", "0")),
+            selection=_selection(given),
+        ),
+        tar=_switch("tar", given["tar"]) if "tar" in given else None,
+        check_ia=_switch("check_ia", given.get("check_ia", "1")),
+        accept_failed=_switch("accept_failed", given.get("accept_failed", "0")),
+    )
+
+
+def _username(value: str) -> str:
+    if not value.strip():
+        raise ArgumentRefused("username is empty; say -a username=NAME")
+    if value in {".", ".."} or "/" in value:
+        raise ArgumentRefused(f"username {value!r} cannot be: names have no '/' and are not '.'")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+        raise ArgumentRefused(f"username {value!r} has characters that no name has (control)")
+    return value
+
+
+def _quality(value: str) -> str:
+    if value not in QUALITIES:
+        raise ArgumentRefused(f"quality {value!r} is unknown; allowed are {', '.join(QUALITIES)}")
+    return value
+
+
+def _switch(name: str, value: str) -> bool:
+    if value not in {"0", "1"}:
+        raise ArgumentRefused(f"{name} {value!r} is not understood; allowed are 0 and 1")
+    return value == "1"
+
+
+def _selection(given: Mapping[str, str]) -> Selection:
+    start, end = (_given(name, given, _day) for name in ("start", "end"))
+    if start and end and start > end:
+        raise ArgumentRefused(f"start {start} lies after end {end}")
+    return Selection(_given("bbox", given, _bbox), start, end)
+
+
+def _given(
+    name: str, given: Mapping[str, str], read: Callable[[str, str], _Value]
+) -> _Value | None:
+    return read(name, given[name]) if name in given else None
+
+
+def _day(name: str, value: str) -> date:
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ArgumentRefused(f"{name} {value!r} is no day; write it as YYYY-MM-DD")
+
+
+def _bbox(name: str, value: str) -> tuple[float, float, float, float]:
+    try:
+        numbers = tuple(float(part) + 0.0 for part in value.split(","))  # -0.0 is 0.0
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4 or not all(math.isfinite(number) for number in numbers):
+        raise ArgumentRefused(f"{name} {value!r} is not west,south,east,north in degrees")
+    west, south, east, north = numbers
+    if not (abs(west) <= 180 and abs(east) <= 180 and abs(south) <= 90 and abs(north) <= 90):
+        raise ArgumentRefused(f"{name} {value!r} leaves the Earth: bounds are ±180 and ±90 degrees")
+    if west >= east:
+        raise ArgumentRefused(
+            f"{name} {value!r}: west is not west of east; a box across the 180° meridian "
+            "must be crawled as two boxes, one on each side"
+        )
+    if south >= north:
+        raise ArgumentRefused(f"{name} {value!r}: south is not south of north")
+    return west, south, east, north

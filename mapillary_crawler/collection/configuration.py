@@ -1,0 +1,193 @@
+"""The project's settings, checked before anything else happens."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
+
+from mapillary_crawler.collection.arguments import ArgumentRefused
+
+_Value = TypeVar("_Value")
+
+#: The one public host that gets the token.
+API_HOST = "graph.mapillary.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings that a crawl works by; sizes in bytes, times in seconds."""
+
+    api_url: str
+    archive_org_url: str
+    store: Path
+    staging: Path
+    concurrency_start: int
+    concurrency_min: int
+    concurrency_max: int
+    concurrency_fixed: int
+    api_patience: float
+    image_attempts: int
+    in_flight_bytes: int
+    min_free_bytes: int
+    tar_max_bytes: int
+    webp_quality: int
+    webp_method: int
+    webp_encoder: str
+    #: Names of the WebP settings that the user set; the others are defaults.
+    webp_set: frozenset[str] = frozenset()
+
+
+def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Limits:
+    """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
+    store = _folder("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
+    confined = environment.get("MAPILLARY_STORE_ROOT")
+    staging = _folder(
+        "MAPILLARY_STAGING", str(settings["MAPILLARY_STAGING"] or store / ".incomplete")
+    )
+    if staging.resolve() == store.resolve():
+        raise ArgumentRefused(
+            f"MAPILLARY_STAGING {staging} is the store itself; name another folder, or none"
+        )
+    for name, path in (("MAPILLARY_STORE", store), ("MAPILLARY_STAGING", staging)):
+        if confined and not is_below(path, Path(confined)):
+            raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
+    limits = Limits(
+        api_url=read_web_address(settings, "MAPILLARY_API_URL"),
+        archive_org_url=read_web_address(settings, "ARCHIVE_ORG_URL"),
+        store=store,
+        staging=staging,
+        concurrency_start=read_number(settings, "MAPILLARY_CONCURRENCY_START", 1),
+        concurrency_min=read_number(settings, "MAPILLARY_CONCURRENCY_MIN", 1),
+        concurrency_max=read_number(settings, "MAPILLARY_CONCURRENCY_MAX", 1),
+        concurrency_fixed=read_number(settings, "MAPILLARY_CONCURRENCY_FIXED", 0),
+        api_patience=read_number(settings, "API_PATIENCE", 0, float),
+        image_attempts=read_number(settings, "IMAGE_ATTEMPTS", 1),
+        in_flight_bytes=read_number(settings, "IN_FLIGHT_BYTES", 1),
+        min_free_bytes=read_number(settings, "MIN_FREE_BYTES", 0),
+        tar_max_bytes=read_number(settings, "TAR_MAX_BYTES", 1),
+        webp_quality=read_number(settings, "WEBP_QUALITY", 0, int, 100),
+        webp_method=read_number(settings, "WEBP_METHOD", 0, int, 6),
+        webp_encoder=str(settings["WEBP_ENCODER"]),
+        webp_set=frozenset(
+            name
+            for name in ("WEBP_QUALITY", "WEBP_METHOD", "WEBP_ENCODER")
+            if environment.get(name) or _is_set(settings, name)
+        ),
+    )
+    if limits.concurrency_min > limits.concurrency_max:
+        raise ArgumentRefused("MAPILLARY_CONCURRENCY_MIN is greater than MAPILLARY_CONCURRENCY_MAX")
+    if limits.webp_encoder not in {"auto", "cwebp", "pillow"}:
+        raise ArgumentRefused(
+            f"WEBP_ENCODER {limits.webp_encoder!r} is unknown; allowed are auto, cwebp, pillow"
+        )
+    if not may_have_token(limits.api_url, environment):
+        raise ArgumentRefused(
+            f"MAPILLARY_API_URL {limits.api_url} may not get the token; only https://{API_HOST}, "
+            "loopback, or the host named by the environment variable MAPILLARY_TRUSTED_API_HOST may"
+        )
+    return limits
+
+
+def read_token(environment: Mapping[str, str]) -> str:
+    """Return the token of the environment, without spaces and newlines around it.
+
+    Raises `ArgumentRefused`, which never shows it.
+    """
+    token = environment.get("MAPILLARY_TOKEN", "").strip()
+    if not token:
+        raise ArgumentRefused(
+            "MAPILLARY_TOKEN is not set; get a free token at "
+            "https://www.mapillary.com/dashboard/developers and export it"
+        )
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ArgumentRefused(
+            "MAPILLARY_TOKEN holds characters that no token has; copy it again from "
+            "https://www.mapillary.com/dashboard/developers"
+        )
+    return token
+
+
+def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Say whether a request to `url` may carry the token."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if host == API_HOST:
+        return parts.scheme == "https" and port in (None, 443)
+    trusted = environment.get("MAPILLARY_TRUSTED_API_HOST", "").strip().lower()
+    if trusted and trusted in {host, parts.netloc.lower()}:
+        return True
+    return _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_set(settings: Mapping[str, Any], name: str) -> bool:
+    """Say whether a setting comes from the command line or from Scrapyd."""
+    if not isinstance(settings, BaseSettings):
+        return False
+    return (settings.getpriority(name) or 0) > SETTINGS_PRIORITIES["project"]
+
+
+def is_below(path: Path, root: Path) -> bool:
+    """Say whether `path` is `root` or within it, links followed."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def _folder(name: str, value: str) -> Path:
+    if not value:
+        raise ArgumentRefused(f"{name} is empty; say which folder")
+    return Path(value).absolute()
+
+
+def read_web_address(settings: Mapping[str, Any], name: str) -> str:
+    """Return the http(s) address of a setting, without a slash at its end.
+
+    Raises `ArgumentRefused`, which never shows what may be a secret.
+    """
+    url = str(settings[name]).rstrip("/")
+    if not url.isprintable() or set(url) & set(" ?#@"):  # not shown: it may hold a secret
+        raise ArgumentRefused(
+            f"{name} is no http(s) address that a path can follow: no user, query or space, please"
+        )
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ArgumentRefused(f"{name} {url!r} is no http(s) address")
+    return url
+
+
+def read_number(
+    settings: Mapping[str, Any],
+    name: str,
+    least: float,
+    kind: Callable[[str], _Value] = int,  # type: ignore[assignment]
+    most: float = 2**62,
+) -> _Value:
+    """Return a setting as a number of a kind, `least` to `most`; raises `ArgumentRefused`."""
+    value = str(settings[name])
+    try:
+        number = kind(value)
+    except ValueError:
+        raise ArgumentRefused(f"{name} {value!r} is no number") from None
+    if not least <= number <= most:  # type: ignore[operator]
+        bounds = f"at least {least}" if most == 2**62 else f"from {least} to {most:g}"
+        raise ArgumentRefused(f"{name} {value!r} is out of range; allowed is {bounds}")
+    return number

@@ -1,0 +1,1 @@
+"""One run: listing, feeding, fresh URLs, gone or not, and the transfers."""

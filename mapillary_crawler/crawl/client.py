@@ -1,0 +1,150 @@
+"""Asks the Graph API with patience: requests, back-off and ends of a run in one place."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DownloadTimeoutError
+from scrapy.http import Response
+
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
+from mapillary_crawler.graph.answers import Answer, Meaning, read_answer
+from mapillary_crawler.graph.api import IMAGE_FIELDS
+from mapillary_crawler.graph.backoff import retry_after
+from mapillary_crawler.graph.patience import IMAGES, PAGES, OutOfPatience, Patience
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for an answer: pages of 2000 rows take long (Graph API: about 1 s, with a heavy tail).
+_TIMEOUT = 90
+#: Bytes of an answer; a page of 2000 rows has about 4 MB.
+_LONGEST_ANSWER = 64 * 1024 * 1024
+#: Slot of all requests to the API.
+API_SLOT = "api"
+#: Failures of one question after which it is seen whether others are answered.
+_ITS_OWN = 5
+
+
+class GraphClient:
+    """One run's conversation with the API.
+
+    `sleep` waits so many seconds; it raises `DownloadCancelled` when the run is being
+    stopped. `harmless` is the URL of a question that the API answers if it answers at all.
+    """
+
+    def __init__(
+        self,
+        crawler: Crawler,
+        patience: Patience,
+        sleep: Callable[[float], Awaitable[None]],
+        harmless: str,
+    ) -> None:
+        self._crawler = crawler
+        self._sleep = sleep
+        self._harmless = harmless
+        self.patience = patience
+        #: Fields to ask for; the API may come to know less of them.
+        self.fields: tuple[str, ...] = IMAGE_FIELDS
+
+    def request(self, url: str, **arguments: Any) -> Request:
+        """Return a request to the API; it is never filtered, and every status comes back."""
+        return Request(
+            url,
+            dont_filter=True,
+            meta={
+                "download_slot": API_SLOT,
+                "download_timeout": _TIMEOUT,
+                "download_maxsize": _LONGEST_ANSWER,
+                "handle_httpstatus_all": True,
+            },
+            **arguments,
+        )
+
+    async def ask(
+        self, url: str, *, of_many: bool = False, with_cursor: bool = False, subject: str = IMAGES
+    ) -> Answer:
+        """Ask until the API says something that can be used: data, gone, or a rejected cursor.
+
+        Of a question for many things, "ask for less" can be used too. A question that fails
+        while others are answered would be asked for ever: its answer comes back as it is.
+        Raises `EndOfRun`.
+        """
+        answers, failures = self.patience.answers, 0
+        while True:
+            answer, wait = await self._once(url, with_cursor=with_cursor)
+            if answer.meaning in (Meaning.CURSOR_REJECTED, Meaning.DATA, Meaning.GONE):
+                return answer
+            await self.endure(answer, wait, subject=subject)
+            if of_many and answer.meaning is Meaning.ASK_FOR_LESS:
+                return answer
+            failures += answer.meaning is not Meaning.PAUSE
+            if failures < _ITS_OWN:
+                continue
+            if self.patience.answers > answers or await self._answers_others():
+                return answer
+
+    async def _answers_others(self) -> bool:
+        answer, _ = await self._once(self._harmless)
+        return answer.meaning is Meaning.DATA
+
+    async def _once(self, url: str, *, with_cursor: bool = False) -> tuple[Answer, float | None]:
+        try:
+            response = await self._crawler.engine.download_async(self.request(url))
+        except Exception as error:  # noqa: BLE001  whatever ended the transfer, it is tried again
+            return self.failed_transfer(error), None
+        answer, wait = self.read(response, with_cursor=with_cursor)
+        if answer.meaning in (Meaning.DATA, Meaning.GONE):
+            self.patience.succeeded()
+        return answer, wait
+
+    def read(self, response: Response, *, with_cursor: bool = False) -> tuple[Answer, float | None]:
+        """Return what a response means, and its Retry-After in seconds."""
+        header = response.headers.get("Retry-After")
+        wait = retry_after(header.decode("latin-1") if header else None, time.time())
+        return read_answer(response.status, response.body, with_cursor=with_cursor), wait
+
+    def failed_transfer(self, error: BaseException) -> Answer:
+        """Return what a transfer that failed means: a time-out is asked for less next time."""
+        slow = isinstance(error, DownloadTimeoutError)
+        meaning = Meaning.ASK_FOR_LESS if slow else Meaning.RETRY
+        return Answer(meaning, f"no answer ({type(error).__name__})")
+
+    async def endure(
+        self, answer: Answer, wait: float | None = None, *, subject: str = PAGES
+    ) -> None:
+        """Wait for as long as an answer asks for; raises `EndOfRun` where waiting is no use.
+
+        A rate limit holds for all that is asked of the API, and so does Retry-After.
+        """
+        if answer.meaning is Meaning.TOKEN:
+            raise EndOfRun(Outcome.TOKEN_REFUSED, f"the API refused the token: {answer.message}")
+        if answer.meaning is Meaning.BLOCKED:
+            raise EndOfRun(Outcome.BLOCKED, f"the API blocked us with {answer.message}")
+        if answer.meaning is Meaning.FIELD_UNKNOWN and answer.subject in self.fields:
+            logger.warning("The API no longer knows the field %s; going on without", answer.subject)
+            self.fields = tuple(name for name in self.fields if name != answer.subject)
+            return
+        try:
+            seconds = self.patience.failed(
+                answer.meaning,
+                answer.message,
+                now=time.monotonic(),
+                subject=subject,
+                asked_to_wait=wait,
+            )
+        except OutOfPatience as error:
+            raise EndOfRun(Outcome.UNAVAILABLE, str(error)) from None
+        self._crawler.stats.inc_value(f"api/{answer.meaning.name.lower()}")
+        logger.info("API: %s; asking again in %.1f s", answer.message, seconds)
+        if answer.meaning is Meaning.PAUSE or wait:
+            downloader = self._crawler.engine.downloader
+            assert isinstance(downloader, LimitedDownloader)
+            downloader.pause(API_SLOT, seconds)
+        await self._sleep(seconds)

@@ -1,0 +1,78 @@
+"""Pure: why an attempt at an image came to nothing, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+from mapillary_crawler.graph.backoff import full_jitter
+from mapillary_crawler.image.inspection import DamagedImage, NotAnImage
+from mapillary_crawler.ledger.queue import FailedAttempt
+from mapillary_crawler.terminal.quoting import one_line
+
+#: Seconds of back-off between attempts at one image: base and cap.
+_BASE, _CAP = 1.0, 60.0
+#: Attempts after which it may be the URL, or its host, that fails.
+_STUCK = 3
+#: Statuses that say something of the URL or the image, not of the CDN.
+REFUSED_URL = frozenset({403, 404, 410})
+
+
+class Refusal(Exception):
+    """The CDN answered with something else than the image."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TransferFailed(Exception):
+    """No whole answer came: no connection, a reset, a time-out, a short body."""
+
+
+def refuse_status(status: int, body: bytes) -> None:
+    """Raise `Refusal` unless the status says that the body is the image."""
+    if status != 200:
+        said = one_line(body.decode("ascii", "replace"), 80) if len(body) < 500 else ""
+        raise Refusal(status, f"HTTP {status} {said}".rstrip())
+
+
+def is_gone(trouble: Exception, *, fresh: bool) -> bool:
+    """Say whether the image no longer exists: 404 or 410 on a fresh URL."""
+    return fresh and isinstance(trouble, Refusal) and trouble.status in (404, 410)
+
+
+def failure(
+    number: int,
+    trouble: Exception,
+    *,
+    attempts: int,
+    most_attempts: int,
+    now: float,
+    fresh: bool,
+    outage: bool,
+    random: Random,
+) -> FailedAttempt:
+    """Return what the ledger is to know of a failed attempt.
+
+    What hits the CDN as a whole costs the image no attempt, and neither does a URL that
+    was refused before the service was asked for a fresh one. A URL that failed several times
+    is replaced, too. An image that has used its attempts is not due again in this run.
+    """
+    refused_url = isinstance(trouble, Refusal) and trouble.status in REFUSED_URL
+    damaged = isinstance(trouble, DamagedImage)
+    bad_body = damaged or isinstance(trouble, NotAnImage)
+    counts = (damaged or not outage) and not (refused_url and not fresh)
+    if refused_url and not fresh:
+        retry_at = now
+    elif counts and attempts + 1 >= most_attempts:
+        retry_at = math.inf
+    else:
+        retry_at = now + full_jitter(attempts, _BASE, _CAP, random)
+    return FailedAttempt(
+        number=number,
+        error=f"{type(trouble).__name__}: {trouble}",
+        retry_at=retry_at,
+        counts=counts,
+        drop_url=refused_url or bad_body or (counts and attempts + 1 >= _STUCK),
+    )

@@ -1,0 +1,117 @@
+"""Images that are said to be gone: believed one by one, and doubted where they are many in a row.
+
+Graph API: a token without permission gives the same answer as a deleted image, and an image
+server that has lost its files the same as for one. So nothing is final before an answer, or an
+image known to exist, proves that others still come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.ledger.gone import Source
+
+logger = logging.getLogger(__name__)
+
+#: Images in a row that are believed to be gone without a look at one that is known to exist.
+MOST = 50
+#: Seconds until images are asked for again whose "gone" was not believed, and until it is
+#: looked again whether one known to exist comes.
+DISTRUST = 60.0
+#: Images known to exist that are asked for, one after another.
+WITNESSES = 3
+#: Times in a run that something is doubted before it is left to the next run.
+_DOUBTS = 3
+
+
+class GoneBurst:
+    """What one source says is gone since it last gave something.
+
+    `comes` says of an image that is known to exist, by its id, whether it still comes; it raises
+    where the run is being stopped, and nothing is decided then.
+    """
+
+    def __init__(
+        self, staging: Staging, source: Source, comes: Callable[[str], Awaitable[bool]]
+    ) -> None:
+        self._gone, self._call = staging.ledger.gone, staging.thread.call
+        self._most_attempts = staging.limits.image_attempts
+        self._source = source
+        self._images = staging.ledger.images
+        self._comes = comes
+        self._unproven = 0
+        self._proofs = 0
+        self._doubts = 0
+        self._doubted_at = -math.inf
+        self._turn = asyncio.Lock()
+
+    async def believe(self, number: int) -> bool:
+        """Settle an image as gone; or say that it is not believed, with none of its burst."""
+        async with self._turn:
+            doubted = self._doubted_at > -math.inf
+            if (doubted or self._unproven >= MOST) and not await self._others_come():
+                return False
+            before = self._proofs
+            unproven = await self._call(self._gone.settle, number, self._source)
+            self._unproven = unproven if self._proofs == before else 1
+            return True
+
+    async def prove(self) -> None:
+        """Note that the source gave something: what it said before is believed."""
+        self._proofs += 1
+        self._doubted_at = -math.inf
+        if self._unproven:
+            self._unproven = 0
+            await self._call(self._gone.prove, self._source)
+
+    async def ends_proven(self) -> bool:
+        """Say at the end of a run whether all is believed; what is not is wanted again.
+
+        Where no image ever came, a few that are gone are believed all the same.
+        """
+        async with self._turn:
+            if not self._unproven:
+                return True
+            if await self._looked() is False:
+                await self._doubt()
+                return False
+            await self.prove()
+            return True
+
+    async def _others_come(self) -> bool:
+        if time.monotonic() < self._doubted_at + DISTRUST:
+            return False
+        if await self._looked():
+            await self.prove()
+            return True
+        await self._doubt()
+        return False
+
+    async def _looked(self) -> bool | None:
+        """Ask for known images; any other that comes meanwhile is as good. None: none is known."""
+        before = self._proofs
+        known = await self._call(self._images.some_saved, WITNESSES)
+        for image_id in known:
+            if await self._comes(image_id):
+                return True
+        if self._proofs != before:
+            return True
+        return False if known else None
+
+    async def _doubt(self) -> None:
+        if self._doubted_at == -math.inf:
+            logger.warning(
+                "Many images in a row are said to be gone, and none known to exist comes: "
+                "not believed, they are asked for again"
+            )
+        self._unproven = 0
+        self._doubted_at = time.monotonic()
+        self._doubts += 1
+        again = self._doubts < min(_DOUBTS, self._most_attempts)
+        retry_at = time.time() + DISTRUST if again else math.inf
+        await self._call(self._gone.doubt, self._source, retry_at)

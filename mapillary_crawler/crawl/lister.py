@@ -1,0 +1,203 @@
+"""The listing: takes pages, doubts what may be an outage, and decides when it is complete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.crawl.client import GraphClient
+from mapillary_crawler.crawl.listing_end import Step, next_step
+from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.graph import api as graph_api
+from mapillary_crawler.graph import rows as graph_rows
+from mapillary_crawler.graph.answers import Answer, Meaning
+from mapillary_crawler.ledger.listing import Committed, CursorLoop
+
+logger = logging.getLogger(__name__)
+
+#: Empty answers in a row for a user with images after which a run ends, and those after which
+#: a page behind a cursor is believed to be empty, the listing's last.
+_EMPTY_ANSWERS, _EMPTY_LAST_PAGES = 8, 4
+#: Times that a run begins its listing anew because its cursors lead nowhere.
+_RESTARTS = 20
+#: Rounds of a run that end short and are not believed.
+_SHORT_ROUNDS = 3
+#: Pages without a usable row that are asked for again; the next is taken as it is.
+_UNUSABLE_PAGES = 5
+
+
+class Lister:
+    """Brings pages into the ledger, one at a time; `open` until the listing is complete.
+
+    `sleep` waits so many seconds; it raises `DownloadCancelled` when the run is being stopped.
+    """
+
+    def __init__(
+        self, staging: Staging, client: GraphClient, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._staging = staging
+        self._collection = staging.collection
+        self._username = staging.collection.username
+        self._client = client
+        self._sleep = sleep
+        self.open = True
+        self._empty_answers = 0
+        self._unusable_pages = 0
+        self._restarts = 0
+        self._short_rounds = 0
+
+    async def start(self) -> None:
+        """Go on where the listing stands; raises `EndOfRun`."""
+        position = await self._staging.thread.call(self._staging.ledger.listing.position)
+        self.open = not position.closed
+        if position.ended and not position.closed:
+            await self.end()
+
+    async def take(
+        self, answer: Answer, cursor: str | None, limit: int, wait: float | None
+    ) -> None:
+        """Commit the page that was asked for, or wait for as long as its answer asks for.
+
+        Raises `CursorMoved` for the page of a cursor that was left, and `EndOfRun`.
+        """
+        call = self._staging.thread.call
+        if answer.meaning in (Meaning.CURSOR_REJECTED, Meaning.GONE) and cursor is not None:
+            await self._list_from_the_start(f"the API rejects the cursor ({answer.message})")
+            return
+        unknown_user = answer.meaning is Meaning.GONE
+        if answer.meaning is not Meaning.DATA and not unknown_user:
+            await self._client.endure(answer, wait)
+            return
+        try:
+            page = graph_api.read_page({"data": []} if unknown_user else answer.data, limit)
+            self._doubt_rows(page)
+            if not page.rows and page.following is None and not await self._believe_empty(cursor):
+                return
+            committed = await call(self._commit, page, cursor)
+        except CursorLoop:
+            await self._list_from_the_start("the listing runs in a circle")
+            return
+        except graph_api.MalformedPage as error:
+            await self._client.endure(Answer(Meaning.RETRY, str(error)))
+            return
+        self._empty_answers = 0
+        self._client.patience.page_succeeded()
+        logger.info(
+            "Listed %d new images, %d known, %d outside", committed.new - committed.outside,
+            committed.known, committed.outside,
+        )  # fmt: skip
+        if page.following is None:
+            await self.end()
+
+    def _commit(self, page: graph_api.Page, cursor: str | None) -> Committed:
+        """Commit a page (in the ledger's thread, since it takes a while)."""
+        rows = []
+        listing = self._staging.ledger.listing
+        known = listing.known([name for name in map(graph_rows.row_id, page.rows) if name])
+        for index, row in enumerate(page.rows):
+            listed = graph_rows.listed_row(row, self._collection, known)
+            if listed is None:
+                page_name = f"the page behind {cursor}" if cursor else "the first page"
+                logger.warning("Row %d of %s has no usable id", index, page_name)
+            else:
+                rows.append(listed)
+        nameless = len(page.rows) - len(rows)
+        return listing.commit(cursor, page.following, rows, nameless=nameless)
+
+    async def _list_from_the_start(self, reason: str) -> None:
+        """Begin the listing anew, some times; raises `EndOfRun` where that is no use."""
+        self._restarts += 1
+        if self._restarts > _RESTARTS:
+            message = f"the listing had to be begun anew {_RESTARTS} times: {reason}"
+            raise EndOfRun(Outcome.UNAVAILABLE, message)
+        logger.warning("Listing again from the start: %s", reason)
+        listing = self._staging.ledger.listing
+        await self._staging.thread.call(listing.start_round, again=False)
+        await self._client.endure(Answer(Meaning.RETRY, reason))
+
+    def _doubt_rows(self, page: graph_api.Page) -> None:
+        """Raise `MalformedPage`, some times, for a page whose rows are all unusable."""
+        if page.rows and not any(map(graph_rows.row_id, page.rows)):
+            self._unusable_pages += 1
+            if self._unusable_pages <= _UNUSABLE_PAGES:
+                raise graph_api.MalformedPage("no row of the page has a usable id")
+
+    async def _believe_empty(self, cursor: str | None) -> bool:
+        """Say whether an empty last page is to be believed; raises `EndOfRun`.
+
+        Graph API: an outage can look like an empty answer, and one believed in the middle of a
+        listing cuts off all that follows. A user never listed before is asked for twice; a
+        page behind a cursor four times, and then a first page with images must show that the
+        service is well.
+        """
+        known = await self._staging.thread.call(self._staging.ledger.images.listed)
+        self._empty_answers += 1
+        often = self._empty_answers >= _EMPTY_LAST_PAGES
+        if cursor is not None and often and await self._has_images(self._collection):
+            return True
+        if cursor is None and known == 0 and self._empty_answers > 1:
+            raise EndOfRun(Outcome.NO_IMAGES, await self._nothing_found())
+        if self._empty_answers > _EMPTY_ANSWERS:
+            return await self._accept_vanished(known)
+        logger.warning("The API answered with an empty page; asking again")
+        await self._sleep(min(60, 2.0 ** (self._empty_answers - 1)))
+        return False
+
+    async def _accept_vanished(self, known: int) -> bool:
+        """Believe that a user has deleted all images if two runs in a row say so; `EndOfRun` else.
+
+        And only where the user accepts it: an outage can be as silent, and as long.
+        """
+        facts, call, run = self._staging.ledger.facts, self._staging.thread.call, self._staging.run
+        if (
+            self._staging.arguments.accept_failed
+            and await call(facts.get, "listing_vanished") == run - 1
+        ):
+            logger.warning("The API lists no images any more; accepted with accept_failed=1")
+            return True
+        await call(facts.set, listing_vanished=run)
+        raise EndOfRun(
+            Outcome.UNAVAILABLE,
+            f"the API lists no images for user {self._username}, although it listed {known} "
+            "before; if they were deleted, -a accept_failed=1 in the next run finishes with these",
+        )
+
+    async def _has_images(self, collection: Collection) -> bool:
+        url = graph_api.page_url(self._staging.limits.api_url, collection, ("id",), limit=1)
+        answer = await self._client.ask(url)
+        return answer.meaning is Meaning.DATA and bool(answer.data.get("data"))
+
+    async def _nothing_found(self) -> str:
+        """Return the line for a run without images: no such user, or none in the selection."""
+        balance = await self._staging.thread.call(self._staging.ledger.images.balance)
+        selection = self._collection.selection
+        if balance.outside and not (selection.start or selection.end):  # all rows were listed
+            return f"{self._username} has {balance.outside} images, none in this selection"
+        if balance.outside or (selection and await self._has_images(Collection(self._username))):
+            return f"{self._username} has images, none in this selection"
+        return f"no images found for user {self._username} (names are case-sensitive)"
+
+    async def end(self) -> None:
+        """Decide what follows on a page without a next one; raises `EndOfRun`."""
+        ledger, call = self._staging.ledger, self._staging.thread.call
+        step = next_step(
+            await call(ledger.listing.position),
+            known=await call(ledger.images.listed),
+            short_before=await call(ledger.facts.get, "listing_short"),
+        )
+        self._short_rounds += step is Step.SHORT
+        if self._short_rounds > _SHORT_ROUNDS:
+            step = Step.CLOSE
+        if step is Step.CLOSE:
+            balance = await call(ledger.images.balance)
+            if balance.listed == 0:
+                raise EndOfRun(Outcome.NO_IMAGES, await self._nothing_found())
+            await call(ledger.listing.close)
+            self.open = False
+            logger.info("The listing is complete: %d images", balance.listed)
+            return
+        logger.info("Listing again: %s", step.value)
+        await call(ledger.listing.start_round, again=True, short=step is Step.SHORT)

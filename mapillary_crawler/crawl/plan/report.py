@@ -1,0 +1,89 @@
+"""Pure: a plan as a person reads it."""
+
+from __future__ import annotations
+
+from mapillary_crawler.archive.internet_archive.presence import Presence
+from mapillary_crawler.crawl.plan.contents import Plan, day
+from mapillary_crawler.crawl.plan.estimate import Estimate
+from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.tables import Table
+
+#: Cameras that are named.
+_CAMERAS = 5
+
+
+def overview(plan: Plan) -> list[str]:
+    """Return what was listed."""
+    extent, balance = plan.extent, plan.balance
+    images = f"{extent.images:,}, {plan.kinds.panoramas:,} of them panoramas"
+    if balance.outside:
+        images += f"; {balance.outside:,} more lie outside the selection"
+    captured = "without dates"
+    if extent.first is not None:
+        captured = f"{day(extent.first)} to {day(extent.last)}, on {extent.days:,} days"
+        if extent.undated:
+            captured += f"; {extent.undated:,} without a date"
+    cameras = ", ".join(f"{name} {count:,}" for name, count in plan.kinds.cameras[:_CAMERAS])
+    if more := len(plan.kinds.cameras) - _CAMERAS:
+        cameras += f", and {more} more" if more > 0 else ""
+    return [
+        f"{plan.staging.collection.name}",
+        *_lines(("images", images), ("captured", captured),
+                ("sequences", f"{extent.sequences:,}"), ("cameras", cameras)),
+    ]  # fmt: skip
+
+
+def sizes(plan: Plan) -> Table:
+    """Return the estimated bytes of each quality."""
+    table = Table(
+        ("quality", "estimate", "an image", "sample", ""),
+        frozenset({"estimate", "an image", "sample"}),
+    )
+    collection = plan.staging.collection
+    for quality, found in plan.estimates().items():
+        chosen = quality == collection.quality
+        note = ("as WebP, chosen" if collection.webp else "chosen") if chosen else ""
+        table.rows.append((quality, *_cells(found), note))
+    return table
+
+
+def _cells(found: Estimate | None) -> tuple[str, str, str]:
+    if found is None:
+        return "unknown", "-", "0"
+    error = f" ± {quantities.size(found.error)}" if found.error is not None else ""
+    sample = f"{found.sample}"
+    return f"{quantities.size(found.size)}{error}", quantities.size(found.mean), sample
+
+
+def needs(plan: Plan, item_max_bytes: int, command: str) -> list[str]:
+    """Return what the crawl needs, what is there already, and the command that goes on."""
+    disk = "unknown" if plan.disk is None else quantities.size(plan.disk)
+    time = "unknown"
+    if plan.seconds is not None and plan.sample.images_per_second is not None:
+        speed = quantities.rate(plan.sample.images_per_second)
+        time = f"{quantities.duration(plan.seconds)} if all come as the sample, {speed} images/s"
+    saved = f"{plan.balance.saved:,} saved, {plan.left:,} to fetch"
+    if siblings := plan.staging.siblings():
+        saved += f"; also here: {', '.join(siblings)}"
+    return _lines(
+        ("disk", f"{disk} needed, {quantities.size(plan.free)} free"),
+        ("time", time),
+        ("upload", _upload(plan, plan.items(item_max_bytes))),
+        ("here", saved),
+        ("crawl", command),
+    )
+
+
+def _upload(plan: Plan, items: int | None) -> str:
+    if items == 0:
+        return "none: a selection is not uploaded"
+    text = "unknown" if items is None else f"{items} item{'s' * (items > 1)} on archive.org"
+    if plan.presence is Presence.EXISTS:
+        text += f"; {plan.staging.collection.identifier} exists there already"
+    elif plan.presence not in (None, Presence.ABSENT):
+        text += f"; {plan.staging.collection.identifier} {plan.presence.value}"
+    return text
+
+
+def _lines(*rows: tuple[str, str]) -> list[str]:
+    return [f"  {name:<10} {text}" for name, text in rows]

@@ -1,0 +1,139 @@
+"""Crawls of several users, each a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.configuration import Limits
+
+#: Seconds between two looks at the processes.
+_LOOK = 0.2
+
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+
+
+def read_names(lines: Iterable[str]) -> list[str]:
+    """Return the user names of a file, one a line, each once.
+
+    What follows a `#` at the start of a line or behind a space is a comment.
+    """
+    names = (_COMMENT.sub("", line.rstrip("\r\n")).strip() for line in lines)
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def shares(limits: Limits, jobs: int) -> dict[str, int]:
+    """Return the settings by which `jobs` crawls together keep the concurrency of one."""
+    if jobs == 1:
+        return {}
+    most = max(1, limits.concurrency_max // jobs)
+    fixed = limits.concurrency_fixed
+    return {
+        "MAPILLARY_CONCURRENCY_MAX": most,
+        "MAPILLARY_CONCURRENCY_MIN": min(limits.concurrency_min, most),
+        "MAPILLARY_CONCURRENCY_START": min(limits.concurrency_start, most),
+        "MAPILLARY_CONCURRENCY_FIXED": max(1, fixed // jobs) if fixed else 0,
+    }
+
+
+def exit_code(codes: Iterable[int], *, stopped: bool) -> int:
+    """Return 0 if all crawls ended so, else what the others agree on, or 1; 4 if stopped."""
+    failed = set(codes) - {0}
+    if stopped:
+        return Outcome.INTERRUPTED.exit_code
+    if len(failed) == 1 and min(failed) > 0:
+        return failed.pop()
+    return Outcome.ERROR.exit_code if failed else 0
+
+
+@dataclass
+class Crawls:
+    """Runs one command a user, `jobs` at once, whatever becomes of the others.
+
+    `command` gives the command line of a user's crawl, `watch`, where there is one, hears
+    now and then who is being crawled. With several at once each line of output has the user's
+    name before it.
+    """
+
+    usernames: Sequence[str]
+    jobs: int
+    command: Callable[[str], list[str]]
+    watch: Callable[[Sequence[str]], None] | None = None
+    #: Exit codes, as they come; a negative one is the signal that ended the process.
+    codes: dict[str, int] = field(default_factory=dict)
+    stopped: bool = False
+    _running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    _relays: list[threading.Thread] = field(default_factory=list)
+
+    def run(self) -> Mapping[str, int]:
+        """Run them all; users that a signal left out have no exit code."""
+        handlers = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            waiting = deque(self.usernames)
+            while self._running or (waiting and not self.stopped):
+                while waiting and len(self._running) < self.jobs and not self.stopped:
+                    self._start(waiting.popleft())
+                self._look()
+                if self.watch:
+                    self.watch(list(self._running))
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        for relay in self._relays:
+            relay.join()
+        return self.codes
+
+    def _start(self, username: str) -> None:
+        output = subprocess.PIPE if self.jobs > 1 else None
+        process = subprocess.Popen(  # noqa: S603  this program
+            self.command(username),
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # so Ctrl-C comes once, from here
+        )
+        self._running[username] = process
+        if self.stopped:  # while it was being started
+            process.send_signal(signal.SIGTERM)
+        if output:
+            relay = threading.Thread(target=_relay, args=(process, username))
+            relay.start()
+            self._relays.append(relay)
+
+    def _look(self) -> None:
+        """Wait a moment and take the exit codes of those that have ended."""
+        time.sleep(_LOOK)
+        for username, process in list(self._running.items()):
+            if (code := process.poll()) is not None:
+                self.codes[username] = code
+                del self._running[username]
+        self._relays = [relay for relay in self._relays if relay.is_alive()]
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Start no more, and pass the signal on; a second one is passed on, too."""
+        self.stopped = True
+        for process in self._running.values():
+            if process.poll() is None:
+                process.send_signal(number)
+
+
+def _relay(process: subprocess.Popen[str], username: str) -> None:
+    """Write what a crawl says, with the user's name before each line."""
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            sys.stderr.write(f"[{username}] {line}")
+            sys.stderr.flush()

@@ -1,0 +1,254 @@
+"""The collection while it is worked on: its folders, its lock and its ledger."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mapillary_crawler import __version__
+from mapillary_crawler.archive.finish.manifests import METADATA
+from mapillary_crawler.archive.finish.move import end_move
+from mapillary_crawler.archive.finish.tree import LOGS
+from mapillary_crawler.collection.arguments import Arguments
+from mapillary_crawler.collection.balance import Balance, Outcome
+from mapillary_crawler.collection.batch import is_disk_full, remove_incoming
+from mapillary_crawler.collection.configuration import Limits
+from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.collection.names import QUALITIES, Collection
+from mapillary_crawler.crawl.encoding import Encoding, fix_encoding
+from mapillary_crawler.ledger.database import DatabaseThread
+from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.schema import LedgerTooNew
+
+
+class Staging:
+    """An open collection: made by `open`, ended by `close`.
+
+    `folder` is where it is worked on, `destination` where it will be once finished; `ledger`
+    may be used in `thread` only.
+    """
+
+    def __init__(self, arguments: Arguments, limits: Limits, *, plan: bool = False) -> None:
+        self.arguments = arguments
+        self._plan = plan
+        self.limits = limits
+        self.collection = arguments.collection
+        self.folder = limits.staging / self.collection.name
+        self.destination = limits.store / self.collection.name
+        self.thread = DatabaseThread()
+        self.ledger: Ledger
+        self.run = 0
+        self.tar = True
+        #: How images become WebP, where they do.
+        self.encoding: Encoding | None = None
+        self.balance = Balance()
+        #: No earlier run has listed anything, but for a plan.
+        self.new = True
+        self._lock: Lock
+
+    @classmethod
+    def open(cls, arguments: Arguments, limits: Limits, *, plan: bool = False) -> Staging:
+        """Lock the collection and open its ledger, for a crawl or a plan; raises `Refused`."""
+        staging = cls(arguments, limits, plan=plan)
+        try:
+            staging._open()
+        except BaseException:
+            staging.thread.close()
+            raise
+        return staging
+
+    def _open(self) -> None:
+        _writable(self.limits.store)
+        _writable(self.limits.staging)
+        try:
+            self._lock = Lock({self.limits.store, self.limits.staging}, self.collection.name)
+        except OSError as error:
+            self._remove_empty_folders()
+            raise _unusable(error, self.folder) from None
+        try:
+            end_move(self.folder, self.destination)
+            if self.destination.exists():
+                _refuse_existing(self.destination, self.collection)
+            self.thread.wait_for(self._open_ledger)
+        except OSError as error:
+            self._let_go()
+            raise _unusable(error, self.folder) from None
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _open_ledger(self) -> None:
+        path = self.folder / LEDGER_PATH
+        begun = path.exists()
+        if not begun:
+            _refuse_foreign(self.folder)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_incoming(self.folder)
+            with ExitStack() as on_failure:
+                if not begun:
+                    on_failure.callback(self._remove_state)
+                self.ledger = Ledger(path)
+                on_failure.callback(self.ledger.close)
+                self.new = self._is_new()
+                self._settle_facts()
+                self.run = self.ledger.start_run()
+                on_failure.pop_all()
+        except LedgerTooNew as error:
+            raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
+        except (OSError, sqlite3.DatabaseError) as error:
+            if is_disk_full(error):
+                raise Refused(Outcome.DISK_FULL, f"no space left for {path}: {error}") from None
+            raise Refused(
+                Outcome.REFUSED,
+                f"{path} cannot be read ({error}); move {self.folder} away to start again",
+            ) from None
+
+    def _is_new(self) -> bool:
+        """Say whether nothing has been listed, or nothing saved but by `scrapy plan`."""
+        if self.ledger.images.listed() == 0:
+            return True
+        planned = self.ledger.facts.get("planned")
+        return planned is not None and self.ledger.survey.progress()[0].saved == planned
+
+    def _settle_facts(self) -> None:
+        """Fix what the first crawl decides, and hold later runs to it; a plan decides nothing."""
+        facts, asked = self.ledger.facts, self.arguments.tar
+        _ensure_same_user(self.folder, facts.get("username"), self.collection)
+        fixed = facts.get("tar")
+        if fixed is not None and asked is not None and asked != fixed:
+            raise Refused(
+                Outcome.REFUSED,
+                f"tar={asked:d} does not fit: this collection was begun with tar={fixed:d}",
+            )
+        self.tar = fixed if fixed is not None else asked is not False
+        if self.collection.webp:
+            self.encoding = fix_encoding(self.ledger, self.limits)
+        selection = self.collection.selection
+        facts.set(
+            username=self.collection.username,
+            quality=self.collection.quality,
+            webp=self.collection.webp,
+            selection={
+                "bbox": selection.bbox,
+                "start": selection.start and selection.start.isoformat(),
+                "end": selection.end and selection.end.isoformat(),
+            },
+            tar=fixed if self._plan else self.tar,
+            versions=sorted({*facts.get("versions", []), __version__}),
+        )
+
+    def siblings(self) -> list[str]:
+        """Return names of the same user's collections at other qualities or as WebP."""
+        username = self.collection.username
+        names = [
+            Collection(username, quality, webp).name
+            for quality in QUALITIES
+            for webp in (False, True)
+        ]
+        places = (self.limits.store, self.limits.staging)
+        return [
+            name
+            for name in names
+            if name != self.collection.identifier
+            and any((place / name).exists() for place in places)
+        ]
+
+    def discard(self) -> None:
+        """Remove the folder of a collection that turned out to be nothing (in the thread)."""
+        self.ledger.close()
+        self._remove_state()
+
+    def _remove_state(self) -> None:
+        """Remove the state and the logs of runs; whatever else there is stays."""
+        state = self.folder / LEDGER_PATH.parent
+        for path in [*sorted(state.rglob("*"), reverse=True), state, *self.folder.glob(LOGS)]:
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def close(self) -> None:
+        """Close the ledger, let the lock go, and leave no empty folders behind."""
+        self.thread.wait_for(self.ledger.close)
+        self.thread.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._lock.release()
+        self._remove_empty_folders()
+
+    def _remove_empty_folders(self) -> None:
+        for folder in (self.limits.staging, self.limits.store):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
+        raise Refused(
+            outcome, f"{folder} cannot be made: {error.strerror}; set MAPILLARY_STORE"
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Refused(
+            Outcome.REFUSED, f"{folder} is not writable; change its mode or set MAPILLARY_STORE"
+        )
+
+
+def _unusable(error: OSError, folder: Path) -> Refused:
+    outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
+    return Refused(
+        outcome,
+        f"{error.filename or folder} cannot be used: {error.strerror}; "
+        "make space, change its mode or set MAPILLARY_STORE",
+    )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder whose tars or metadata no ledger knows: they would be in the way."""
+    if (folder / METADATA).exists() or any(folder.glob("*.tar")):
+        raise Refused(
+            Outcome.REFUSED,
+            f"{folder} has tars or {METADATA}, but no ledger; it is left untouched. "
+            "Move it away; scrapy adopt takes over what mapillary_downloader made",
+        )
+
+
+def _ensure_same_user(folder: Path, username: str | None, collection: Collection) -> None:
+    """Names meet where a disk takes capitals and small letters for the same, or if very long."""
+    if username not in (None, collection.username):
+        raise Refused(
+            Outcome.REFUSED,
+            f"{folder} holds the images of another user, {username!r}; set MAPILLARY_STORE",
+        )
+
+
+def _refuse_existing(destination: Path, collection: Collection) -> None:
+    """Say why a collection that is in the store already is not crawled."""
+    path = destination / LEDGER_PATH
+    if not path.is_file():
+        raise Refused(
+            Outcome.REFUSED,
+            f"{destination} exists and was not made by this program; it is left untouched. "
+            "Move it away, or take it over with: scrapy adopt",
+        )
+    try:
+        with closing(Ledger(path, read_only=True)) as ledger:
+            facts, balance = ledger.facts, ledger.images.balance()
+            username, finished = facts.get("username"), facts.get("finished_at")
+    except (sqlite3.DatabaseError, LedgerTooNew) as error:
+        raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
+    _ensure_same_user(destination, username, collection)
+    if finished is None:
+        raise Refused(Outcome.REFUSED, f"{destination} is in the store, but not finished")
+    since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    raise Refused(
+        Outcome.ALREADY_ARCHIVED,
+        f"{collection.name} is archived since {since} with {balance.saved} images: {destination}",
+    )

@@ -1,0 +1,61 @@
+"""How a run stops: at a signal, within seconds, in every phase."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from mapillary_crawler.collection.balance import Outcome
+
+#: Seconds after the first signal at which the process ends whatever it does: Python would
+#: join a blocked worker thread for ever. Correctness rests on the ledger only.
+_PATIENCE = 4.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopping:
+    """Turns the first SIGINT or SIGTERM into `stop`, and the second into an end at once.
+
+    `stop` is called in the signal handler and must only pass the word on.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self.requested = False
+
+    def forward_to(self, stop: Callable[[], None]) -> None:
+        """Call another function from now on."""
+        self._stop = stop
+
+    def install(self) -> None:
+        """Take the signals over; Scrapy's handlers are not installed."""
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
+        atexit.register(_ignore)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            end_now()
+        self.requested = True
+        watchdog = threading.Timer(_PATIENCE, end_now)
+        watchdog.daemon = True
+        watchdog.start()
+        self._stop()
+
+
+def _ignore() -> None:
+    """Let no signal change what the run has come to: all that is left is Python's own end.
+
+    Python would give the signals back to the system, which kills, and then take its time.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end_now() -> None:
+    """End the process this instant, as an interrupted run."""
+    os._exit(Outcome.INTERRUPTED.exit_code)

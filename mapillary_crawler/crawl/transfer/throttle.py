@@ -1,0 +1,168 @@
+"""AutoThrottle by concurrency: as many transfers at once as make the throughput grow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Self
+
+from scrapy import Spider, signals
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+from scrapy.extensions.throttle import AutoThrottle
+
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.crawl import witness
+from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled, LimitedDownloader
+from mapillary_crawler.crawl.transfer.outage import Outage
+from mapillary_crawler.crawl.transfer.search import ConcurrencySearch
+from mapillary_crawler.crawl.transfer.window import TransferOutcome
+from mapillary_crawler.spiders.user import UserSpider, spider_of
+
+logger = logging.getLogger(__name__)
+
+#: Slot of all image hosts.
+IMAGES = "images"
+
+
+class ImageThrottle(AutoThrottle):
+    """Applies the policy of `throttle/` to the slot of the images.
+
+    Scrapy's own measures the headers of successes and sets a delay; this one is told by
+    `OutcomesMiddleware` how every transfer ended, and sets the concurrency.
+    """
+
+    def __init__(self, crawler: Crawler, spider: UserSpider) -> None:
+        if not crawler.settings.getbool("AUTOTHROTTLE_ENABLED"):
+            raise NotConfigured("AUTOTHROTTLE_ENABLED is off")
+        self.crawler = crawler
+        self._spider = spider
+        self._limits = limits = spider.staging.limits
+        self._fixed = limits.concurrency_fixed
+        self._search = ConcurrencySearch(
+            concurrency=min(max(limits.concurrency_start, limits.concurrency_min),
+                            limits.concurrency_max),
+            minimum=limits.concurrency_min,
+            maximum=limits.concurrency_max,
+        )  # fmt: skip
+        self._outage = Outage()
+        self._applied = 0
+        #: Until when the servers asked to wait, on the monotonic clock.
+        self._asked_until = 0.0
+        self._asking: asyncio.Future[None] | None = None
+        crawler.signals.connect(self._spider_opened, signal=signals.spider_opened)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build the throttle for the spider's limits."""
+        return cls(crawler, spider_of(crawler))
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> ImageThrottle | None:
+        """Return the throttle of a crawler; None where it is switched off."""
+        return crawler.get_extension(cls)
+
+    def is_outage(self) -> bool:
+        """Say whether what fails now is the CDN's fault and costs the images no attempt."""
+        return self._outage.since is not None
+
+    def finished(
+        self,
+        latency: float,
+        size: int,
+        outcome: TransferOutcome,
+        *,
+        begun_with: int,
+        first_attempt: bool,
+        retry_after: float | None = None,
+    ) -> None:
+        """Take in a finished transfer of an image: its seconds until the last byte, its bytes.
+
+        `begun_with` transfers were in flight when it began, itself too.
+        """
+        now = monotonic()
+        if outcome is TransferOutcome.REFUSED:
+            self.crawler.stats.inc_value("throttle/images/refused")
+        if retry_after:
+            self._asked_until = max(self._asked_until, now + retry_after)
+            self._downloader.pause(IMAGES, retry_after)
+            self._search.interrupt(retry_after)
+        was_away = self.is_outage()
+        if self._outage.finished(now, outcome, begun_with=begun_with, first_attempt=first_attempt):
+            self._wait_out(now)
+        elif was_away:
+            logger.info("The image servers answer again")
+            self._go_on(now)
+            self._search.restart(now, self._limits.concurrency_start)
+        else:
+            in_flight = self._downloader.in_flight(IMAGES)
+            self._search.finished(
+                now, latency, size, outcome, begun_with=begun_with, in_flight=in_flight
+            )
+        self._apply()
+
+    @property
+    def _downloader(self) -> LimitedDownloader:
+        downloader = self.crawler.engine.downloader
+        assert isinstance(downloader, LimitedDownloader)
+        return downloader
+
+    def _spider_opened(self, spider: Spider) -> None:
+        self._apply()
+
+    def _apply(self) -> None:
+        """Set the slot's concurrency; one at a time while the CDN is away."""
+        wanted = 1 if self.is_outage() else self._fixed or self._search.limit
+        if wanted == self._applied:
+            return
+        logger.debug("%d images in transfer at once: %s", wanted, self._reason())
+        self._applied = wanted
+        self._downloader.set_concurrency(IMAGES, wanted)
+        stats = self.crawler.stats
+        stats.set_value("throttle/images/concurrency", wanted)
+        stats.max_value("throttle/images/max_concurrency", wanted)
+        if self._search.ceiling.value is not None:
+            stats.set_value("throttle/images/ceiling", self._search.ceiling.value)
+
+    def _reason(self) -> str:
+        if self.is_outage():
+            return "outage"
+        return "fixed" if self._fixed else self._search.mode.value
+
+    def _wait_out(self, now: float) -> None:
+        """Pause the images, or end the run where the CDN was away for too long."""
+        assert self._outage.since is not None
+        away = now - self._outage.since
+        if away >= self._limits.api_patience:
+            message = f"the image servers gave no image for {away:.0f} s"
+            self._spider.end(EndOfRun(Outcome.UNAVAILABLE, message))
+            return
+        if self._downloader.paused_for(IMAGES):
+            return
+        seconds = self._outage.pause()
+        logger.info("The image servers give no images; trying again in %.1f s", seconds)
+        self.crawler.stats.inc_value("throttle/images/pauses")
+        self._downloader.pause(IMAGES, seconds)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask_for_a_known_image())
+
+    def _go_on(self, now: float) -> None:
+        """End the pause of an outage; what the servers asked for stays."""
+        self._downloader.resume(IMAGES)
+        if self._asked_until > now:
+            self._downloader.pause(IMAGES, self._asked_until - now)
+
+    async def _ask_for_a_known_image(self) -> None:
+        """Fetch an image that came before: if it comes, the CDN is well and others are not."""
+        try:
+            staging = self._spider.staging
+            known = await staging.thread.call(staging.ledger.images.some_saved, 1)
+            if known and await witness.comes(self._spider, known[0]):
+                now = monotonic()
+                self._outage.disproved(now)
+                self._go_on(now)
+                self._apply()
+        except DownloadCancelled:
+            return  # nothing is to be known any more

@@ -1,0 +1,71 @@
+"""SQLite: the only SQL of the project, one noun a file.
+
+The ledger is the only source of truth for "do we have it?", "where does the
+listing go on?" and "what failed, and why?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.days import Days
+from mapillary_crawler.ledger.facts import Facts
+from mapillary_crawler.ledger.gone import Gone
+from mapillary_crawler.ledger.images import Images, StoredFile
+from mapillary_crawler.ledger.listing import Listing
+from mapillary_crawler.ledger.pages import Pages
+from mapillary_crawler.ledger.pieces import Pieces
+from mapillary_crawler.ledger.queue import Queue
+from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.survey import Survey
+
+#: Where a collection's ledger lies, below the collection's folder.
+LEDGER_PATH = Path(".crawl/ledger.sqlite")
+
+
+class Ledger:
+    """The nouns of a collection's ledger on one connection.
+
+    Raises `schema.LedgerTooNew`, or `sqlite3.DatabaseError` for a file that is no ledger.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.database = Database(path, read_only=read_only)
+        self.facts = Facts(self.database)
+        self.pages = Pages(self.database)
+        self.listing = Listing(self.database, self.facts, self.pages)
+        self.queue = Queue(self.database, self.pages)
+        self.images = Images(self.database, self.pages)
+        self.gone = Gone(self.database, self.facts, self.images, self.queue)
+        self.days = Days(self.database)
+        self.pieces = Pieces(self.database)
+        self.survey = Survey(self.database)
+
+    def start_run(self) -> int:
+        """Begin a run: everything unsettled is due, and so is what was accepted as failed.
+
+        What an interrupted run believed to be gone, without proof, is due, too.
+
+        Returns the run's number.
+        """
+        self.listing.start_run()
+        self.images.want_accepted()
+        self.gone.start_run()
+        self.queue.start_run()
+        return self.facts.add("runs", 1)
+
+    def save(self, files: Sequence[StoredFile]) -> None:
+        """Settle images whose files lie durably on the disk."""
+        self.images.save(files)
+        self.queue.put_back(file.number for file in files)
+
+    def settle(self, numbers: Sequence[int], state: State) -> None:
+        """Settle images that will not be saved: gone, unavailable or accepted."""
+        self.images.settle(numbers, state)
+        self.queue.put_back(numbers)
+
+    def close(self) -> None:
+        """Bring everything into the one file and close it."""
+        self.database.close()

@@ -1,0 +1,1 @@
+"""What people and monitors are told: words, tables, `progress.json`; it decides nothing."""

@@ -1,0 +1,57 @@
+"""The live display of several crawls at once, read from what each writes for monitors."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.live_lines import LiveLines
+from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
+
+#: Seconds between two drawings.
+_PAUSE = 1.0
+
+
+class JobsDisplay:
+    """A line for each crawl that runs; `folders` are those in staging, by user."""
+
+    def __init__(self, lines: LiveLines, folders: Mapping[str, Path]) -> None:
+        self._lines = lines
+        self._folders = folders
+        self._drawn = 0.0
+
+    def show(self, running: Sequence[str]) -> None:
+        """Draw the lines anew, now and then."""
+        now = time.monotonic()
+        if now - self._drawn < _PAUSE:
+            return
+        self._drawn = now
+        rows = Table.grid(padding=(0, 2))
+        for username in running:
+            rows.add_row(Text(username), *map(Text, _cells(self._folders[username])))
+        self._lines.show(rows)
+
+
+def _cells(folder: Path) -> list[str]:
+    """Return phase, part that is done, speed and time left; empty where nothing is known."""
+    fields: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        fields = json.loads((folder / PROGRESS_PATH).read_text(encoding="utf-8"))
+    if not fields or fields["outcome"]:
+        return ["starting", "", "", ""]
+    left, listed = fields["failed"] - fields["accepted"] - fields["given_up"], fields["listed"]
+    seconds = fields["seconds_left"]
+    return [
+        fields["phase"],
+        f"{listed - left:,} of {listed:,}",
+        f"{quantities.rate(fields['images_per_second'])} images/s",
+        f"{quantities.duration(seconds)} left" if seconds is not None else "",
+    ]

@@ -1,0 +1,69 @@
+"""The live display of a run on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Self, TextIO, cast
+
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from scrapy.settings import BaseSettings
+from scrapy.utils.log import get_scrapy_root_handler
+
+from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live
+from mapillary_crawler.terminal.progress import Phase, Report
+
+#: Columns of the bar; the other lines are hardly longer.
+_BAR = 64
+
+
+class ProgressDisplay:
+    """Four lines below the log; `close` takes them away."""
+
+    def __init__(self, handler: logging.StreamHandler[TextIO]) -> None:
+        self._handler = handler
+        self._terminal = LiveTerminal()
+        self._lines = self._terminal.__enter__()
+        self._stream = handler.stream
+        handler.setStream(cast("TextIO", self._lines))
+        handler.addFilter(_is_no_progress)
+
+    @classmethod
+    def on_terminal(cls, settings: BaseSettings) -> Self | None:
+        """Return a display where the log goes to a terminal, at level INFO or below."""
+        handler = get_scrapy_root_handler()
+        if (
+            settings["LOG_FILE"]
+            or not settings.getbool("LOG_ENABLED")
+            or not isinstance(handler, logging.StreamHandler)
+            or handler.stream is not sys.stderr
+            or not can_be_live(sys.stderr)
+            or handler.level > logging.INFO
+        ):
+            return None
+        return cls(handler)
+
+    def show(self, report: Report) -> None:
+        """Draw the lines anew."""
+        rows = Table.grid()
+        rows.add_column(no_wrap=True)
+        rows.add_row(Text(f"{report.heading()}, {report.name}", style="bold"))
+        if report.snapshot.phase is not Phase.LISTING:
+            snapshot = report.snapshot
+            rows.add_row(ProgressBar(snapshot.balance.listed, snapshot.done, width=_BAR))
+        rows.add_row(" · ".join(report.amounts()))
+        rows.add_row(" · ".join(report.others()))
+        self._lines.show(rows)
+
+    def close(self) -> None:
+        """Take the lines away and give the terminal back."""
+        self._handler.removeFilter(_is_no_progress)
+        self._handler.setStream(self._stream)
+        self._terminal.__exit__()
+
+
+def _is_no_progress(record: logging.LogRecord) -> bool:
+    """Say whether a record belongs on a terminal that shows the progress already."""
+    return record.name != "mapillary_crawler.extensions.progress"

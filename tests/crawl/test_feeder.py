@@ -1,0 +1,270 @@
+"""The feeder ends when nothing can become due any more, not before and not after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.crawl import feeder, fresh_urls
+from mapillary_crawler.crawl.feeder import Feeder
+from mapillary_crawler.graph.answers import Answer, Meaning
+from mapillary_crawler.graph.patience import Patience
+from mapillary_crawler.ledger.database import DatabaseThread
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.queue import FailedAttempt
+from tests.ledgers import row, stored
+
+_FAR, _LONG_AGO = int(time.time()) + 1_000_000, 1000
+
+
+class Client:
+    """Answers as it is told to; notes what it was asked for."""
+
+    def __init__(self, answer: Callable[[str], Answer]) -> None:
+        self.patience = Patience(7200)
+        self.asked: list[str] = []
+        self._answer = answer
+
+    async def ask(self, url: str, **_: Any) -> Answer:
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        return self._answer(url)
+
+
+class Crawl:
+    """A feeder on a ledger of some images; each that it yields is saved, unless told otherwise."""
+
+    def __init__(
+        self,
+        folder: Path,
+        images: int,
+        expires: int | None,
+        client: Client | None = None,
+        url: str | None = "https://cdn.example.org/1",
+    ):
+        self.thread = DatabaseThread()
+        self.ledger = self.thread.wait_for(Ledger, folder / "ledger.sqlite")
+        rows = [row(number, url=url, expires=expires) for number in range(1, images + 1)]
+        self.thread.wait_for(self.ledger.listing.commit, None, None, rows)
+        self.thread.wait_for(self.ledger.listing.close)
+        self.client = client
+        self.attempts: list[int] = []
+        self.begun = asyncio.Event()
+        self.call: Callable[..., Any] = self.thread.call
+
+    async def run(self) -> None:
+        staging: Any = SimpleNamespace(
+            ledger=self.ledger,
+            thread=SimpleNamespace(call=self.call),
+            collection=Collection("someone", "256"),
+            limits=SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
+        )
+        client: Any = self.client
+        gone: Any = SimpleNamespace(ends_proven=self.ends_proven)
+        urls = fresh_urls.FreshUrls(staging, client, lambda: False, asyncio.sleep)
+        feeding = Feeder(staging, lambda: False, lambda: False, asyncio.sleep, urls, gone)
+        async for item in feeding.items():
+            self.attempts.append(item.attempts)
+            self.begun.set()
+            if item.attempts or self.client:
+                await self.call(self.ledger.save, [stored(item.number)])
+
+    async def ends_proven(self) -> bool:
+        return True
+
+    def balance(self) -> tuple[int, int]:
+        """Return how many images are saved, and unavailable."""
+        balance = self.thread.wait_for(self.ledger.images.balance)
+        return balance.saved, balance.unavailable
+
+    def close(self) -> None:
+        self.thread.wait_for(self.ledger.close)
+        self.thread.close()
+
+
+def test_an_image_that_fails_between_two_looks_is_fed_again(tmp_path: Path) -> None:
+    crawl = Crawl(tmp_path, images=1, expires=_FAR)
+    looks = {"at_rest", "next_due"}
+
+    async def call(work: Callable[..., Any], *arguments: Any) -> Any:
+        """Let the one image fail after a look, before its answer is known."""
+        found = await crawl.thread.call(work, *arguments)
+        if crawl.attempts == [0] and getattr(work, "__name__", "") in looks:
+            looks.clear()
+            failed = [FailedAttempt(1, "reset", time.time() + 0.2)]
+            await crawl.thread.call(crawl.ledger.queue.fail, failed)
+        return found
+
+    crawl.call = call
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.attempts == [0, 1]
+    assert not looks
+    crawl.close()
+
+
+def entity(image_id: str) -> dict[str, str]:
+    return {"id": image_id, "thumb_256_url": f"https://cdn.example.org/{image_id}?oe=ffffffff"}
+
+
+@pytest.mark.parametrize("service", ["circle", "rejected cursor"])
+def test_a_listing_again_that_leads_nowhere_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.setattr(fresh_urls, "_MANY_EXPIRED", 3)
+
+    def answer(url: str) -> Answer:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        if "ids" in asked:
+            found = {image_id: entity(image_id) for image_id in asked["ids"].split(",")}
+            return Answer(Meaning.DATA, data=found)
+        after = asked.get("after")
+        if after and service == "rejected cursor":
+            return Answer(Meaning.CURSOR_REJECTED, "no such cursor")
+        paging = {"cursors": {"after": "B" if after == "A" else "A"}, "next": "x"}
+        return Answer(Meaning.DATA, data={"data": [{"id": "x"}], "paging": paging})
+
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Client(answer))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert len(crawl.attempts) == 10
+    assert crawl.client is not None
+    assert len(crawl.client.asked) <= 5
+    crawl.close()
+
+
+def asked_ids(url: str) -> list[str]:
+    """Return the ids that a question names, whether for a batch or for one image."""
+    asked = urlsplit(url)
+    batch = parse_qs(asked.query).get("ids")
+    return batch[0].split(",") if batch else [asked.path.strip("/")]
+
+
+def data(url: str, of: Callable[[str], dict[str, str]] = entity) -> Answer:
+    """Answer a question for a batch, or for one image."""
+    found = {image: of(image) for image in asked_ids(url)}
+    return Answer(Meaning.DATA, data=found if "ids=" in url else found[asked_ids(url)[0]])
+
+
+def bare(image_id: str) -> dict[str, str]:
+    return {"id": image_id}
+
+
+def test_images_are_fetched_while_their_user_is_listed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second page comes only once an image of the first one was fetched."""
+    monkeypatch.setattr(fresh_urls, "_MANY_EXPIRED", 3)
+    monkeypatch.setattr(feeder, "_DRAWN", 4)
+
+    class Pages(Client):
+        async def ask(self, url: str, **_: Any) -> Answer:
+            second = "after" in parse_qs(urlsplit(url).query)
+            if second:
+                await crawl.begun.wait()
+            rows = [entity(str(number)) for number in (range(6, 11) if second else range(1, 6))]
+            paging = {} if second else {"cursors": {"after": "A"}, "next": "x"}
+            return Answer(Meaning.DATA, data={"data": rows, "paging": paging})
+
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Pages(lambda _: NOT_ASKED))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert len(crawl.attempts) == 10
+    crawl.close()
+
+
+NOT_ASKED = Answer(Meaning.RETRY, "nobody asks for this")
+
+
+def test_a_column_that_is_missing_once_makes_nothing_unavailable(tmp_path: Path) -> None:
+    """Graph API: a column can be missing from a whole answer."""
+    times = 0
+
+    def answer(url: str) -> Answer:
+        nonlocal times
+        times += 1
+        return data(url, bare if times == 1 else entity)
+
+    crawl = Crawl(tmp_path, images=10, expires=None, client=Client(answer), url=None)
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (10, 0)
+    crawl.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "known", "questions"),
+    [
+        (None, True, (2, 4)),
+        (None, False, (6, 18)),
+        ("https://cdn.example.org/1", True, (6, 24)),
+    ],
+)
+def test_unavailable_is_believed_at_once_only_where_others_have_urls(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str | None,
+    known: bool,
+    questions: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
+    client = Client(lambda url: data(url, lambda name: entity(name) if name == "4" else bare(name)))
+    expires = _LONG_AGO if url else None
+    crawl = Crawl(tmp_path, images=4 if known else 3, expires=expires, client=client, url=url)
+    if known:
+        crawl.thread.wait_for(crawl.ledger.save, [stored(4)])
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (int(known), 3)
+    least, most = questions
+    assert least <= len(client.asked) <= most
+    crawl.close()
+
+
+def test_nothing_is_unavailable_while_the_column_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
+    client = Client(lambda url: data(url, bare))
+    crawl = Crawl(tmp_path, images=4, expires=None, client=client, url=None)
+    crawl.thread.wait_for(crawl.ledger.save, [stored(4)])
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (1, 0)
+    crawl.close()
+
+
+def test_what_is_refused_for_ever_fails_and_holds_back_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
+
+    def answer(url: str) -> Answer:
+        ids = asked_ids(url)
+        refused = len(ids) > 1 or ids == ["7"]
+        return Answer(Meaning.RETRY, "HTTP 500") if refused else data(url)
+
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Client(answer))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (9, 0)
+    crawl.close()
+
+
+def test_one_image_that_is_too_much_fails_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is halved, down to one image, and that one is not halved for ever."""
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
+
+    def answer(url: str) -> Answer:
+        too_much = "7" in asked_ids(url)
+        return Answer(Meaning.ASK_FOR_LESS, "reduce the data") if too_much else data(url)
+
+    client = Client(answer)
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=client)
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (9, 0)
+    assert len(client.asked) < 30
+    crawl.close()

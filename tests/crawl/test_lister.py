@@ -1,0 +1,105 @@
+"""The listing of a user who deletes everything while it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.names import Collection, Selection
+from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.crawl.lister import Lister
+from mapillary_crawler.graph.answers import Answer, Meaning
+from mapillary_crawler.graph.patience import Patience
+from mapillary_crawler.ledger.ledger import Ledger
+from tests.ledgers import open_ledger, row
+
+EMPTY = Answer(Meaning.DATA, data={"data": []})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Return a ledger with the first of several pages."""
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.listing.commit(None, "behind", [row(1), row(2)])
+        yield ledger
+
+
+def lister(
+    ledger: Ledger,
+    *,
+    accept_failed: bool = False,
+    run: int = 1,
+    selection: Selection | None = None,
+) -> Lister:
+    """Return a listing that waits for nothing, of a service that has no images any more."""
+
+    async def call(work: Any, *arguments: Any, **options: Any) -> Any:
+        return work(*arguments, **options)
+
+    async def ask(url: str) -> Answer:
+        return EMPTY
+
+    async def sleep(seconds: float) -> None:
+        pass
+
+    staging: Any = SimpleNamespace(
+        ledger=ledger,
+        thread=SimpleNamespace(call=call),
+        collection=Collection("someone", "256", selection=selection or Selection()),
+        arguments=SimpleNamespace(accept_failed=accept_failed),
+        run=run,
+        limits=SimpleNamespace(api_url="https://api.example.org"),
+    )
+    client: Any = SimpleNamespace(patience=Patience(7200), ask=ask)
+    return Lister(staging, client, sleep)
+
+
+async def read_on(listing: Lister, ledger: Ledger) -> None:
+    while listing.open:
+        await listing.take(EMPTY, ledger.listing.position().cursor, 2000, None)
+
+
+def test_it_ends_with_what_to_do(ledger: Ledger) -> None:
+    with pytest.raises(EndOfRun, match=r"listed 2 before.*-a accept_failed=1") as end:
+        asyncio.run(read_on(lister(ledger), ledger))
+    assert end.value.outcome is Outcome.UNAVAILABLE
+
+
+@pytest.mark.parametrize("first", [1, 3])
+def test_one_run_is_not_believed_nor_one_long_ago(ledger: Ledger, first: int) -> None:
+    """An outage can be as silent."""
+    for run in (first, first + 2):
+        with pytest.raises(EndOfRun):
+            asyncio.run(read_on(lister(ledger, accept_failed=True, run=run), ledger))
+
+
+def test_it_is_complete_where_the_user_accepts_that(ledger: Ledger) -> None:
+    with pytest.raises(EndOfRun):
+        asyncio.run(read_on(lister(ledger), ledger))
+    asyncio.run(read_on(lister(ledger, accept_failed=True, run=2), ledger))
+    assert ledger.listing.position().closed
+    assert ledger.images.balance().listed == 2
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        (Selection(bbox=(0.0, 0.0, 1.0, 1.0)), "has 2 images, none in this selection"),
+        (Selection(start=date(2024, 1, 1)), "has images, none in this selection"),
+    ],
+)
+def test_the_number_is_said_only_where_all_images_were_listed(
+    tmp_path: Path, selection: Selection, said: str
+) -> None:
+    """With dates, the service lists a few days and not the user."""
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.listing.commit(None, None, [row(1, outside=True), row(2, outside=True)])
+        with pytest.raises(EndOfRun, match=said):
+            asyncio.run(lister(ledger, selection=selection).end())

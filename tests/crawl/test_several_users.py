@@ -1,0 +1,97 @@
+"""Names from a file, shares of the concurrency, and processes that fail or are stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mapillary_crawler import settings
+from mapillary_crawler.collection.configuration import Limits, read_limits
+from mapillary_crawler.crawl.several_users import Crawls, read_names, shares
+
+
+def test_names_and_comments() -> None:
+    text = "alice\n\n# nobody\n  bob  # a friend\ncar#ol\n#dave\nalice\r\nJo Do\n"
+    assert read_names(text.splitlines(keepends=True)) == ["alice", "bob", "car#ol", "Jo Do"]
+
+
+@pytest.fixture
+def limits() -> Limits:
+    given = {name: getattr(settings, name) for name in dir(settings) if name.isupper()}
+    limits = read_limits({**given, "MAPILLARY_API_URL": "http://127.0.0.1"}, {})
+    return replace(
+        limits, concurrency_max=128, concurrency_min=1, concurrency_start=16, concurrency_fixed=0
+    )
+
+
+def test_one_crawl_keeps_everything(limits: Limits) -> None:
+    assert shares(limits, 1) == {}
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 16, 1000])
+def test_crawls_share_the_concurrency(limits: Limits, jobs: int) -> None:
+    given = shares(limits, jobs)
+    most = given["MAPILLARY_CONCURRENCY_MAX"]
+    assert most * jobs <= 128 or most == 1
+    assert 1 <= given["MAPILLARY_CONCURRENCY_MIN"] <= given["MAPILLARY_CONCURRENCY_START"] <= most
+    assert given["MAPILLARY_CONCURRENCY_FIXED"] == 0
+    fixed = shares(replace(limits, concurrency_fixed=30), jobs)
+    assert fixed["MAPILLARY_CONCURRENCY_FIXED"] == max(1, 30 // jobs)
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 9])
+def test_goes_on_when_one_fails(jobs: int, capfd: pytest.CaptureFixture[str]) -> None:
+    codes = {"a": "exit(3)", "b": "print('hello')", "c": "import os; os.kill(os.getpid(), 9)"}
+    crawls = Crawls(list(codes), jobs, lambda name: python(codes[name]))
+    assert crawls.run() == {"a": 3, "b": 0, "c": -9}
+    written = capfd.readouterr()
+    assert "hello\n" in written.out if jobs == 1 else "[b] hello\n" in written.err
+
+
+def test_never_more_at_once(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def watch(running: Sequence[str]) -> None:
+        seen.append(len(running))
+
+    sleep = python("import time; time.sleep(.3)")
+    Crawls([str(n) for n in range(5)], 2, lambda name: sleep, watch).run()
+    assert max(seen) == 2
+
+
+def test_a_signal_reaches_who_is_being_started(tmp_path: Path) -> None:
+    crawls = Crawls([], 1, lambda _: python("import time; time.sleep(600)"))
+    crawls.stopped = True
+    crawls._start("late")
+    assert crawls._running["late"].wait(60) == -signal.SIGTERM
+
+
+def test_signal_reaches_all_and_nobody_else_starts(tmp_path: Path) -> None:
+    begun = (
+        "import itertools, signal, sys, time, pathlib; "
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4)); "
+        f"pathlib.Path({str(tmp_path)!r}, sys.argv[1]).touch(); "
+        "list(map(time.sleep, itertools.repeat(0.05)))"
+    )
+    crawls = Crawls(["a", "b", "c"], 2, lambda name: [*python(begun), name])
+
+    def stop(running: Sequence[str]) -> None:
+        if len(list(tmp_path.iterdir())) == 2 and not crawls.stopped:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    crawls.watch = stop
+    before = signal.getsignal(signal.SIGTERM)
+    assert crawls.run() == {"a": 4, "b": 4}
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert threading.active_count() < 10

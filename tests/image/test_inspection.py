@@ -1,0 +1,378 @@
+"""Whole images pass, JPEGs with their size; damaged ones do not, whatever they end in."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mapillary_crawler.image import inspection
+from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
+from tests import shared_data
+
+END = b"\xff\xd9"
+START_OF_SCAN = b"\xff\xda"
+
+
+@cache
+def picture(mode: str = "RGB", size: tuple[int, int] = (200, 100), **options: Any) -> bytes:
+    """Return a JPEG that is hard to compress, so that its scan is most of it."""
+    output = BytesIO()
+    Image.effect_noise(size, 80).convert(mode).save(output, "JPEG", **options)
+    return output.getvalue()
+
+
+def webp(size: tuple[int, int] = (200, 100), mode: str = "RGB", **options: Any) -> bytes:
+    output = BytesIO()
+    Image.effect_noise(size, 80).convert(mode).save(output, "WEBP", **options)
+    return output.getvalue()
+
+
+def frame(body: bytes) -> int:
+    """Return where the frame header's length is."""
+    return min(
+        found + 2 for marker in (b"\xff\xc0", b"\xff\xc2") if (found := body.find(marker)) > 0
+    )
+
+
+def claiming(width: int, height: int, body: bytes) -> bytes:
+    """Return a JPEG whose header says that it is so large."""
+    start = frame(body)
+    sizes = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return body[: start + 3] + sizes + body[start + 7 :]
+
+
+def oddly_sampled(side: int) -> bytes:
+    """Return a grey picture whose chroma has samplings that simplejpeg does not know.
+
+    Y is 2x2, Cb 2x1, Cr 1x2. The scan is written here: every block is "no difference, end of
+    block" in the codes of the standard tables, 00 1010 for Y and 00 00 for the others.
+    """
+    output = BytesIO()
+    Image.new("RGB", (side, side), (128, 128, 128)).save(output, "JPEG", subsampling=2)
+    body = bytearray(output.getvalue())
+    for component, sampling in enumerate((0x22, 0x21, 0x12)):
+        body[frame(body) + 9 + 3 * component] = sampling
+    scan = body.find(START_OF_SCAN) + 2
+    header = bytes(body[: scan + int.from_bytes(body[scan : scan + 2], "big")])
+    bits = ("001010" * 4 + "0000" * 4) * (side // 16) ** 2
+    return header + int(bits, 2).to_bytes(len(bits) // 8, "big") + END
+
+
+KINDS = {
+    "colour": picture(),
+    "progressive": picture(progressive=True),
+    "grey": picture("L"),
+    "grey progressive": picture("L", progressive=True),
+    "four inks": picture("CMYK"),
+    "four inks progressive": picture("CMYK", progressive=True),
+    "no chroma subsampling": picture(subsampling=0),
+    "rgb": picture(keep_rgb=True),
+    "optimized": picture(optimize=True),
+    "restart markers": picture(restart_marker_rows=1),
+    "portrait": picture(size=(30, 300)),
+    "one pixel": picture(size=(1, 1)),
+    "comment and profile": picture(comment=b"x" * 60_000, icc_profile=b"y" * 100_000),
+    "widest": picture(size=(65500, 2)),
+}
+LARGE = {name: body for name, body in KINDS.items() if name != "one pixel"}
+
+
+def scans(body: bytes) -> tuple[int, int]:
+    """Return where the picture's own first scan starts and its last one ends."""
+    start = 2
+    while body[start : start + 2] != START_OF_SCAN:  # a thumbnail in EXIF has scans, too
+        start += 2 + int.from_bytes(body[start + 2 : start + 4], "big")
+    return start + 20, body.index(END, start)
+
+
+def ways_to_damage(body: bytes) -> dict[str, bytes]:
+    """Return what a cut or a zero-filled transfer leaves, with and without an end marker."""
+    start, end = scans(body)
+    damaged = {}
+    for part in (0.0, 0.3, 0.9):
+        kept = body[: start + int((end - start) * part)]
+        lost = len(body) - len(kept)
+        damaged |= {
+            f"cut at {part}": kept,
+            f"cut at {part}, ended": kept + END,
+            f"zeros from {part}": kept + bytes(lost),
+            f"zeros from {part}, ended": kept + bytes(lost - 2) + END,
+        }
+    return damaged
+
+
+@pytest.fixture(params=[True, False], ids=["walked", "decoded"])
+def _walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the walk of native/, and as if that were not installed."""
+    if not request.param:
+        monkeypatch.setattr(inspection, "is_whole", lambda _: False)
+
+
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize("body", KINDS.values(), ids=KINDS)
+def test_whole_pictures_pass(body: bytes) -> None:
+    found = inspect(body)
+    with Image.open(BytesIO(body)) as image:
+        assert (found.width, found.height) == image.size
+    assert found.sha256 == hashlib.sha256(body).digest()
+
+
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
+def test_damaged_pictures_do_not(body: bytes) -> None:
+    for way, damaged in ways_to_damage(body).items():
+        with pytest.raises(DamagedImage):
+            pytest.fail(f"{way} passed as {inspect(damaged)}")
+
+
+def test_the_inks_of_four_may_be_ycck() -> None:
+    body = bytearray(picture("CMYK"))
+    body[body.find(b"Adobe") + 11] = 2
+    assert inspect(bytes(body)).width == 200
+
+
+@pytest.mark.parametrize("more", [b"\x00", b"\x00" * 5000, b"hello", END, b"\xff\xd8\xff", b"\xff"])
+@pytest.mark.parametrize("progressive", [True, False])
+def test_bytes_after_the_end_marker_are_no_fault(more: bytes, progressive: bool) -> None:
+    body = picture(progressive=progressive) + more
+    assert inspect(body).sha256 == hashlib.sha256(body).digest()
+
+
+def test_two_pictures_in_one_file_are_one() -> None:
+    assert inspect(picture() + picture("L", (16, 16))).width == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "an empty body"),
+        (b" \r\n\t", "an empty body"),
+        (b"<html>", "an HTML page"),
+        (b"\n <!DOCTYPE html>", "an HTML page"),
+        (b"URL signature expired", "no JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "no JPEG"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "no JPEG"),
+        (b"\xff", "no JPEG"),
+        (b"\x00\xff\xd8", "no JPEG"),
+    ],
+)
+def test_what_does_not_start_as_a_jpeg_is_no_image(body: bytes, said: str) -> None:
+    with pytest.raises(NotAnImage, match=said):
+        inspect(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xd8",
+        b"\xff\xd8" + END,
+        b"\xff\xd8<html>",
+        b"\xff\xd8" + bytes(1000),
+        b"\xff\xd8\xff" + bytes(1000),
+        b"\xff\xd8\xff\xe1\xff\xff" + bytes(100),
+        b"\xff\xd8" + b"\xff\xe0\x00\x02" * 10_000,
+        b"\xff\xd8" + picture()[2 : picture().find(START_OF_SCAN)] + END,
+    ],
+)
+def test_what_only_starts_as_a_jpeg_is_damaged(body: bytes) -> None:
+    with pytest.raises(DamagedImage) as damaged:
+        inspect(body)
+    assert "0x" not in str(damaged.value)  # no address of an object: the reason is compared
+    assert len(str(damaged.value)) < 300
+
+
+@given(st.binary(max_size=300), st.integers(0, 3))
+def test_no_bytes_break_it(tail: bytes, start: int) -> None:
+    with pytest.raises((NotAnImage, DamagedImage)):
+        inspect(b"\xff\xd8\xff"[:start] + tail)
+
+
+@given(st.data())
+def test_no_changed_byte_breaks_it(data: st.DataObject) -> None:
+    body = bytearray(data.draw(st.sampled_from([picture(size=(40, 40)), picture("CMYK", (8, 8))])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(2, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = inspect(bytes(body))
+    except DamagedImage:
+        return
+    assert found.width * found.height <= 250_000_000
+
+
+# Absurd dimensions
+
+
+@pytest.mark.parametrize("size", [(65535, 65535), (16000, 16000), (65500, 4000)])
+@pytest.mark.parametrize("progressive", [True, False])
+def test_absurd_dimensions_are_not_even_tried(
+    size: tuple[int, int], progressive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "decode_jpeg", None)
+    monkeypatch.setattr(inspection.JpegImageFile, "load", None)
+    with pytest.raises(DamagedImage, match="absurd dimensions"):
+        inspect(claiming(*size, picture(progressive=progressive)))
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 100), (200, 0)])
+def test_no_dimensions_are_damage(size: tuple[int, int]) -> None:
+    with pytest.raises(DamagedImage):
+        inspect(claiming(*size, picture()))
+
+
+def test_the_largest_of_the_service_is_not_absurd() -> None:
+    output = BytesIO()
+    Image.new("L", (11_000, 5_500)).save(output, "JPEG")
+    found = inspect(output.getvalue())
+    assert (found.width, found.height) == (11_000, 5_500)
+
+
+@pytest.mark.parametrize(
+    ("body", "inspect_large"),
+    [(picture(), inspect), (oddly_sampled(256), inspect), (webp(), inspect_webp)],
+    ids=["colour", "odd", "webp"],
+)
+def test_large_pictures_take_turns_and_small_ones_do_not_wait(
+    body: bytes, inspect_large: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "_LARGE_PIXELS", 200 * 100 - 1)
+    done = threading.Event()
+
+    def work() -> None:
+        inspect_large(body)
+        done.set()
+
+    with inspection._large:
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert inspect(picture(size=(64, 64))).width == 64
+        assert not done.wait(0.2)
+    thread.join(30)
+    assert done.is_set()
+
+
+def test_a_large_picture_that_is_damaged_lets_the_next_one_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inspection, "_LARGE_PIXELS", 0)
+    for _ in range(2):
+        with pytest.raises(DamagedImage):
+            inspect(picture()[:-100] + END)
+    assert inspect(picture()).width == 200
+
+
+# What only Pillow can decode
+
+
+@pytest.mark.parametrize("side", [16, 256, 1024])
+def test_odd_sampling_passes_with_its_full_size(side: int) -> None:
+    found = inspect(oddly_sampled(side))
+    assert (found.width, found.height) == (side, side)
+
+
+def test_odd_sampling_that_is_cut_is_damaged() -> None:
+    body = oddly_sampled(256)
+    with pytest.raises(DamagedImage):
+        inspect(body[: len(body) // 2])
+
+
+def test_pillow_s_warnings_are_nobody_s_business() -> None:
+    """The filters of warnings are the whole process's, and this runs in many threads."""
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=inspect, args=(oddly_sampled(512),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    seen = []
+    while any(thread.is_alive() for thread in threads):
+        seen.append(list(warnings.filters) == before)
+    for thread in threads:
+        thread.join()
+    assert all(seen)
+    assert list(warnings.filters) == before
+
+
+# WebP
+
+
+WEBPS = {
+    "lossy": webp(),
+    "lossless": webp(lossless=True),
+    "extended": webp(icc_profile=b"y" * 100),
+    "transparent": webp(mode="RGBA"),
+    "one pixel": webp((1, 1)),
+    "widest": webp((16_383, 2)),
+    "animated": webp(save_all=True, append_images=[Image.new("RGB", (200, 100))]),
+}
+#: A chunk of each kind that starts a WebP and says that it has so many pixels.
+CLAIMS = {
+    "lossy": (16_383, 16_383, b"VP8 \x0a\0\0\0" + bytes(3) + b"\x9d\x01\x2a" + b"\xff\x3f" * 2),
+    "lossless": (16_384, 16_384, b"VP8L\x05\0\0\0\x2f" + b"\xff\xff\xff\x0f" + bytes(5)),
+    "extended": (1 << 24, 255, b"VP8X\x0a\0\0\0" + bytes(4) + b"\xff\xff\xff\xfe\0\0"),
+}
+
+
+@pytest.mark.parametrize("body", WEBPS.values(), ids=WEBPS)
+def test_whole_webp_passes_also_where_pillow_s_guard_is_lower(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 0)
+    inspect_webp(body)
+
+
+@pytest.mark.parametrize("body", WEBPS.values(), ids=WEBPS)
+def test_webp_that_is_cut_is_damaged(body: bytes) -> None:
+    for length in (0, 11, 12, 25, 29, 30, len(body) // 2, len(body) - 2):
+        with pytest.raises(DamagedImage, match="no whole WebP"):
+            inspect_webp(body[:length])
+    with pytest.raises(DamagedImage):
+        inspect_webp(picture())
+
+
+@pytest.mark.parametrize(("width", "height", "chunk"), CLAIMS.values(), ids=CLAIMS)
+def test_webp_of_absurd_dimensions_is_not_even_tried(width: int, height: int, chunk: bytes) -> None:
+    body = b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+    with pytest.raises(DamagedImage, match=f"absurd dimensions, {width} x {height} pixels"):
+        inspect_webp(body)
+
+
+@given(st.data())
+def test_no_changed_byte_of_webp_breaks_it(data: st.DataObject) -> None:
+    kinds = ["lossy", "lossless", "extended"]
+    body = bytearray(WEBPS[data.draw(st.sampled_from(kinds))])
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, 60))] = data.draw(st.integers(0, 255))
+    with suppress(DamagedImage):
+        inspect_webp(bytes(body))
+
+
+# Photographs
+
+
+@pytest.mark.parametrize("path", shared_data.files("photos/*.jpg", "cdn-files/*.jpg"))
+def test_photographs(path: Path) -> None:
+    body = path.read_bytes()
+    found = inspect(body)
+    with Image.open(path) as image:
+        assert (found.width, found.height) == image.size
+    assert found.sha256 == hashlib.sha256(body).digest()
+    assert inspect(body + b"more").width == found.width
+    with pytest.raises(DamagedImage):
+        inspect(body[: scans(body)[1]])
+
+
+@pytest.mark.parametrize("path", shared_data.files("photos/[bds]*.jpg", "cdn-files/*.jpg"))
+def test_damaged_photographs(path: Path) -> None:
+    for way, damaged in ways_to_damage(path.read_bytes()).items():
+        with pytest.raises(DamagedImage):
+            pytest.fail(f"{way} passed as {inspect(damaged)}")

@@ -1,0 +1,129 @@
+"""Taking JPEGs apart and putting them together, hostile ones included."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mapillary_crawler.image import jpeg
+from tests import shared_data
+
+
+def picture(**options: object) -> bytes:
+    output = BytesIO()
+    Image.new("RGB", (48, 24), (90, 120, 30)).save(output, "JPEG", **options)
+    return output.getvalue()
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def is_exif(found: jpeg.Segment) -> bool:
+    return found.is_app1(jpeg.EXIF)
+
+
+PLAIN = picture()
+
+
+def test_size_is_that_of_the_frame():
+    parsed = jpeg.parse(PLAIN)
+    assert (parsed.width, parsed.height) == (48, 24)
+
+
+def test_progressive_frame():
+    assert jpeg.parse(picture(progressive=True)).width == 48
+
+
+def test_new_segment_goes_behind_jfif_and_nothing_else_changes():
+    comment = segment(0xFE, b"kept")
+    data = PLAIN[:20] + comment + PLAIN[20:] + b"bytes after the end marker"
+    parsed = jpeg.parse(data)
+    written = parsed.with_app1(jpeg.EXIF + b"\0x", instead_of=is_exif)
+    assert written == data[:20] + segment(0xE1, jpeg.EXIF + b"\0x") + data[20:]
+
+
+def test_segment_is_replaced_wherever_it_was_never_doubled():
+    first, second = (segment(0xE1, jpeg.EXIF + b"\0" + text) for text in (b"one", b"two"))
+    data = PLAIN[:2] + first + PLAIN[2:20] + segment(0xFE, b"note") + second + PLAIN[20:]
+    written = jpeg.parse(data).with_app1(jpeg.EXIF + b"\0new", instead_of=is_exif)
+    assert jpeg.parse(written).app1(jpeg.EXIF) == [b"\0new"]
+    expected = segment(0xE1, jpeg.EXIF + b"\0new") + segment(0xFE, b"note")
+    assert written == PLAIN[:20] + expected + PLAIN[20:]
+
+
+def test_xmp_goes_behind_exif():
+    with_exif = jpeg.parse(PLAIN).with_app1(jpeg.EXIF + b"\0e", instead_of=is_exif)
+    written = jpeg.parse(with_exif).with_app1(
+        jpeg.XMP + b"<x/>", instead_of=lambda s: s.is_app1(jpeg.XMP), after=(jpeg.EXIF,)
+    )
+    kinds = [found.payload[:4] for found in jpeg.parse(written).segments[:3]]
+    assert kinds == [b"JFIF", b"Exif", b"http"]
+
+
+def test_fill_bytes_before_a_marker_are_kept():
+    data = PLAIN[:20] + b"\xff\xff\xff" + PLAIN[20:]
+    written = jpeg.parse(data).with_app1(b"new", instead_of=is_exif)
+    assert written == data[:20] + segment(0xE1, b"new") + data[20:]
+
+
+def test_longest_payload_fits_and_one_more_byte_does_not():
+    parsed = jpeg.parse(PLAIN)
+    longest = parsed.with_app1(b"x" * jpeg.MAX_PAYLOAD, instead_of=is_exif)
+    Image.open(BytesIO(longest)).load()
+    with pytest.raises(jpeg.JpegError, match="over 64 KB"):
+        parsed.with_app1(b"x" * (jpeg.MAX_PAYLOAD + 1), instead_of=is_exif)
+
+
+SCAN = PLAIN.index(b"\xff\xda")
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (b"", "not a JPEG"),
+        (b"<html>", "not a JPEG"),
+        (b"\xff\xd8", "header cut off"),
+        (PLAIN[:SCAN], "header cut off"),
+        (PLAIN[:11], "header cut off"),
+        (PLAIN[:2] + b"\xff\xe0\x00\x01" + PLAIN[2:], "header cut off"),
+        (PLAIN[:20] + b"\0" + PLAIN[20:], "no marker after a segment"),
+        (PLAIN[:20] + b"\xff\xd9" + PLAIN[20:], "no scan after the header"),
+        (PLAIN[:2] + PLAIN[SCAN:], "no frame header"),
+        (PLAIN[:2] + segment(0xC0, b"\x08\0\0\0\x10") + PLAIN[SCAN:], "frame without a size"),
+        (PLAIN[:2] + segment(0xFE, b"") * 5000 + PLAIN[2:], "too many segments"),
+        (b"\xff\xd8" + b"\xff" * 5_000_000, "no marker after a segment"),
+    ],
+)
+def test_what_is_no_jpeg_says_why(data: bytes, cause: str):
+    with pytest.raises(jpeg.JpegError, match=cause):
+        jpeg.parse(data)
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.binary(max_size=4)), max_size=4), st.data())
+def test_damaged_headers_raise_the_one_documented_error_or_are_kept(
+    changes: list[tuple[int, bytes]], data: st.DataObject
+):
+    damaged = bytearray(PLAIN)
+    for at, new in changes:
+        damaged[at : at + len(new)] = new
+    damaged = damaged[: data.draw(st.integers(0, len(damaged)))]
+    try:
+        parsed = jpeg.parse(bytes(damaged))
+    except jpeg.JpegError:
+        return
+    assert b"".join((b"\xff\xd8", *(s.raw for s in parsed.segments), parsed.scan)) == damaged
+
+
+@pytest.mark.parametrize("path", shared_data.files("photos/*.jpg", "cdn-files/*.jpg"))
+def test_real_files_come_back_byte_for_byte(path: Path):
+    data = path.read_bytes()
+    parsed = jpeg.parse(data)
+    assert b"".join((b"\xff\xd8", *(s.raw for s in parsed.segments), parsed.scan)) == data
+    with Image.open(path) as image:
+        assert image.size == (parsed.width, parsed.height)

@@ -1,0 +1,43 @@
+"""`.crawl/progress.json` is whole at any instant and follows the collection."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+from mapillary_crawler.terminal.progress_file import PROGRESS_PATH, ProgressFile
+
+
+def test_reader_never_sees_half_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "staging"
+    (folder / ".crawl").mkdir(parents=True)
+    file = ProgressFile(folder, tmp_path / "store")
+    file.write({"number": -1})
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in range(300):
+            file.write({"number": number, "filling": "x" * 50 * number})
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = []
+    while not ended.is_set():
+        fields = json.loads((folder / PROGRESS_PATH).read_text())
+        assert len(fields.get("filling", "")) == 50 * max(0, fields["number"])
+        seen.append(fields["number"])
+    writer.join()
+    assert seen == sorted(seen)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["progress.json"]
+
+
+def test_it_follows_into_the_store_and_makes_no_folder(tmp_path: Path) -> None:
+    folder, store = tmp_path / "staging", tmp_path / "store"
+    file = ProgressFile(folder, store)
+    file.write({"number": 1})
+    assert list(tmp_path.iterdir()) == []
+    (store / ".crawl").mkdir(parents=True)
+    file.write({"number": 2})
+    assert json.loads((store / PROGRESS_PATH).read_text()) == {"number": 2}
