@@ -16,12 +16,12 @@ from bench import report
 from bench.measured import run
 from bench.places import RESULTS
 from bench.tools import USERNAME, crawl_command, crawl_environment
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
-from mapillary_crawler.ledger.images import StoredFile
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.listing import ListedRow
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import ListedRow, StoredFile
 from mapillary_crawler.sandbox import Sandbox
 
 _UNSETTLED = 1000

@@ -19,10 +19,11 @@ from mapillary_crawler.archive.finish import seal
 from mapillary_crawler.archive.finish.parts import Placed, parts
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import CHUNK, WholeFile
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph.rows import listed_row
-from mapillary_crawler.ledger.images import StoredFile
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import StoredFile
 
 _DAY = "2024-01-15"
 _CAPTURED_AT = 1_705_320_000_000

@@ -13,13 +13,10 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from mapillary_crawler.collection.configuration import may_have_token, read_token
+from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.collection.token import may_have_token, read_token
 from mapillary_crawler.crawl.client import API_SLOT
-from mapillary_crawler.crawl.transfer.downloader import (
-    TRANSFER_BESIDE,
-    TRANSFER_STARTED,
-    DownloadCancelled,
-)
+from mapillary_crawler.crawl.transfer.downloader import TRANSFER_BESIDE, TRANSFER_STARTED
 from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
 from mapillary_crawler.graph import rows as graph_rows
@@ -88,7 +85,7 @@ class OutcomesMiddleware:
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         """Report a transfer that failed; one that was cancelled says nothing."""
-        cancelled = isinstance(exception, DownloadCancelled)
+        cancelled = isinstance(exception, RunStopped)
         if request.meta.get("download_slot") == IMAGES and not cancelled:
             self._report(request, TransferOutcome.FAILED, 0, None)
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import capture_day, capture_time, member_path, sequence_part
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox import Sandbox
 
 PROJECT = Path(__file__).parent.parent

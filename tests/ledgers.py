@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mapillary_crawler.collection.names import capture_day
-from mapillary_crawler.ledger.images import StoredFile
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.listing import Committed, ListedRow
+from mapillary_crawler.ledger.records import Committed, ListedRow, StoredFile
 
 _IN_MEMORY = Path("/dev/shm")
 

@@ -102,7 +102,7 @@ class Downloader(LimitedDownloader):
 class Simulation:
     """The throttle with a downloader in front of a server; `images` may be too few."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **limits: Any) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **configuration: Any) -> None:
         self.downloader = Downloader()
         monkeypatch.setattr(extension, "monotonic", lambda: self.downloader.now)
         crawler = get_crawler(
@@ -115,9 +115,11 @@ class Simulation:
             "concurrency_max": 128,
             "concurrency_fixed": 0,
             "api_patience": 7200.0,
-            **limits,
+            **configuration,
         }
-        spider: Any = SimpleNamespace(staging=SimpleNamespace(limits=SimpleNamespace(**named)))
+        spider: Any = SimpleNamespace(
+            staging=SimpleNamespace(configuration=SimpleNamespace(**named))
+        )
         self.throttle = ImageThrottle(crawler, spider)
         self.throttle._spider_opened(spider)
         # In an outage it is as if a known image had been asked for, and did not come yet.

@@ -8,10 +8,11 @@ from contextlib import closing, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mapillary_crawler.archive.finish.tree import LOGS, files
-from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, files
+from mapillary_crawler.collection.lock import Lock
+from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.collection.places import Places
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 
 #: What a run that came to nothing leaves besides its logs.

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.places import Places
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
 

@@ -11,6 +11,7 @@ from datetime import date
 from typing import TypeVar
 
 from mapillary_crawler.collection.names import QUALITIES, Collection, Selection
+from mapillary_crawler.collection.outcome import ArgumentRefused
 
 _Value = TypeVar("_Value")
 
@@ -28,10 +29,6 @@ _ALLOWED = (
     "start",
     "end",
 )
-
-
-class ArgumentRefused(ValueError):
-    """An argument or setting that cannot be used; the message is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)

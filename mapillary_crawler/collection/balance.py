@@ -6,7 +6,6 @@ listed = saved + gone + unavailable + failed, always.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +49,3 @@ class Balance:
             if count
         ]
         return f"{text} ({', '.join(beside)})" if beside else text
-
-
-class Outcome(Enum):
-    """How a run ended: the spider's finish_reason, the exit code, and a word for people."""
-
-    COMPLETE = ("finished", 0, "complete")
-    ALREADY_ARCHIVED = ("already_archived", 0, "already archived")
-    PLANNED = ("planned", 0, "planned, crawl it to go on")
-    ERROR = ("error", 1, "unexpected error")
-    REFUSED = ("refused", 2, "refused")
-    INCOMPLETE = ("images_failed", 3, "incomplete, run the same command again")
-    ACCEPTED = ("failed_accepted", 3, "finished without the images that failed, as accepted")
-    INTERRUPTED = ("shutdown", 4, "interrupted, run the same command again")
-    TOKEN_REFUSED = ("token_refused", 5, "the token was refused")
-    DISK_FULL = ("disk_full", 6, "disk full, make space and run the same command again")
-    UNAVAILABLE = ("unavailable", 7, "the service stayed unavailable, run the same command again")
-    BLOCKED = ("blocked", 7, "the service blocked us, run the same command again in a day")
-    NO_IMAGES = ("no_images", 8, "no images")
-    LOCKED = ("locked", 9, "another process works on this collection")
-
-    def __init__(self, reason: str, exit_code: int, words: str) -> None:
-        self.reason = reason
-        self.exit_code = exit_code
-        self.words = words

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import hashlib
 import os
 import shutil
-import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mapillary_crawler.collection.durable import sync_folder
+from mapillary_crawler.collection.outcome import DiskFull, is_disk_full
 from mapillary_crawler.terminal import quantities
 
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
 #: Where files lie until they are whole, below the collection's folder.
 _INCOMING = Path(".crawl/incoming")
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class DiskFull(Exception):
-    """There is no room for the next files; the message says how much is needed."""
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Say whether an error of the file system or of SQLite means that there is no room."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +10,14 @@ from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
 
-from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.collection.token import API_HOST, may_have_token
 
 _Value = TypeVar("_Value")
 
-#: The one public host that gets the token.
-API_HOST = "graph.mapillary.com"
-
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Configuration:
     """The settings that a crawl works by; sizes in bytes, times in seconds."""
 
     api_url: str
@@ -44,7 +40,9 @@ class Limits:
     webp_set: frozenset[str] = frozenset()
 
 
-def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Limits:
+def read_configuration(
+    settings: Mapping[str, Any], environment: Mapping[str, str]
+) -> Configuration:
     """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
     store = _folder("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
     confined = environment.get("MAPILLARY_STORE_ROOT")
@@ -58,7 +56,7 @@ def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> 
     for name, path in (("MAPILLARY_STORE", store), ("MAPILLARY_STAGING", staging)):
         if confined and not is_below(path, Path(confined)):
             raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
-    limits = Limits(
+    configuration = Configuration(
         api_url=read_web_address(settings, "MAPILLARY_API_URL"),
         archive_org_url=read_web_address(settings, "ARCHIVE_ORG_URL"),
         store=store,
@@ -81,59 +79,20 @@ def read_limits(settings: Mapping[str, Any], environment: Mapping[str, str]) -> 
             if environment.get(name) or _is_set(settings, name)
         ),
     )
-    if limits.concurrency_min > limits.concurrency_max:
+    if configuration.concurrency_min > configuration.concurrency_max:
         raise ArgumentRefused("MAPILLARY_CONCURRENCY_MIN is greater than MAPILLARY_CONCURRENCY_MAX")
-    if limits.webp_encoder not in {"auto", "cwebp", "pillow"}:
+    encoder = configuration.webp_encoder
+    if encoder not in {"auto", "cwebp", "pillow"}:
         raise ArgumentRefused(
-            f"WEBP_ENCODER {limits.webp_encoder!r} is unknown; allowed are auto, cwebp, pillow"
+            f"WEBP_ENCODER {encoder!r} is unknown; allowed are auto, cwebp, pillow"
         )
-    if not may_have_token(limits.api_url, environment):
+    if not may_have_token(configuration.api_url, environment):
         raise ArgumentRefused(
-            f"MAPILLARY_API_URL {limits.api_url} may not get the token; only https://{API_HOST}, "
-            "loopback, or the host named by the environment variable MAPILLARY_TRUSTED_API_HOST may"
+            f"MAPILLARY_API_URL {configuration.api_url} may not get the token; only "
+            f"https://{API_HOST}, loopback, or the host named by the environment variable "
+            "MAPILLARY_TRUSTED_API_HOST may"
         )
-    return limits
-
-
-def read_token(environment: Mapping[str, str]) -> str:
-    """Return the token of the environment, without spaces and newlines around it.
-
-    Raises `ArgumentRefused`, which never shows it.
-    """
-    token = environment.get("MAPILLARY_TOKEN", "").strip()
-    if not token:
-        raise ArgumentRefused(
-            "MAPILLARY_TOKEN is not set; get a free token at "
-            "https://www.mapillary.com/dashboard/developers and export it"
-        )
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ArgumentRefused(
-            "MAPILLARY_TOKEN holds characters that no token has; copy it again from "
-            "https://www.mapillary.com/dashboard/developers"
-        )
-    return token
-
-
-def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Say whether a request to `url` may carry the token."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    if host == API_HOST:
-        return parts.scheme == "https" and port in (None, 443)
-    trusted = environment.get("MAPILLARY_TRUSTED_API_HOST", "").strip().lower()
-    if trusted and trusted in {host, parts.netloc.lower()}:
-        return True
-    return _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return configuration
 
 
 def _is_set(settings: Mapping[str, Any], name: str) -> bool:

@@ -7,15 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from mapillary_crawler.collection.balance import Outcome
-
-
-class Refused(Exception):
-    """The run cannot start; carries the outcome, the message is one line for the user."""
-
-    def __init__(self, outcome: Outcome, message: str) -> None:
-        super().__init__(message)
-        self.outcome = outcome
+from mapillary_crawler.collection.outcome import Outcome, Refused
 
 
 class Lock:

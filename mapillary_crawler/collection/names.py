@@ -137,14 +137,14 @@ class Selection:
                 return False
         if self.bbox is None:
             return True
-        place = position(row.get("geometry")) or position(row.get("computed_geometry"))
+        place = point(row.get("geometry")) or point(row.get("computed_geometry"))
         if place is None:
             return False
         west, south, east, north = self.bbox
         return west <= place[0] <= east and south <= place[1] <= north
 
 
-def position(geometry: Any) -> tuple[float, float] | None:
+def point(geometry: Any) -> tuple[float, float] | None:
     """Return longitude and latitude of a GeoJSON point, or None if it is none."""
     coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
     if not isinstance(coordinates, list) or len(coordinates) < 2:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.outcome import ArgumentRefused
 
 
 @dataclass(frozen=True, slots=True)

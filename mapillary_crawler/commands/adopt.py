@@ -14,11 +14,10 @@ from scrapy.settings import Settings
 
 from mapillary_crawler.archive.adopt.adoption import adopt
 from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder
-from mapillary_crawler.collection.arguments import ArgumentRefused
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import Limits, read_limits
-from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.terminal.command import (
     KeepsLines,
@@ -78,8 +77,8 @@ class Command(ScrapyCommand):
             refuse("adopt", "say which folder, one: scrapy adopt FOLDER")
         assert isinstance(self.settings, Settings)
         try:
-            limits = read_limits(self.settings, os.environ)
-            self._adopt(Path(args[0]).absolute(), limits)
+            configuration = read_configuration(self.settings, os.environ)
+            self._adopt(Path(args[0]).absolute(), configuration)
         except ArgumentRefused as refused:
             refuse("adopt", refused)
         except Refused as refused:
@@ -91,19 +90,20 @@ class Command(ScrapyCommand):
         except OSError as error:
             end("adopt", Outcome.ERROR, f"{error.filename or args[0]}: {error.strerror}")
 
-    def _adopt(self, path: Path, limits: Limits) -> None:
+    def _adopt(self, path: Path, configuration: Configuration) -> None:
         folder = ForeignFolder(path)
         collection = folder.collection
-        limits.staging.mkdir(parents=True, exist_ok=True)
-        lock = Lock({limits.store, limits.staging}, collection.name)
+        configuration.staging.mkdir(parents=True, exist_ok=True)
+        lock = Lock({configuration.store, configuration.staging}, collection.name)
         try:
-            if (limits.store / collection.name) not in {path, path.resolve()} and (
-                limits.store / collection.name
+            if (configuration.store / collection.name) not in {path, path.resolve()} and (
+                configuration.store / collection.name
             ).exists():
                 raise Refused(
-                    Outcome.REFUSED, f"{limits.store / collection.name} exists; move it away first"
+                    Outcome.REFUSED,
+                    f"{configuration.store / collection.name} exists; move it away first",
                 )
-            target, balance, lost = adopt(folder, limits.staging, partial(say, "adopt"))
+            target, balance, lost = adopt(folder, configuration.staging, partial(say, "adopt"))
         finally:
             lock.release()
         print(f"Adopted as {target}: {balance}")

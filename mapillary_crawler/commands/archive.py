@@ -14,10 +14,11 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
-from mapillary_crawler.collection.arguments import ArgumentRefused, Arguments, validate
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import read_limits, read_token
+from mapillary_crawler.collection.arguments import Arguments, validate
+from mapillary_crawler.collection.configuration import read_configuration
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
+from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import (
     KeepsLines,
@@ -99,11 +100,11 @@ class Command(ScrapyCommand):
         refuse_options("archive", args)
         try:
             arguments, jobs = _check(args, opts), _jobs(opts.jobs)
-            limits = read_limits(self.settings, os.environ)
+            configuration = read_configuration(self.settings, os.environ)
             read_token(os.environ)
         except ArgumentRefused as refused:
             refuse("archive", refused)
-        share = shares(limits, jobs)
+        share = shares(configuration, jobs)
         options = [
             *crawl_options(opts),
             *(f"--set={name}={value}" for name, value in share.items()),
@@ -115,11 +116,11 @@ class Command(ScrapyCommand):
             lambda username: [*program, "-a", f"username={username}", *options],
         )
         folders = {name: given.collection.name for name, given in arguments.items()}
-        staging = {name: limits.staging / folder for name, folder in folders.items()}
+        staging = {name: configuration.staging / folder for name, folder in folders.items()}
         with _display(staging, several=jobs > 1 and not opts.nolog) as watch:
             crawls.watch = watch
             crawls.run()
-        places = Places(limits.store, limits.staging)
+        places = Places(configuration.store, configuration.staging)
         _table({name: crawls.codes.get(name) for name in folders}, folders, places).print()
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
 

@@ -9,7 +9,7 @@ import sys
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.terminal.command import (
     KeepsLines,
     read_places,

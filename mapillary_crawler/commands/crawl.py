@@ -18,12 +18,12 @@ from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
 
-from mapillary_crawler.collection.arguments import ArgumentRefused, validate
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import Limits, read_limits, read_token
-from mapillary_crawler.collection.lock import Refused
+from mapillary_crawler.collection.arguments import validate
+from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
+from mapillary_crawler.collection.token import read_token
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.scheduled import withhold
-from mapillary_crawler.crawl.staging import Staging
 from mapillary_crawler.crawl.stopping import Stopping, end_now
 from mapillary_crawler.pipelines.storage import BATCH_IMAGES
 from mapillary_crawler.spiders.user import UserSpider, is_closing, spider_of
@@ -96,11 +96,11 @@ class Command(crawl.Command):
             _check_scheduled(withheld)
             _check_spider(args)
             read_token(os.environ)
-            limits = read_limits(self.settings, os.environ)
+            configuration = read_configuration(self.settings, os.environ)
             arguments = validate(opts.spargs)
-            _make_room(self.settings, limits)
+            _make_room(self.settings, configuration)
             _make_job_folder(self.settings)
-            self._staging = Staging.open(arguments, limits, plan=self.plan)
+            self._staging = OpenCollection.open(arguments, configuration, plan=self.plan)
         except (ArgumentRefused, UsageError) as error:
             self._refuse(Outcome.REFUSED, str(error))
         except Refused as refused:
@@ -136,14 +136,14 @@ class Command(crawl.Command):
         self.conclude(self._staging, spider, outcome)
         self.exitcode = outcome.exit_code
 
-    def first_line(self, staging: Staging) -> str:
+    def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
         line = f"Archiving {staging.collection.username} to {staging.destination}"
         if siblings := staging.siblings():
             line += f" (also here: {', '.join(siblings)})"
         return line
 
-    def conclude(self, staging: Staging, spider: Spider | None, outcome: Outcome) -> None:
+    def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Say what has become of the collection."""
         self._say(f"{staging.collection.name}: {outcome.words}: {staging.balance}")
 
@@ -198,9 +198,9 @@ def _check_log(settings: Settings) -> None:
         raise ArgumentRefused(f"LOG_FILE {log} cannot be written: {error.strerror}") from None
 
 
-def _make_room(settings: Settings, limits: Limits) -> None:
-    """Let as many connections to a host, and images on their way, as the limits allow transfers."""
-    most = max(limits.concurrency_max, limits.concurrency_fixed)
+def _make_room(settings: Settings, configuration: Configuration) -> None:
+    """Let as many connections to a host, and images on their way, as transfers are allowed."""
+    most = max(configuration.concurrency_max, configuration.concurrency_fixed)
     for name, beside in (
         ("CONCURRENT_REQUESTS_PER_DOMAIN", 0),
         ("CONCURRENT_ITEMS", BATCH_IMAGES),

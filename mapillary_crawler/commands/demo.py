@@ -11,8 +11,7 @@ from pathlib import Path
 
 from scrapy.commands import ScrapyCommand
 
-from mapillary_crawler.collection.arguments import ArgumentRefused
-from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.terminal.command import (
     KeepsLines,
     end,

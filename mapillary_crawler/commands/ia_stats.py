@@ -18,8 +18,7 @@ from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.search import Search
 from mapillary_crawler.archive.internet_archive.statistics import statistics
 from mapillary_crawler.archive.internet_archive.trouble import Trouble
-from mapillary_crawler.collection.arguments import ArgumentRefused
-from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import (
     KeepsLines,
@@ -113,7 +112,7 @@ def _found(options: Options, cache: Cache) -> Found:
         found = cache.read()
         if found is None:
             message = f"{trouble}, and there is no earlier search"
-            end("ia_stats", Outcome.UNAVAILABLE, message)
+            end("ia_stats", Outcome.SERVICE_AWAY, message)
         tell(f"{trouble}; these are the figures of the last search")
         return found
     except KeyboardInterrupt:

@@ -26,10 +26,8 @@ from mapillary_crawler.archive.internet_archive.upload import (
     refuse_item,
     volumes_of,
 )
-from mapillary_crawler.archive.internet_archive.verified import NotVerified, Verification
-from mapillary_crawler.collection.arguments import ArgumentRefused
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.lock import Refused
+from mapillary_crawler.archive.internet_archive.verified import NotVerified, UploadVerification
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal.command import (
     KeepsLines,
@@ -178,7 +176,7 @@ class Command(ScrapyCommand):
         """Upload and verify one collection; say whether that succeeded."""
         retry = Retry(options.retry_wait, options.patience, shown.say)
         upload = Upload(collection, archive, retry, shown)
-        verification = Verification(archive, retry, shown, upload.send)
+        verification = UploadVerification(archive, retry, shown, upload.send)
         try:
             volumes = volumes_of(collection, options)
             upload.run(volumes)
@@ -193,7 +191,7 @@ class Command(ScrapyCommand):
             self._end(Outcome.INCOMPLETE, str(trouble))
         except OutOfPatience as trouble:
             raise Refused(
-                Outcome.UNAVAILABLE, f"{trouble}; run the same command again to go on"
+                Outcome.SERVICE_AWAY, f"{trouble}; run the same command again to go on"
             ) from None
         except Denied as denied:
             self._end(*_denial(collection, denied))

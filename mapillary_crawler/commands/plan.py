@@ -13,12 +13,12 @@ from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
-from mapillary_crawler.collection.arguments import ArgumentRefused, validate
-from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.arguments import validate
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.commands import crawl
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan import report
 from mapillary_crawler.crawl.several_users import Crawls, exit_code
-from mapillary_crawler.crawl.staging import Staging
 from mapillary_crawler.spiders.plan import PlanSpider
 from mapillary_crawler.spiders.user import UserSpider
 from mapillary_crawler.terminal.command import KeepsLines, crawl_options, refuse, refuse_options
@@ -117,11 +117,11 @@ class Command(crawl.Command):
         crawls = Crawls(self._usernames, 1, lambda username: [*program, username, *options])
         self.exitcode = exit_code(crawls.run().values(), stopped=crawls.stopped)
 
-    def first_line(self, staging: Staging) -> str:
+    def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
         return f"Planning {staging.collection.name}; the listing is kept in {staging.folder}"
 
-    def conclude(self, staging: Staging, spider: Spider | None, outcome: Outcome) -> None:
+    def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Print the plan, or why there is none."""
         if not isinstance(spider, PlanSpider) or spider.plan is None:
             super().conclude(staging, spider, outcome)

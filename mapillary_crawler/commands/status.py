@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
-from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import (

@@ -12,8 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadTimeoutError
 from scrapy.http import Response
 
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 from mapillary_crawler.graph.answers import Answer, Meaning, read_answer
 from mapillary_crawler.graph.api import IMAGE_FIELDS
@@ -35,7 +34,7 @@ _ITS_OWN = 5
 class GraphClient:
     """One run's conversation with the API.
 
-    `sleep` waits so many seconds; it raises `DownloadCancelled` when the run is being
+    `sleep` waits so many seconds; it raises `RunStopped` when the run is being
     stopped. `harmless` is the URL of a question that the API answers if it answers at all.
     """
 
@@ -140,7 +139,7 @@ class GraphClient:
                 asked_to_wait=wait,
             )
         except OutOfPatience as error:
-            raise EndOfRun(Outcome.UNAVAILABLE, str(error)) from None
+            raise EndOfRun(Outcome.SERVICE_AWAY, str(error)) from None
         self._crawler.stats.inc_value(f"api/{answer.meaning.name.lower()}")
         logger.info("API: %s; asking again in %.1f s", answer.message, seconds)
         if answer.meaning is Meaning.PAUSE or wait:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import Limits
-from mapillary_crawler.collection.lock import Refused
+from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.image.webp import Encoder, installed_encoder
 from mapillary_crawler.ledger.ledger import Ledger
 
@@ -22,21 +21,21 @@ class Encoding(NamedTuple):
     method: int
 
 
-def fix_encoding(ledger: Ledger, limits: Limits) -> Encoding:
+def fix_encoding(ledger: Ledger, configuration: Configuration) -> Encoding:
     """Return how images become WebP; what the first saved image fixed stays.
 
     Raises `Refused` for other settings than those, and for an encoder that is not installed.
     """
     fixed = ledger.facts.get("encoder") if ledger.images.balance().saved else None
-    choice = limits.webp_encoder
+    choice = configuration.webp_encoder
     if fixed is not None:
         asked = {
-            "WEBP_QUALITY": (limits.webp_quality, fixed["quality"]),
-            "WEBP_METHOD": (limits.webp_method, fixed["method"]),
+            "WEBP_QUALITY": (configuration.webp_quality, fixed["quality"]),
+            "WEBP_METHOD": (configuration.webp_method, fixed["method"]),
             "WEBP_ENCODER": (choice if choice != "auto" else fixed["kind"], fixed["kind"]),
         }
         for name, (value, before) in asked.items():
-            if name in limits.webp_set and value != before:
+            if name in configuration.webp_set and value != before:
                 raise Refused(
                     Outcome.REFUSED,
                     f"{name}={value} does not fit: this collection was begun with {before}",
@@ -47,7 +46,7 @@ def fix_encoding(ledger: Ledger, limits: Limits) -> Encoding:
     except ValueError as error:
         raise Refused(Outcome.REFUSED, str(error)) from None
     if fixed is None:
-        fixed = {"quality": limits.webp_quality, "method": limits.webp_method}
+        fixed = {"quality": configuration.webp_quality, "method": configuration.webp_method}
         fixed |= {"kind": encoder.kind, "version": encoder.version}
         ledger.facts.set(encoder=fixed)
     elif encoder.version not in (versions := ledger.facts.get("encoder_versions", [])):

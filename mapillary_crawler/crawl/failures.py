@@ -7,7 +7,7 @@ from random import Random
 
 from mapillary_crawler.graph.backoff import full_jitter
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage
-from mapillary_crawler.ledger.queue import FailedAttempt
+from mapillary_crawler.ledger.records import FailedAttempt
 from mapillary_crawler.terminal.quoting import one_line
 
 #: Seconds of back-off between attempts at one image: base and cap.

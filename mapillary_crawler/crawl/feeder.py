@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from mapillary_crawler.crawl.fresh_urls import FreshUrls
-from mapillary_crawler.crawl.gone import GoneBurst
-from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.crawl.gone import Gone
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.queue import DueImage
+from mapillary_crawler.ledger.records import DueImage
 
 #: Images drawn from the ledger at once.
 _DRAWN = 256
@@ -24,16 +24,16 @@ class Feeder:
     """Yields what is wanted and due, until nothing can become due any more.
 
     `listing_open` says whether more images may still be listed, `closing` whether the run
-    is being stopped; `sleep` raises `DownloadCancelled` then. `cdn_gone` is what the CDN says is
+    is being stopped; `sleep` raises `RunStopped` then. `cdn_gone` is what the CDN says is
     gone.
     """
 
-    staging: Staging
+    staging: OpenCollection
     listing_open: Callable[[], bool]
     closing: Callable[[], bool]
     sleep: Callable[[float], Awaitable[None]]
     fresh_urls: FreshUrls
-    cdn_gone: GoneBurst
+    cdn_gone: Gone
 
     async def items(self) -> AsyncIterator[ImageItem]:
         """Yield image items as fast as they are taken; raises `EndOfRun`."""

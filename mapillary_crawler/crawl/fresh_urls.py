@@ -11,16 +11,14 @@ from typing import Any
 
 from mapillary_crawler.collection.names import image_id
 from mapillary_crawler.crawl.client import GraphClient
-from mapillary_crawler.crawl.gone import DISTRUST, WITNESSES, GoneBurst
-from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.crawl.gone import DISTRUST, WITNESSES, Gone
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.backoff import full_jitter
 from mapillary_crawler.graph.patience import PAGES
-from mapillary_crawler.ledger.gone import Source
-from mapillary_crawler.ledger.queue import DueImage, FailedAttempt
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import DueImage, FailedAttempt, Source, State
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +35,13 @@ _COLUMN_KNOWN = 0.5
 class FreshUrls:
     """Asks the API for the URLs of `stale` images, which go back to the queue with them.
 
-    `closing` says whether the run is being stopped; `sleep` raises `DownloadCancelled` then.
+    `closing` says whether the run is being stopped; `sleep` raises `RunStopped` then.
     `gone` is what the API says is.
     """
 
     def __init__(
         self,
-        staging: Staging,
+        staging: OpenCollection,
         client: GraphClient,
         closing: Callable[[], bool],
         sleep: Callable[[float], Awaitable[None]],
@@ -57,7 +55,7 @@ class FreshUrls:
         self._column_there: bool | None = None
         self._column_known_until = -math.inf
         self.stale: list[DueImage] = []
-        self.gone = GoneBurst(staging, Source.API, self._is_there)
+        self.gone = Gone(staging, Source.API, self._is_there)
 
     @staticmethod
     def is_stale(image: DueImage) -> bool:
@@ -101,7 +99,7 @@ class FreshUrls:
         while not self._closing() and cursor not in been:
             limit = self._client.patience.page_rows
             url = graph_api.page_url(
-                self._staging.limits.api_url,
+                self._staging.configuration.api_url,
                 collection,
                 self._fields(),
                 cursor=cursor,
@@ -139,7 +137,9 @@ class FreshUrls:
             alone += plain
         elif plain:
             url = graph_api.batch_url(
-                self._staging.limits.api_url, [image.image_id for image in plain], self._fields()
+                self._staging.configuration.api_url,
+                [image.image_id for image in plain],
+                self._fields(),
             )
             answer = await self._client.ask(url, of_many=True)
             if answer.meaning is Meaning.ASK_FOR_LESS:
@@ -188,7 +188,7 @@ class FreshUrls:
         or none only by an answer that names the image, while others are given theirs. One that
         had a URL before is asked for as often as one that fails.
         """
-        last = image.attempts + 1 >= self._staging.limits.image_attempts
+        last = image.attempts + 1 >= self._staging.configuration.image_attempts
         ledger, call = self._staging.ledger, self._staging.thread.call
         if answer.meaning is Meaning.DATA and image_id(answer.data.get("id")) != image.image_id:
             answer = Answer(Meaning.RETRY, "an answer that does not name the image")
@@ -217,5 +217,5 @@ class FreshUrls:
         return (await self._ask_of(image_id, ("id",))).meaning is Meaning.DATA
 
     async def _ask_of(self, image_id: str, fields: tuple[str, ...]) -> Answer:
-        url = graph_api.entity_url(self._staging.limits.api_url, image_id, fields)
+        url = graph_api.entity_url(self._staging.configuration.api_url, image_id, fields)
         return await self._client.ask(url)

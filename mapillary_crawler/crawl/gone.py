@@ -13,8 +13,8 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
-from mapillary_crawler.crawl.staging import Staging
-from mapillary_crawler.ledger.gone import Source
+from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.ledger.records import Source
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ WITNESSES = 3
 _DOUBTS = 3
 
 
-class GoneBurst:
+class Gone:
     """What one source says is gone since it last gave something.
 
     `comes` says of an image that is known to exist, by its id, whether it still comes; it raises
@@ -37,10 +37,10 @@ class GoneBurst:
     """
 
     def __init__(
-        self, staging: Staging, source: Source, comes: Callable[[str], Awaitable[bool]]
+        self, staging: OpenCollection, source: Source, comes: Callable[[str], Awaitable[bool]]
     ) -> None:
         self._gone, self._call = staging.ledger.gone, staging.thread.call
-        self._most_attempts = staging.limits.image_attempts
+        self._most_attempts = staging.configuration.image_attempts
         self._source = source
         self._images = staging.ledger.images
         self._comes = comes

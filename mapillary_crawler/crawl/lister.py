@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from mapillary_crawler.collection.balance import Outcome
 from mapillary_crawler.collection.names import Collection
-from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl.client import GraphClient
 from mapillary_crawler.crawl.listing_end import Step, next_step
-from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Answer, Meaning
-from mapillary_crawler.ledger.listing import Committed, CursorLoop
+from mapillary_crawler.ledger.records import Committed, CursorLoop
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +31,14 @@ _UNUSABLE_PAGES = 5
 class Lister:
     """Brings pages into the ledger, one at a time; `open` until the listing is complete.
 
-    `sleep` waits so many seconds; it raises `DownloadCancelled` when the run is being stopped.
+    `sleep` waits so many seconds; it raises `RunStopped` when the run is being stopped.
     """
 
     def __init__(
-        self, staging: Staging, client: GraphClient, sleep: Callable[[float], Awaitable[None]]
+        self,
+        staging: OpenCollection,
+        client: GraphClient,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._staging = staging
         self._collection = staging.collection
@@ -112,7 +114,7 @@ class Lister:
         self._restarts += 1
         if self._restarts > _RESTARTS:
             message = f"the listing had to be begun anew {_RESTARTS} times: {reason}"
-            raise EndOfRun(Outcome.UNAVAILABLE, message)
+            raise EndOfRun(Outcome.SERVICE_AWAY, message)
         logger.warning("Listing again from the start: %s", reason)
         listing = self._staging.ledger.listing
         await self._staging.thread.call(listing.start_round, again=False)
@@ -160,13 +162,13 @@ class Lister:
             return True
         await call(facts.set, listing_vanished=run)
         raise EndOfRun(
-            Outcome.UNAVAILABLE,
+            Outcome.SERVICE_AWAY,
             f"the API lists no images for user {self._username}, although it listed {known} "
             "before; if they were deleted, -a accept_failed=1 in the next run finishes with these",
         )
 
     async def _has_images(self, collection: Collection) -> bool:
-        url = graph_api.page_url(self._staging.limits.api_url, collection, ("id",), limit=1)
+        url = graph_api.page_url(self._staging.configuration.api_url, collection, ("id",), limit=1)
         answer = await self._client.ask(url)
         return answer.meaning is Meaning.DATA and bool(answer.data.get("data"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from mapillary_crawler.ledger.listing import Position
+from mapillary_crawler.ledger.records import Position
 
 #: Seconds after which a listing is gone through once more: late uploads land behind its cursor.
 _LONG = 3600

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import Limits
+from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.outcome import Outcome
 
 #: Seconds between two looks at the processes.
 _LOOK = 0.2
@@ -31,16 +31,16 @@ def read_names(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def shares(limits: Limits, jobs: int) -> dict[str, int]:
+def shares(configuration: Configuration, jobs: int) -> dict[str, int]:
     """Return the settings by which `jobs` crawls together keep the concurrency of one."""
     if jobs == 1:
         return {}
-    most = max(1, limits.concurrency_max // jobs)
-    fixed = limits.concurrency_fixed
+    most = max(1, configuration.concurrency_max // jobs)
+    fixed = configuration.concurrency_fixed
     return {
         "MAPILLARY_CONCURRENCY_MAX": most,
-        "MAPILLARY_CONCURRENCY_MIN": min(limits.concurrency_min, most),
-        "MAPILLARY_CONCURRENCY_START": min(limits.concurrency_start, most),
+        "MAPILLARY_CONCURRENCY_MIN": min(configuration.concurrency_min, most),
+        "MAPILLARY_CONCURRENCY_START": min(configuration.concurrency_start, most),
         "MAPILLARY_CONCURRENCY_FIXED": max(1, fixed // jobs) if fixed else 0,
     }
 

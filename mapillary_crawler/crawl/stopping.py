@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import Outcome
 
 #: Seconds after the first signal at which the process ends whatever it does: Python would
 #: join a blocked worker thread for ever. Correctness rests on the ledger only.

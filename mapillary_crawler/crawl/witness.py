@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from scrapy import Request
 
-from mapillary_crawler.collection.outcome import EndOfRun
-from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled
+from mapillary_crawler.collection.outcome import EndOfRun, RunStopped
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Meaning
@@ -26,7 +25,7 @@ _SLOT, _SECONDS = "witness", 30
 async def comes(spider: UserSpider, image_id: str) -> bool:
     """Fetch an image by its id, from the service and the CDN, and say whether it comes.
 
-    Raises `DownloadCancelled` where a stop may be why it does not.
+    Raises `RunStopped` where a stop may be why it does not.
     """
     try:
         if await _comes(spider, image_id):
@@ -34,13 +33,13 @@ async def comes(spider: UserSpider, image_id: str) -> bool:
     except EndOfRun as end:
         spider.end(end)
     if spider.closing():
-        raise DownloadCancelled("the crawl is being stopped")
+        raise RunStopped("the crawl is being stopped")
     return False
 
 
 async def _comes(spider: UserSpider, image_id: str) -> bool:
     field = graph_api.thumb_field(spider.quality)
-    url = graph_api.entity_url(spider.staging.limits.api_url, image_id, ("id", field))
+    url = graph_api.entity_url(spider.staging.configuration.api_url, image_id, ("id", field))
     answer = await spider.client.ask(url)
     image = graph_rows.image_url(answer.data.get(field))
     if answer.meaning is not Meaning.DATA or image is None or spider.closing():

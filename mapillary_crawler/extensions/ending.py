@@ -12,13 +12,12 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 from twisted.python.failure import Failure
 
-from mapillary_crawler.archive.finish.errors import ImagesChanged, NotSettled, StopRequested
+from mapillary_crawler.archive.finish.errors import ImagesChanged, NotSettled
 from mapillary_crawler.archive.finish.finishing import finish_collection
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.outcome import end_of_run
-from mapillary_crawler.crawl.staging import Staging
+from mapillary_crawler.collection.outcome import Outcome, RunStopped, end_of_run
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.queue import FailedAttempt
+from mapillary_crawler.ledger.records import FailedAttempt
 from mapillary_crawler.spiders.user import spider_of
 from mapillary_crawler.terminal.quoting import one_line
 
@@ -76,7 +75,7 @@ class Ending:
         self._crawler.stats.set_value("finish_reason", spider.outcome.reason)
 
 
-def conclude(staging: Staging, stop: Callable[[], bool]) -> Outcome:
+def conclude(staging: OpenCollection, stop: Callable[[], bool]) -> Outcome:
     """Finish a collection whose crawl ended by itself, if nothing failed or that is accepted.
 
     Runs in the ledger's thread. Returns how the run ends.
@@ -91,12 +90,12 @@ def conclude(staging: Staging, stop: Callable[[], bool]) -> Outcome:
             staging.folder,
             staging.destination,
             tar=staging.tar,
-            tar_max_bytes=staging.limits.tar_max_bytes,
+            tar_max_bytes=staging.configuration.tar_max_bytes,
             accept_failed=accept_failed,
             stop=stop,
             say=logger.info,
         )
-    except StopRequested:
+    except RunStopped:
         return Outcome.INTERRUPTED
     except (ImagesChanged, NotSettled) as error:
         logger.warning("%s", error)

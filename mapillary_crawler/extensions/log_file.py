@@ -20,7 +20,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
-from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.crawl.client import API_SLOT
 from mapillary_crawler.crawl.transfer.throttle import IMAGES
 from mapillary_crawler.spiders.user import spider_of

@@ -13,7 +13,7 @@ from typing import Self
 from scrapy import signals
 from scrapy.crawler import Crawler
 
-from mapillary_crawler.collection.balance import Outcome
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 from mapillary_crawler.pipelines.webp import WebpPipeline
 from mapillary_crawler.spiders.user import spider_of

@@ -17,7 +17,7 @@ from mapillary_crawler.collection.names import (
     text,
 )
 from mapillary_crawler.graph.api import IMAGE_FIELDS, thumb_field
-from mapillary_crawler.ledger.listing import ListedRow
+from mapillary_crawler.ledger.records import ListedRow
 
 #: Bytes of a row's JSON beyond which its larger values are left out, and what is large.
 _ROW_BYTES, _VALUE_BYTES = 65_536, 4_096

@@ -124,7 +124,7 @@ def exif_block(
     }
     if captured_at is not None:
         _add_time(ours, captured_at)
-    position = image_fields.position(metadata)
+    position = image_fields.camera_position(metadata)
     tags = _Tags() if existing is None else _read(existing)
     _remove_contradictions(tags, size, computed=bool(position and position.geometry == "computed"))
     for name, values in ours.items():
@@ -149,7 +149,7 @@ def _camera(metadata: Mapping[str, Any], username: str) -> dict[int, Entry]:
 def _place(metadata: Mapping[str, Any]) -> dict[int, Entry]:
     """Return position, altitude and direction, each only if known."""
     gps: dict[int, Entry] = {}
-    position = image_fields.position(metadata)
+    position = image_fields.camera_position(metadata)
     if position is not None:
         gps[GPSIFD.GPSLatitude], south = _degrees(position.latitude)
         gps[GPSIFD.GPSLatitudeRef] = Entry(ASCII, b"S" if south else b"N")

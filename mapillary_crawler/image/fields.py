@@ -37,7 +37,7 @@ class Position(NamedTuple):
     geometry: Literal["computed", "raw"]
 
 
-def position(metadata: Mapping[str, Any]) -> Position | None:
+def camera_position(metadata: Mapping[str, Any]) -> Position | None:
     """Return the computed position, else the raw one."""
     fields: tuple[tuple[Literal["computed", "raw"], str], ...] = (
         ("computed", "computed_geometry"),

@@ -125,7 +125,7 @@ def _description(
     author = escape(image_fields.author(username))
     rights = escape(image_fields.rights(username))
     sequence = image_fields.text(metadata.get("sequence"), limit=1000)
-    position = image_fields.position(metadata)
+    position = image_fields.camera_position(metadata)
     parts = [
         _OPENING,
         _PANORAMA if sphere else "",

@@ -80,7 +80,7 @@ def contradictions(
     """Return the properties that the file's own packet must not have beside ours."""
     known = (
         (_SPHERE, image_fields.is_sphere(metadata, *size) is not None),
-        (_POSITION, image_fields.position(metadata) is not None),
+        (_POSITION, image_fields.camera_position(metadata) is not None),
         (_ALTITUDE, image_fields.altitude(metadata) is not None),
         (_HEADING, image_fields.heading(metadata) is not None),
         (_TIME, captured_at is not None),

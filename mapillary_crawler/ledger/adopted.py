@@ -3,34 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mapillary_crawler.ledger.database import Database
-from mapillary_crawler.ledger.schema import DayState, State
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptedFile:
-    """A readable image: its id and path as the other tool has them, its bytes as they are.
-
-    What was served is not known, since that tool wrote metadata into the file.
-    """
-
-    image_id: str
-    day: str
-    sequence: str
-    extension: str
-    sha256: bytes
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Numbers of the images that were settled, by id; ids not listed, and ids saved before."""
-
-    numbers: dict[str, int]
-    unlisted: list[str]
-    again: list[str]
+from mapillary_crawler.ledger.records import AdoptedFile, DayState, State, Taken
 
 
 class Adopted:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from mapillary_crawler.ledger.schema import migrate
-
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
 
 class Database:
@@ -72,32 +67,3 @@ class Database:
         with suppress(sqlite3.OperationalError, sqlite3.ProgrammingError):
             self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
-
-
-class DatabaseThread:
-    """The thread that owns a connection; all work on it passes through `call`."""
-
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-
-    def wait_for(
-        self,
-        work: Callable[_Arguments, _Result],
-        *args: _Arguments.args,
-        **kwargs: _Arguments.kwargs,
-    ) -> _Result:
-        """Do `work` in the thread and block until it is done (before the reactor runs)."""
-        return self._executor.submit(work, *args, **kwargs).result()
-
-    async def call(
-        self,
-        work: Callable[_Arguments, _Result],
-        *args: _Arguments.args,
-        **kwargs: _Arguments.kwargs,
-    ) -> _Result:
-        """Do `work` in the thread, off the reactor."""
-        return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
-
-    def close(self) -> None:
-        """End the thread once its work is done."""
-        self._executor.shutdown(wait=True)

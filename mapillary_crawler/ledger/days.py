@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mapillary_crawler.ledger.database import Database
-from mapillary_crawler.ledger.schema import DayState, State
+from mapillary_crawler.ledger.records import DayState, State
 
 
 class Days:

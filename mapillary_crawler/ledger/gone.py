@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.images import Images
-from mapillary_crawler.ledger.queue import FailedAttempt, Queue
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.queue import Queue
+from mapillary_crawler.ledger.records import FailedAttempt, Source, State
 
 _NOT_BELIEVED = "said to be gone with many others, which is not believed"
-
-
-class Source(Enum):
-    """Who said so: each is proven, or doubted, by itself."""
-
-    API = "gone_unproven_api"
-    CDN = "gone_unproven_cdn"
 
 
 class Gone:

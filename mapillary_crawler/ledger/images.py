@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
-from mapillary_crawler.ledger.schema import DayState, State
+from mapillary_crawler.ledger.records import DayState, ImageRecord, State, StoredFile
 
 #: Not only digits. GLOB would stop at a NUL, which an id from elsewhere may hold.
 _NO_NUMBER = "trim(id, '0123456789') <> ''"
@@ -20,51 +19,6 @@ _ORDER = f"""
     iif({_NO_NUMBER}, 0, length(ltrim(id, '0'))),
     iif({_NO_NUMBER}, id, ltrim(id, '0')), id
 """
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file that lies whole on the disk, as it is to be recorded.
-
-    What was served is not known of an image that another tool saved.
-    """
-
-    number: int
-    extension: str
-    sha256_served: bytes | None
-    sha256_stored: bytes
-    size: int
-    damaged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
-    """An image as the ledger knows it; what is not known yet is None.
-
-    `tar` is the name of the piece that holds it, `offset` and `size` are the image's
-    own bytes within it.
-    """
-
-    number: int
-    image_id: str
-    state: State
-    captured_at: int | None
-    day: str
-    sequence: str
-    extension: str | None
-    sha256_served: bytes | None
-    sha256_stored: bytes | None
-    size: int | None
-    tar: str | None
-    offset: int | None
-    page: int
-    row: int
-
-    @property
-    def member(self) -> str:
-        """Path of a saved image below the collection, which is its name in the tar."""
-        assert self.extension is not None
-        return member_path(self.day, self.sequence, self.image_id, self.extension)
 
 
 _COLUMNS = (

@@ -13,16 +13,13 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.days import Days
 from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.gone import Gone
-from mapillary_crawler.ledger.images import Images, StoredFile
+from mapillary_crawler.ledger.images import Images
 from mapillary_crawler.ledger.listing import Listing
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.pieces import Pieces
 from mapillary_crawler.ledger.queue import Queue
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import State, StoredFile
 from mapillary_crawler.ledger.survey import Survey
-
-#: Where a collection's ledger lies, below the collection's folder.
-LEDGER_PATH = Path(".crawl/ledger.sqlite")
 
 
 class Ledger:

@@ -5,69 +5,21 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.pages import SLICE_ROWS, Pages
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import (
+    Committed,
+    CursorLoop,
+    CursorMoved,
+    ListedRow,
+    Position,
+    State,
+)
 
 #: Parameters of one statement; SQLite allows far more, but a short statement parses faster.
 _IDS_ASKED = 500
-
-
-@dataclass(frozen=True, slots=True)
-class ListedRow:
-    """A row of a Graph page as the ledger keeps it.
-
-    `line` is the row's canonical JSON without URLs, `expires` the URL's `oe` in
-    seconds since 1970; rows outside the selection are kept as ids only.
-    """
-
-    image_id: str
-    captured_at: int | None
-    day: str
-    sequence: str
-    line: bytes
-    url: str | None
-    expires: int | None
-    outside: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where the listing stands.
-
-    `cursor` is what to ask for next, None on the first page of a round; `ended` says
-    that no page follows; `rows` and `seconds` are what the round has brought and taken
-    so far; `resumed` says that more than one run worked on it; `again` that it repeats
-    one that was complete.
-    """
-
-    cursor: str | None
-    ended: bool
-    closed: bool
-    rows: int
-    seconds: float
-    resumed: bool
-    again: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What a page brought: ids not listed before, known ones, and those outside."""
-
-    new: int
-    known: int
-    outside: int
-
-
-class CursorMoved(Exception):
-    """The page answers a cursor that the listing has left; it is not committed."""
-
-
-class CursorLoop(Exception):
-    """The page leads to a cursor that this round has already gone through."""
 
 
 class Listing:

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from mapillary_crawler.ledger.database import Database
-from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.ledger.records import Piece, PieceState
 
 _COLUMNS = "number, name, day, part, images, bytes, sha256, md5, state, item FROM pieces"
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A file of the collection; `day` and `part` are None for what is no tar."""
-
-    number: int
-    name: str
-    day: str | None
-    part: int | None
-    images: int
-    size: int | None
-    sha256: bytes | None
-    md5: bytes | None
-    state: PieceState
-    item: str | None
 
 
 class Pieces:

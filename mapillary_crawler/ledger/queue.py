@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import FAILED_BEFORE, DueImage, FailedAttempt, State
 
 #: Requests, fresh URLs and runs after which a damaged body is believed to be the source's.
 _DAMAGE_REQUESTS, _DAMAGE_FRESH_URLS, _DAMAGE_RUNS = 3, 2, 2
-
-#: `retry_at` of what failed in an earlier run: due, behind all that is untried.
-FAILED_BEFORE = 1
-
-
-@dataclass(frozen=True, slots=True)
-class DueImage:
-    """An image to fetch now; `url` is None where the service must be asked for one."""
-
-    number: int
-    image_id: str
-    url: str | None
-    expires: int | None
-    fresh: bool
-    attempts: int
-    captured_at: int | None
-    day: str
-    sequence: str
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class FailedAttempt:
-    """An attempt that failed.
-
-    `retry_at` is in seconds since 1970, infinity for "not in this run"; `counts` says
-    whether it is the image's fault; `drop_url` that another URL is needed.
-    """
-
-    number: int
-    error: str
-    retry_at: float
-    counts: bool = True
-    drop_url: bool = False
 
 
 class Queue:

@@ -7,37 +7,6 @@ URLs in a side table that is empty once all is settled.
 from __future__ import annotations
 
 import sqlite3
-from enum import IntEnum
-
-
-class State(IntEnum):
-    """What has become of an image; every listed image is in exactly one."""
-
-    UNSETTLED = 0  #: wanted; counts as failed as long as it stays so
-    SAVED = 1  #: stored whole, bytes checked
-    DAMAGED = 2  #: damaged at the source, stored as served; counts as saved
-    GONE = 3  #: the service says that the image no longer exists
-    UNAVAILABLE = 4  #: the service offers no URL at this quality
-    ACCEPTED = 5  #: failed, and the user accepted that
-    OUTSIDE = 6  #: not in the selection; kept as an id only
-
-
-class DayState(IntEnum):
-    """How far a day is on its way into tars."""
-
-    OPEN = 0
-    SEALING = 1
-    SEALED = 2
-
-
-class PieceState(IntEnum):
-    """How far a file of the finished collection is."""
-
-    WRITING = 0
-    SEALED = 1
-    UPLOADED = 2
-    REMOVED = 3  #: verified on archive.org and deleted here
-
 
 #: One script a version: script n brings a ledger of version n to n + 1.
 MIGRATIONS = (

@@ -5,56 +5,20 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import kept_balance
-from mapillary_crawler.ledger.pieces import Piece
-from mapillary_crawler.ledger.queue import FAILED_BEFORE
-from mapillary_crawler.ledger.schema import State
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An image in a tar: offset and size of its own bytes; one damaged need not decode."""
-
-    name: str
-    offset: int
-    size: int
-    sha256: bytes
-    damaged: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """What the listed images span; capture times are in ms since 1970, None if none has one."""
-
-    images: int
-    days: int
-    sequences: int
-    undated: int
-    first: int | None
-    last: int | None
-    largest_day: int
-
-
-@dataclass(frozen=True, slots=True)
-class SampledImage:
-    """An image taken from the listing; `size` as stored, None where it is not saved."""
-
-    number: int
-    image_id: str
-    size: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Images whose last attempt failed: those tried again in this run, and those not."""
-
-    to_retry: int
-    given_up: int
+from mapillary_crawler.ledger.records import (
+    FAILED_BEFORE,
+    Extent,
+    Member,
+    Piece,
+    SampledImage,
+    State,
+    Waiting,
+)
 
 
 class Survey:

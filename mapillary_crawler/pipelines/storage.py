@@ -13,7 +13,7 @@ from mapillary_crawler.collection.batch import NewFile, write_files
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.collection.outcome import end_of_run
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.images import StoredFile
+from mapillary_crawler.ledger.records import StoredFile
 from mapillary_crawler.spiders.user import spider_of
 
 #: A batch is written when it has so many images, or is so many seconds old.
@@ -87,7 +87,7 @@ class StoragePipeline:
             )
             for item in items
         ]
-        folder, least = self._staging.folder, self._staging.limits.min_free_bytes
+        folder, least = self._staging.folder, self._staging.configuration.min_free_bytes
         digests = await asyncio.to_thread(write_files, folder, files, min_free_bytes=least)
         stored = [
             StoredFile(

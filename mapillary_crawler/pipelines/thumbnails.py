@@ -18,6 +18,7 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.pipelines.images import ImagesPipeline
 from scrapy.pipelines.media import MediaPipeline
 
+from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.crawl.failures import (
     Refusal,
     TransferFailed,
@@ -27,7 +28,6 @@ from mapillary_crawler.crawl.failures import (
 )
 from mapillary_crawler.crawl.gone import DISTRUST
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
-from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled
 from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect
 from mapillary_crawler.image.inspector import Inspector
@@ -69,13 +69,13 @@ class ThumbnailsPipeline(ImagesPipeline):
         self._most_bytes = min(
             _MOST_MEGABYTES[quality] << 20, crawler.settings.getint("DOWNLOAD_MAXSIZE")
         )
-        limits = self._staging.limits
+        configuration = self._staging.configuration
         self._inspector = Inspector(inspect, os.cpu_count() or 1)
-        self._budget = ByteBudget(limits.in_flight_bytes, _EXPECTED[quality] * _COPIES)
+        self._budget = ByteBudget(configuration.in_flight_bytes, _EXPECTED[quality] * _COPIES)
         self._throttle = ImageThrottle.of(crawler)
         self._taken: dict[int, int] = {}
         self._random = random.Random()
-        self._most_attempts = limits.image_attempts
+        self._most_attempts = configuration.image_attempts
         for signal in (signals.item_scraped, signals.item_dropped, signals.item_error):
             crawler.signals.connect(self._item_left, signal=signal)
 
@@ -106,7 +106,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         try:
             response = await self.crawler.engine.download_async(request)
             await self._check(item, response)
-        except (DownloadCancelled, Refusal, NotAnImage, DamagedImage):
+        except (RunStopped, Refusal, NotAnImage, DamagedImage):
             raise
         except Exception as error:  # whatever ended the transfer
             raise TransferFailed(type(error).__name__) from error
@@ -150,7 +150,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         A damaged body that the ledger has come to believe passes on as it is.
         """
         ledger, call = self._staging.ledger, self._staging.thread.call
-        if isinstance(trouble, DownloadCancelled):
+        if isinstance(trouble, RunStopped):
             raise DropItem("the crawl is being stopped")
         said_gone = is_gone(trouble, fresh=item.fresh)
         if said_gone and await self._is_believed(item):
@@ -179,7 +179,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         """Settle an image that the CDN says is gone, unless that is not believed."""
         try:
             return await self._spider.gone.believe(item.number)
-        except DownloadCancelled:
+        except RunStopped:
             raise DropItem("the crawl is being stopped") from None
 
     async def _is_damaged_at_source(self, item: ImageItem) -> bool:

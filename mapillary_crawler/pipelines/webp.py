@@ -114,7 +114,7 @@ class WebpPipeline:
             item.number,
             trouble,
             attempts=item.attempts,
-            most_attempts=staging.limits.image_attempts,
+            most_attempts=staging.configuration.image_attempts,
             now=time.time(),
             fresh=item.fresh,
             outage=False,

@@ -11,18 +11,17 @@ from scrapy import Request
 from scrapy.http import Response
 
 from mapillary_crawler.archive.internet_archive import presence as archive_org
-from mapillary_crawler.collection.balance import Outcome
 from mapillary_crawler.collection.names import QUALITIES
-from mapillary_crawler.collection.outcome import EndOfRun, end_of_run
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped, end_of_run
 from mapillary_crawler.crawl.feeder import image_item
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.contents import Plan, Sample, count_kinds
-from mapillary_crawler.crawl.staging import Staging
-from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled, LimitedDownloader
+from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Meaning
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.survey import SampledImage
+from mapillary_crawler.ledger.records import SampledImage
 from mapillary_crawler.spiders.user import UserSpider
 
 #: Images of the sample.
@@ -34,7 +33,7 @@ _SLOT, _AT_ONCE = "sample", 8
 class PlanSpider(UserSpider):
     """The same listing; of the images only a sample, of which those chosen count as saved."""
 
-    def __init__(self, staging: Staging) -> None:
+    def __init__(self, staging: OpenCollection) -> None:
         super().__init__(staging)
         self.plan: Plan | None = None
         self._sample = Sample()
@@ -66,7 +65,7 @@ class PlanSpider(UserSpider):
             await self._weigh(urls)
             if not self.closing():
                 await self._conclude()
-        except DownloadCancelled:
+        except RunStopped:
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
@@ -74,7 +73,7 @@ class PlanSpider(UserSpider):
     async def _urls(self) -> dict[SampledImage, dict[str, str]]:
         """Return the sampled images with their URLs by quality, fresh from the service."""
         images = await self.staging.thread.call(self.staging.ledger.survey.spread, _IMAGES)
-        base = self.staging.limits.api_url
+        base = self.staging.configuration.api_url
         fields = ("id", *map(graph_api.thumb_field, QUALITIES))
         plain = [image.image_id for image in images if image.image_id.isdecimal()]
         entities = {}
@@ -131,7 +130,7 @@ class PlanSpider(UserSpider):
             response = await self.crawler.engine.download_async(
                 Request(url, dont_filter=True, meta=meta)
             )
-        except DownloadCancelled:
+        except RunStopped:
             raise
         except Exception:  # noqa: BLE001  whatever ended the transfer
             return None

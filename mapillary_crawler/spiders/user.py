@@ -18,23 +18,21 @@ from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.internet_archive import presence as archive_org
 from mapillary_crawler.collection.arguments import validate
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import read_limits
-from mapillary_crawler.collection.outcome import EndOfRun, end_of_run
+from mapillary_crawler.collection.configuration import read_configuration
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped, end_of_run
 from mapillary_crawler.crawl import witness
 from mapillary_crawler.crawl.client import GraphClient
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.fresh_urls import FreshUrls
-from mapillary_crawler.crawl.gone import GoneBurst
+from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.crawl.lister import Lister
-from mapillary_crawler.crawl.staging import Staging
-from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled, LimitedDownloader
+from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph.answers import Answer
 from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.gone import Source
-from mapillary_crawler.ledger.listing import CursorMoved
+from mapillary_crawler.ledger.records import CursorMoved, Source
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ class UserSpider(Spider):
 
     name = "user"
 
-    def __init__(self, staging: Staging) -> None:
+    def __init__(self, staging: OpenCollection) -> None:
         super().__init__()
         self.staging = staging
         self.collection = staging.collection
@@ -68,23 +66,23 @@ class UserSpider(Spider):
         self.outcome: Outcome | None = None
         self.client: GraphClient
         #: What the CDN says is gone.
-        self.gone = GoneBurst(staging, Source.CDN, partial(witness.comes, self))
+        self.gone = Gone(staging, Source.CDN, partial(witness.comes, self))
         self._lister: Lister
 
     @classmethod
     def from_crawler(
-        cls, crawler: Crawler, *args: Any, staging: Staging | None = None, **kwargs: Any
+        cls, crawler: Crawler, *args: Any, staging: OpenCollection | None = None, **kwargs: Any
     ) -> Self:
         """Open the collection unless the command has."""
         if staging is None:
-            limits = read_limits(crawler.settings, os.environ)
-            staging = Staging.open(validate(kwargs), limits)
+            configuration = read_configuration(crawler.settings, os.environ)
+            staging = OpenCollection.open(validate(kwargs), configuration)
         spider = cls(staging)
         spider._set_crawler(crawler)
-        patience = Patience(staging.limits.api_patience)
+        patience = Patience(staging.configuration.api_patience)
         fields = ("id", graph_api.thumb_field(spider.quality))
         first_image = graph_api.page_url(
-            staging.limits.api_url, staging.collection, fields, limit=1
+            staging.configuration.api_url, staging.collection, fields, limit=1
         )
         spider.client = GraphClient(crawler, patience, spider.sleep, first_image)
         spider._lister = Lister(staging, spider.client, spider.sleep)
@@ -96,7 +94,7 @@ class UserSpider(Spider):
             return
         try:
             await self._lister.start()
-        except DownloadCancelled:
+        except RunStopped:
             return
         except EndOfRun as end:
             self.end(end)
@@ -111,7 +109,9 @@ class UserSpider(Spider):
         if not staging.new or not staging.arguments.check_ia or self.collection.selection:
             return False
         presence = await self.presence()
-        place = archive_org.item_url(staging.limits.archive_org_url, self.collection.identifier)
+        place = archive_org.item_url(
+            staging.configuration.archive_org_url, self.collection.identifier
+        )
         if presence is archive_org.Presence.EXISTS:
             line = f"{place} exists; to archive it all the same, say -a check_ia=0"
             self.end(EndOfRun(Outcome.ALREADY_ARCHIVED, line))
@@ -122,7 +122,7 @@ class UserSpider(Spider):
 
     async def presence(self) -> archive_org.Presence:
         """Return what archive.org says of the collection's item."""
-        base, identifier = self.staging.limits.archive_org_url, self.collection.identifier
+        base, identifier = self.staging.configuration.archive_org_url, self.collection.identifier
         request = Request(
             archive_org.metadata_url(base, identifier),
             dont_filter=True,
@@ -141,7 +141,7 @@ class UserSpider(Spider):
         """Return the request of the page that the listing stands at."""
         position = await self.staging.thread.call(self.staging.ledger.listing.position)
         url = graph_api.page_url(
-            self.staging.limits.api_url,
+            self.staging.configuration.api_url,
             self.collection,
             (*self.client.fields, graph_api.thumb_field(self.quality)),
             cursor=position.cursor,
@@ -178,7 +178,7 @@ class UserSpider(Spider):
                 await self.sleep(1)
             if self._lister.open and not self.closing():
                 self.crawler.engine.crawl(await self._page_request())
-        except (CursorMoved, DownloadCancelled):
+        except (CursorMoved, RunStopped):
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
@@ -202,14 +202,14 @@ class UserSpider(Spider):
         try:
             async for item in feeder.items():
                 yield item
-        except DownloadCancelled:
+        except RunStopped:
             return
         except (EndOfRun, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
 
     def not_fed(self, failure: Failure) -> None:
         """Let a run that was stopped as it began end without an error; nothing else fails here."""
-        assert isinstance(failure.value, DownloadCancelled), failure.value
+        assert isinstance(failure.value, RunStopped), failure.value
 
     # Ending
 
@@ -222,7 +222,7 @@ class UserSpider(Spider):
         return self.stopping.is_set() or not running
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; raises `DownloadCancelled` once the run is being stopped.
+        """Wait; raises `RunStopped` once the run is being stopped.
 
         Whoever waits to ask again would otherwise ask for ever, without a pause, and the
         process never end.
@@ -235,7 +235,7 @@ class UserSpider(Spider):
             except TimeoutError:
                 continue
         if self.closing():
-            raise DownloadCancelled("the crawl is being stopped")
+            raise RunStopped("the crawl is being stopped")
 
     def end(self, end: EndOfRun) -> None:
         """End the run with an outcome of its own."""

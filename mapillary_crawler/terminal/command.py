@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from scrapy.commands import ScrapyHelpFormatter
 
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import read_limits
+from mapillary_crawler.collection.configuration import read_configuration
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.collection.places import Places
 
 
@@ -75,8 +75,8 @@ def refuse_arguments(command: str, args: Sequence[str]) -> None:
 
 def read_places(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Places:
     """Return where collections are; raises `ArgumentRefused`."""
-    limits = read_limits(settings, environment)
-    return Places(limits.store, limits.staging)
+    configuration = read_configuration(settings, environment)
+    return Places(configuration.store, configuration.staging)
 
 
 def crawl_options(opts: argparse.Namespace) -> list[str]:

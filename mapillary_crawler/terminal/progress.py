@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from mapillary_crawler.collection.balance import Balance, Outcome
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.terminal import quantities
 
 #: Seconds over which a rate is taken, and over which the time left is foretold.

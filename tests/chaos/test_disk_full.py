@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.collection.batch import is_disk_full
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.outcome import is_disk_full
 from mapillary_crawler.ledger.database import Database
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.sandbox import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.chaos.small_disk import mounted

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox import Sandbox
 from tests.crawling import PROJECT, Crawling, Result, states
 

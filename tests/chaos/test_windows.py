@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.archive.finish import move
-from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.listing import CursorMoved
-from mapillary_crawler.ledger.queue import FailedAttempt
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import CursorMoved, FailedAttempt, State
 from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.spiders.user import UserSpider
 from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
@@ -114,7 +113,7 @@ def test_what_a_killed_move_left_goes_when_the_command_runs_again(
 
 def test_nobody_waits_to_ask_again_once_the_run_is_being_stopped() -> None:
     spider: Any = SimpleNamespace(closing=lambda: True, _woken=asyncio.Event())
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(RunStopped):
         asyncio.run(UserSpider.sleep(spider, 60))
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.collection.arguments import ArgumentRefused, Arguments, validate
+from mapillary_crawler.collection.arguments import Arguments, validate
 from mapillary_crawler.collection.names import Collection, Selection
+from mapillary_crawler.collection.outcome import ArgumentRefused
 
 NAMES = ("username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end")
 anything = st.text(st.characters(exclude_categories=()), max_size=40)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.collection.balance import Balance, Outcome
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.outcome import Outcome
 
 counts = st.integers(0, 10**9)
 balances = st.builds(
@@ -57,7 +58,7 @@ EXIT_CODES = {
     Outcome.INTERRUPTED: 4,
     Outcome.TOKEN_REFUSED: 5,
     Outcome.DISK_FULL: 6,
-    Outcome.UNAVAILABLE: 7,
+    Outcome.SERVICE_AWAY: 7,
     Outcome.BLOCKED: 7,
     Outcome.NO_IMAGES: 8,
     Outcome.LOCKED: 9,

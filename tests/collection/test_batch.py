@@ -15,13 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mapillary_crawler.collection import batch as storage
-from mapillary_crawler.collection.batch import (
-    DiskFull,
-    NewFile,
-    is_disk_full,
-    remove_incoming,
-    write_files,
-)
+from mapillary_crawler.collection.batch import NewFile, remove_incoming, write_files
+from mapillary_crawler.collection.outcome import DiskFull, is_disk_full
 
 FILES = [
     NewFile("2024-01-15/sequence/1.jpg", b"one", 1705276800123),

@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 from scrapy.settings import Settings
 
 from mapillary_crawler import settings as project
-from mapillary_crawler.collection.arguments import ArgumentRefused
-from mapillary_crawler.collection.configuration import (
-    Limits,
-    may_have_token,
-    read_limits,
-    read_token,
-)
+from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.collection.token import may_have_token, read_token
 
 TOKEN = "MLY|12345678901234567|0123456789abcdef0123456789abcdef"  # no real one
 SETTINGS: dict[str, Any] = {
@@ -43,8 +39,8 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def limits(environment: Mapping[str, str] | None = None, **changed: Any) -> Limits:
-    return read_limits({**SETTINGS, **changed}, environment or {})
+def configuration(environment: Mapping[str, str] | None = None, **changed: Any) -> Configuration:
+    return read_configuration({**SETTINGS, **changed}, environment or {})
 
 
 WANTED = {
@@ -76,14 +72,14 @@ def project_settings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dic
 
 
 def test_the_defaults_are_those_of_the_design(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = asdict(read_limits(project_settings(monkeypatch), {}))
+    found = asdict(read_configuration(project_settings(monkeypatch), {}))
     here = Path.cwd() / "mapillary_data"
     wanted = {**WANTED, "store": here, "staging": here / ".incomplete"}
     assert {name: found[name] for name in wanted} == wanted
 
 
 def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = read_limits(
+    found = read_configuration(
         project_settings(monkeypatch, IMAGE_ATTEMPTS="3", MIN_FREE_BYTES="0", WEBP_QUALITY=""), {}
     )
     assert (found.image_attempts, found.min_free_bytes, found.webp_quality) == (3, 0, 75)
@@ -91,16 +87,18 @@ def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch)
 
 def test_scrapy_s_settings_and_text_are_read_alike() -> None:
     text = {name: str(value) for name, value in SETTINGS.items()}
-    assert read_limits(Settings(text), {}) == limits()
+    assert read_configuration(Settings(text), {}) == configuration()
 
 
 def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
     settings = Settings()
     settings.update(SETTINGS, priority="project")
-    assert read_limits(settings, {}).webp_set == frozenset()
-    assert read_limits(settings, {"WEBP_METHOD": ""}).webp_set == frozenset()
+    assert read_configuration(settings, {}).webp_set == frozenset()
+    assert read_configuration(settings, {"WEBP_METHOD": ""}).webp_set == frozenset()
     settings.set("WEBP_QUALITY", 75, priority="cmdline")
-    chosen = read_limits(settings, {"WEBP_ENCODER": "pillow", "IMAGE_ATTEMPTS": "3"}).webp_set
+    chosen = read_configuration(
+        settings, {"WEBP_ENCODER": "pillow", "IMAGE_ATTEMPTS": "3"}
+    ).webp_set
     assert chosen == {"WEBP_QUALITY", "WEBP_ENCODER"}
 
 
@@ -150,7 +148,7 @@ def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
 )
 def test_what_is_wrong_is_named_in_one_line(name: str, value: Any, said: str) -> None:
     with pytest.raises(ArgumentRefused) as refused:
-        limits(**{name: value})
+        configuration(**{name: value})
     message = str(refused.value)
     assert message.startswith(name)
     assert said in message
@@ -158,23 +156,23 @@ def test_what_is_wrong_is_named_in_one_line(name: str, value: Any, said: str) ->
 
 
 def test_a_path_prefix_stays_and_the_slash_behind_it_goes() -> None:
-    assert limits(MAPILLARY_API_URL="http://127.0.0.1:8000/graph/").api_url == (
+    assert configuration(MAPILLARY_API_URL="http://127.0.0.1:8000/graph/").api_url == (
         "http://127.0.0.1:8000/graph"
     )
 
 
 def test_the_folders_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = limits(MAPILLARY_STORE="store", MAPILLARY_STAGING="elsewhere")
+    found = configuration(MAPILLARY_STORE="store", MAPILLARY_STAGING="elsewhere")
     assert (found.store, found.staging) == (tmp_path / "store", tmp_path / "elsewhere")
-    assert limits(MAPILLARY_STORE="store").staging == tmp_path / "store" / ".incomplete"
+    assert configuration(MAPILLARY_STORE="store").staging == tmp_path / "store" / ".incomplete"
 
 
 def test_staging_in_the_store_s_own_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "store")
     for staging in ("store", "link", "store/../store"):
         with pytest.raises(ArgumentRefused, match="MAPILLARY_STAGING"):
-            limits(
+            configuration(
                 MAPILLARY_STORE=str(tmp_path / "store"), MAPILLARY_STAGING=str(tmp_path / staging)
             )
 
@@ -188,10 +186,10 @@ def test_a_confined_store_cannot_be_left(name: str, tmp_path: Path) -> None:
         "MAPILLARY_STORE": str(tmp_path / "root" / "store"),
         "MAPILLARY_STAGING": str(tmp_path / "root" / "staging"),
     }
-    assert limits(root, **inside).store == tmp_path / "root" / "store"
+    assert configuration(root, **inside).store == tmp_path / "root" / "store"
     for outside in ("root/../other", "root2", "root/link/other"):
         with pytest.raises(ArgumentRefused, match=f"{name} .* MAPILLARY_STORE_ROOT"):
-            limits(root, **{**inside, name: str(tmp_path / outside)})
+            configuration(root, **{**inside, name: str(tmp_path / outside)})
 
 
 @pytest.mark.parametrize(
@@ -253,7 +251,7 @@ def test_a_host_can_be_trusted_at_one_port() -> None:
 
 def test_a_trusted_host_may_be_the_api() -> None:
     environment = {"MAPILLARY_TRUSTED_API_HOST": "proxy.example.org"}
-    assert limits(environment, MAPILLARY_API_URL="https://proxy.example.org/v4").api_url == (
+    assert configuration(environment, MAPILLARY_API_URL="https://proxy.example.org/v4").api_url == (
         "https://proxy.example.org/v4"
     )
 
@@ -294,5 +292,5 @@ def test_no_refusal_shows_the_token(rest: str, form: str) -> None:
 )
 def test_no_refusal_of_an_address_shows_a_secret_in_it(url: str) -> None:
     with pytest.raises(ArgumentRefused) as refused:
-        limits(MAPILLARY_API_URL=url.format(TOKEN))
+        configuration(MAPILLARY_API_URL=url.format(TOKEN))
     assert "MLY" not in str(refused.value)

@@ -24,7 +24,7 @@ from mapillary_crawler.collection.names import (
     escape,
     image_id,
     member_path,
-    position,
+    point,
     sequence_part,
     text,
 )
@@ -282,26 +282,26 @@ def test_open_bounds() -> None:
     assert not Selection(end=date(2024, 1, 15)).holds({}, None)
 
 
-def point(*coordinates: Any) -> dict[str, Any]:
+def geometry_of(*coordinates: Any) -> dict[str, Any]:
     return {"type": "Point", "coordinates": list(coordinates)}
 
 
 @pytest.mark.parametrize(
     ("row", "held"),
     [
-        ({"geometry": point(0.0, 0.0)}, True),
-        ({"geometry": point(-1.0, -2.0)}, True),
-        ({"geometry": point(1.0, 2.0)}, True),
-        ({"geometry": point(1.0000001, 0)}, False),
-        ({"geometry": point(0, -2.0000001)}, False),
-        ({"geometry": point(5, 5), "computed_geometry": point(0, 0)}, False),
-        ({"geometry": point(0, 0), "computed_geometry": point(5, 5)}, True),
-        ({"computed_geometry": point(0, 0)}, True),
-        ({"geometry": None, "computed_geometry": point(0, 0)}, True),
-        ({"geometry": point(), "computed_geometry": point(5, 5)}, False),
+        ({"geometry": geometry_of(0.0, 0.0)}, True),
+        ({"geometry": geometry_of(-1.0, -2.0)}, True),
+        ({"geometry": geometry_of(1.0, 2.0)}, True),
+        ({"geometry": geometry_of(1.0000001, 0)}, False),
+        ({"geometry": geometry_of(0, -2.0000001)}, False),
+        ({"geometry": geometry_of(5, 5), "computed_geometry": geometry_of(0, 0)}, False),
+        ({"geometry": geometry_of(0, 0), "computed_geometry": geometry_of(5, 5)}, True),
+        ({"computed_geometry": geometry_of(0, 0)}, True),
+        ({"geometry": None, "computed_geometry": geometry_of(0, 0)}, True),
+        ({"geometry": geometry_of(), "computed_geometry": geometry_of(5, 5)}, False),
         ({}, False),
-        ({"geometry": point("0", "0")}, False),
-        ({"geometry": point(math.nan, 0)}, False),
+        ({"geometry": geometry_of("0", "0")}, False),
+        ({"geometry": geometry_of(math.nan, 0)}, False),
     ],
 )
 def test_a_box_tests_the_raw_position_first(row: dict[str, Any], held: bool) -> None:
@@ -310,10 +310,10 @@ def test_a_box_tests_the_raw_position_first(row: dict[str, Any], held: bool) -> 
 
 def test_box_and_days_must_both_hold() -> None:
     selection = Selection(bbox=(-1, -1, 1, 1), start=date(2024, 1, 1))
-    inside = {"geometry": point(0, 0)}
+    inside = {"geometry": geometry_of(0, 0)}
     assert selection.holds(inside, at(2024, 1, 1))
     assert not selection.holds(inside, at(2023, 12, 31))
-    assert not selection.holds({"geometry": point(2, 0)}, at(2024, 1, 1))
+    assert not selection.holds({"geometry": geometry_of(2, 0)}, at(2024, 1, 1))
 
 
 def test_the_whole_holds_everything() -> None:
@@ -323,23 +323,23 @@ def test_the_whole_holds_everything() -> None:
 @pytest.mark.parametrize(
     ("geometry", "place"),
     [
-        (point(-108.57, 39.06), (-108.57, 39.06)),
-        (point(13, 52, 34.5), (13.0, 52.0)),
-        (point(180, 90), (180.0, 90.0)),
-        (point(180.1, 0), None),
-        (point(0, -90.1), None),
-        (point(13), None),
-        (point(True, False), None),
-        (point(10**400, 0), None),
+        (geometry_of(-108.57, 39.06), (-108.57, 39.06)),
+        (geometry_of(13, 52, 34.5), (13.0, 52.0)),
+        (geometry_of(180, 90), (180.0, 90.0)),
+        (geometry_of(180.1, 0), None),
+        (geometry_of(0, -90.1), None),
+        (geometry_of(13), None),
+        (geometry_of(True, False), None),
+        (geometry_of(10**400, 0), None),
         ([13, 52], None),
         ({"coordinates": {"0": 13}}, None),
     ],
 )
 def test_positions(geometry: Any, place: tuple[float, float] | None) -> None:
-    assert position(geometry) == place
+    assert point(geometry) == place
 
 
 @given(json_values)
 def test_no_geometry_breaks_it(value: Any) -> None:
-    assert position(value) is None or len(position(value) or ()) == 2
-    assert position({"coordinates": value}) is None or isinstance(value, list)
+    assert point(value) is None or len(point(value) or ()) == 2
+    assert point({"coordinates": value}) is None or isinstance(value, list)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.places import Places
 
 

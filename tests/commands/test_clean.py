@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.archive.leftovers import leftovers, remove
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.places import Places
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from tests.archive.finish.made import Picture, add
 from tests.crawling import PROJECT, SCRAPY, Crawling
 from tests.pseudo_terminal import on_terminal

@@ -17,7 +17,7 @@ from mapillary_crawler.crawl.failures import (
     refuse_status,
 )
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage
-from mapillary_crawler.ledger.queue import FailedAttempt
+from mapillary_crawler.ledger.records import FailedAttempt
 
 NOW = 1_700_000_000.0
 REFUSED = [Refusal(status, f"HTTP {status}") for status in (403, 404, 410)]

@@ -17,9 +17,9 @@ from mapillary_crawler.crawl import feeder, fresh_urls
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.patience import Patience
-from mapillary_crawler.ledger.database import DatabaseThread
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.queue import FailedAttempt
+from mapillary_crawler.ledger.records import FailedAttempt
+from mapillary_crawler.ledger.thread import DatabaseThread
 from tests.ledgers import row, stored
 
 _FAR, _LONG_AGO = int(time.time()) + 1_000_000, 1000
@@ -65,7 +65,7 @@ class Crawl:
             ledger=self.ledger,
             thread=SimpleNamespace(call=self.call),
             collection=Collection("someone", "256"),
-            limits=SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
+            configuration=SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
         )
         client: Any = self.client
         gone: Any = SimpleNamespace(ends_proven=self.ends_proven)

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
+from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.crawl import gone as gone_burst
-from mapillary_crawler.crawl.gone import MOST, GoneBurst
-from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled
-from mapillary_crawler.ledger.gone import Source
+from mapillary_crawler.crawl.gone import MOST, Gone
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import Source, State
 from tests.ledgers import list_rows, open_ledger, row
 
 IMAGES = 120
@@ -55,9 +54,9 @@ class Case:
         staging: Any = SimpleNamespace(
             ledger=ledger,
             thread=SimpleNamespace(call=call),
-            limits=SimpleNamespace(image_attempts=6),
+            configuration=SimpleNamespace(image_attempts=6),
         )
-        self.burst = GoneBurst(staging, Source.CDN, comes)
+        self.burst = Gone(staging, Source.CDN, comes)
 
     def gone(self) -> int:
         return self.ledger.images.balance().gone
@@ -127,13 +126,13 @@ def test_an_image_that_comes_while_a_known_one_is_asked_for_is_proof(case: Case)
 
 def test_a_stop_decides_nothing(case: Case) -> None:
     async def stopped(image_id: str) -> bool:
-        raise DownloadCancelled
+        raise RunStopped
 
     case.say(*range(1, MOST + 1))
     case.burst._comes = stopped
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(RunStopped):
         case.say(MOST + 1)
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(RunStopped):
         run(case.burst.ends_proven())
     assert case.gone() == MOST
     case.new_run()

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.collection.balance import Outcome
 from mapillary_crawler.collection.names import Collection, Selection
-from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl.lister import Lister
 from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.patience import Patience
@@ -55,7 +54,7 @@ def lister(
         collection=Collection("someone", "256", selection=selection or Selection()),
         arguments=SimpleNamespace(accept_failed=accept_failed),
         run=run,
-        limits=SimpleNamespace(api_url="https://api.example.org"),
+        configuration=SimpleNamespace(api_url="https://api.example.org"),
     )
     client: Any = SimpleNamespace(patience=Patience(7200), ask=ask)
     return Lister(staging, client, sleep)
@@ -69,7 +68,7 @@ async def read_on(listing: Lister, ledger: Ledger) -> None:
 def test_it_ends_with_what_to_do(ledger: Ledger) -> None:
     with pytest.raises(EndOfRun, match=r"listed 2 before.*-a accept_failed=1") as end:
         asyncio.run(read_on(lister(ledger), ledger))
-    assert end.value.outcome is Outcome.UNAVAILABLE
+    assert end.value.outcome is Outcome.SERVICE_AWAY
 
 
 @pytest.mark.parametrize("first", [1, 3])

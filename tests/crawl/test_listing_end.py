@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mapillary_crawler.crawl.listing_end import Step, next_step
-from mapillary_crawler.ledger.listing import Position
+from mapillary_crawler.ledger.records import Position
 
 
 def position(

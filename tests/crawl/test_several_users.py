@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler import settings
-from mapillary_crawler.collection.configuration import Limits, read_limits
+from mapillary_crawler.collection.configuration import Configuration, read_configuration
 from mapillary_crawler.crawl.several_users import Crawls, read_names, shares
 
 
@@ -23,26 +23,30 @@ def test_names_and_comments() -> None:
 
 
 @pytest.fixture
-def limits() -> Limits:
+def configuration() -> Configuration:
     given = {name: getattr(settings, name) for name in dir(settings) if name.isupper()}
-    limits = read_limits({**given, "MAPILLARY_API_URL": "http://127.0.0.1"}, {})
+    configuration = read_configuration({**given, "MAPILLARY_API_URL": "http://127.0.0.1"}, {})
     return replace(
-        limits, concurrency_max=128, concurrency_min=1, concurrency_start=16, concurrency_fixed=0
+        configuration,
+        concurrency_max=128,
+        concurrency_min=1,
+        concurrency_start=16,
+        concurrency_fixed=0,
     )
 
 
-def test_one_crawl_keeps_everything(limits: Limits) -> None:
-    assert shares(limits, 1) == {}
+def test_one_crawl_keeps_everything(configuration: Configuration) -> None:
+    assert shares(configuration, 1) == {}
 
 
 @pytest.mark.parametrize("jobs", [2, 3, 16, 1000])
-def test_crawls_share_the_concurrency(limits: Limits, jobs: int) -> None:
-    given = shares(limits, jobs)
+def test_crawls_share_the_concurrency(configuration: Configuration, jobs: int) -> None:
+    given = shares(configuration, jobs)
     most = given["MAPILLARY_CONCURRENCY_MAX"]
     assert most * jobs <= 128 or most == 1
     assert 1 <= given["MAPILLARY_CONCURRENCY_MIN"] <= given["MAPILLARY_CONCURRENCY_START"] <= most
     assert given["MAPILLARY_CONCURRENCY_FIXED"] == 0
-    fixed = shares(replace(limits, concurrency_fixed=30), jobs)
+    fixed = shares(replace(configuration, concurrency_fixed=30), jobs)
     assert fixed["MAPILLARY_CONCURRENCY_FIXED"] == max(1, 30 // jobs)
 
 

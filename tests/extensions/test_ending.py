@@ -11,7 +11,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from mapillary_crawler.extensions import ending
-from mapillary_crawler.ledger.queue import FailedAttempt
+from mapillary_crawler.ledger.records import FailedAttempt
 
 
 class _Thread:

@@ -23,12 +23,12 @@ def point(longitude: Any, latitude: Any) -> dict[str, Any]:
 
 def test_computed_position_before_raw():
     both = {"geometry": point(1, 2), "computed_geometry": point(3, 4)}
-    assert image_fields.position(both) == (4, 3, "computed")
-    assert image_fields.position({"geometry": point(1, 2)}) == (2, 1, "raw")
+    assert image_fields.camera_position(both) == (4, 3, "computed")
+    assert image_fields.camera_position({"geometry": point(1, 2)}) == (2, 1, "raw")
 
 
 def test_zero_is_a_position():
-    assert image_fields.position({"geometry": point(0, 0)}) == (0, 0, "raw")
+    assert image_fields.camera_position({"geometry": point(0, 0)}) == (0, 0, "raw")
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_zero_is_a_position():
     ],
 )
 def test_a_bad_computed_position_gives_way_to_the_raw_one(bad: Any):
-    assert image_fields.position({"computed_geometry": bad}) is None
+    assert image_fields.camera_position({"computed_geometry": bad}) is None
     good = point(13.4, 52.5)
-    found = image_fields.position({"computed_geometry": bad, "geometry": good})
+    found = image_fields.camera_position({"computed_geometry": bad, "geometry": good})
     assert found == (52.5, 13.4, "raw")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.ledger.database import Database, DatabaseThread
+from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.thread import DatabaseThread
 
 
 class Refused(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.schema import DayState, State
+from mapillary_crawler.ledger.records import DayState, State
 from tests.ledgers import list_rows, row, stored
 
 DAY = 86_400_000

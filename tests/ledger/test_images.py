@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import CAPTURE_TIME_END, member_path
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import State
 from tests.ledgers import fresh_ledger, list_rows, row, stored
 
 

@@ -18,9 +18,7 @@ import pytest
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph.rows import listed_row
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.listing import ListedRow
-from mapillary_crawler.ledger.queue import FailedAttempt
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import FailedAttempt, ListedRow, State
 from tests.ledgers import fast_folder, open_ledger, row, stored
 
 IMAGES, PAGE = 100_000, 2000

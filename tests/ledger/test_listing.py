@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from mapillary_crawler.ledger import listing as listing_module
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.listing import Committed, CursorLoop, CursorMoved
 from mapillary_crawler.ledger.pages import SLICE_ROWS
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import Committed, CursorLoop, CursorMoved, State
 from tests.ledgers import fresh_ledger, list_rows, open_ledger, row, stored
 
 

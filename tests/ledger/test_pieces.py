@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.ledger.records import PieceState
 from tests.ledgers import list_rows, row, stored
 
 DAY = "2024-01-15"

@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.queue import DueImage, FailedAttempt
-from mapillary_crawler.ledger.schema import State
-from mapillary_crawler.ledger.survey import Waiting
+from mapillary_crawler.ledger.records import DueImage, FailedAttempt, State, Waiting
 from tests.ledgers import fresh_ledger, list_rows, open_ledger, row, stored
 
 NOW = 1_700_000_000.0

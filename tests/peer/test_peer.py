@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mapillary_crawler.ledger.images import ImageRecord
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import ImageRecord
 from mapillary_crawler.sandbox import Catalogue, Sandbox
 from tests.crawling import Crawling, Result, compressed_data
 

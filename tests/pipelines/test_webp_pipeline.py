@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from mapillary_crawler.ledger.queue import FailedAttempt
+    from mapillary_crawler.ledger.records import FailedAttempt
 
 PILLOW = webp.installed_encoder("pillow")
 needs_cwebp = pytest.mark.skipif(shutil.which("cwebp") is None, reason="cwebp is not installed")
@@ -75,7 +75,7 @@ def crawler(failures: list[FailedAttempt]) -> Crawler:
         on_stop=lambda end: None,
         staging=SimpleNamespace(
             encoding=None,
-            limits=SimpleNamespace(image_attempts=6),
+            configuration=SimpleNamespace(image_attempts=6),
             ledger=SimpleNamespace(queue=SimpleNamespace(fail=failures.extend)),
             thread=SimpleNamespace(call=call),
         ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
 from tests.crawling import states

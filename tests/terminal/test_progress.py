@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from mapillary_crawler.collection.balance import Balance, Outcome
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
 

@@ -8,7 +8,7 @@ import pytest
 from scrapy.pqueues import _path_safe
 
 from mapillary_crawler.collection.names import capture_day
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox import Sandbox
 from tests.crawling import Crawling, assert_complete, manifest, states
 

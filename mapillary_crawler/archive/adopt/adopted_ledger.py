@@ -14,11 +14,11 @@ from mapillary_crawler.archive.adopt.judged import Judge, Judged
 from mapillary_crawler.archive.adopt.listed_rows import ListedRows, row_of_file
 from mapillary_crawler.archive.internet_archive.item_metadata import read_metadata
 from mapillary_crawler.collection.durable import digests_of, sync_folder
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.graph.api import PAGE_ROWS
-from mapillary_crawler.ledger.adopted import Adopted, AdoptedFile
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.listing import ListedRow
-from mapillary_crawler.ledger.schema import DayState
+from mapillary_crawler.ledger.adopted import Adopted
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow
 
 _Thing = TypeVar("_Thing")
 

@@ -18,10 +18,11 @@ from mapillary_crawler.archive.finish.meta import Contents, write_meta
 from mapillary_crawler.archive.finish.sums import write_sums
 from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
 from mapillary_crawler.archive.finish.work import Work
-from mapillary_crawler.collection.balance import Balance, Outcome
+from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.durable import sync_folder
-from mapillary_crawler.collection.lock import Refused
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.ledger.ledger import Ledger
 
 #: Where that tool's own files go: kept, and never published.
 _KEPT = Path(".crawl/adopted")

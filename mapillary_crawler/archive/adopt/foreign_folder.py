@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.lock import Refused
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import QUALITIES, UNKNOWN_DATE, Collection, escape
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.ledger.ledger import Ledger
 
 METADATA = ("metadata.jsonl.gz", "metadata.jsonl")
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from mapillary_crawler.archive.adopt.judged import Judged
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
 from mapillary_crawler.graph.rows import listed_row
-from mapillary_crawler.ledger.listing import ListedRow
+from mapillary_crawler.ledger.records import ListedRow
 
 
 class ListedRows:

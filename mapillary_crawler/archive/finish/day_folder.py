@@ -13,7 +13,7 @@ from pathlib import Path
 from mapillary_crawler.archive.finish.parts import size_of
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import CHUNK, sync_folder
-from mapillary_crawler.ledger.images import ImageRecord
+from mapillary_crawler.ledger.records import ImageRecord
 
 #: Errors that say that the file is lost; any other is the machine's, and ends the run.
 _LOST = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO})

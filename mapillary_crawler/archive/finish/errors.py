@@ -6,10 +6,6 @@ import errno
 from pathlib import Path
 
 
-class StopRequested(Exception):
-    """The run is to end; the next one goes on where this one was."""
-
-
 class NotSettled(Exception):
     """The listing is open, or images are unsettled: there is nothing to finish yet."""
 

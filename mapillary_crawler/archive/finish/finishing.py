@@ -18,11 +18,13 @@ from mapillary_crawler.archive.finish.sums import write_sums
 from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
 from mapillary_crawler.archive.finish.tree import foreign
 from mapillary_crawler.archive.finish.work import Work
-from mapillary_crawler.collection.balance import Balance, Outcome
+from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.durable import exists
 from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.schema import FORMAT, PieceState
+from mapillary_crawler.ledger.records import PieceState
+from mapillary_crawler.ledger.schema import FORMAT
 
 #: Foreign files that are named one by one.
 _NAMED = 50
@@ -59,7 +61,7 @@ def finish_collection(
     killed at any instant and called again; the result is the same.
 
     Raises, and nothing is lost: `NotSettled`; `ImagesChanged`, once all days were looked
-    at; `StopRequested`, after `stop` returned true; `ForeignTar`; `DestinationTaken`;
+    at; `RunStopped`, after `stop` returned true; `ForeignTar`; `DestinationTaken`;
     `OSError`, `ReadBackFailed` and ENOSPC among them; `sqlite3.OperationalError` where the
     ledger finds the disk full.
     """

@@ -11,19 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mapillary_crawler.archive.finish.manifests import (
-    CHECKSUMS,
-    GONE,
-    METADATA,
-    REASONS,
-    SAVED_STATES,
-)
+from mapillary_crawler.archive.finish.manifests import REASONS, SAVED_STATES
 from mapillary_crawler.archive.finish.parts import tar_name
+from mapillary_crawler.collection.layout import CHECKSUMS, GONE, METADATA
 from mapillary_crawler.collection.names import Collection, member_path
 from mapillary_crawler.graph.rows import listed_row
-from mapillary_crawler.ledger.images import StoredFile
-from mapillary_crawler.ledger.listing import ListedRow
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import ListedRow, State, StoredFile
 
 _STATES = {reason: state for state, reason in REASONS.items()}
 _SAVED_STATES = {name: state for state, name in SAVED_STATES.items()}

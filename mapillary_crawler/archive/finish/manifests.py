@@ -15,13 +15,8 @@ from typing import Any, BinaryIO
 
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import CHUNK, WholeFile
-from mapillary_crawler.ledger.images import ImageRecord
-from mapillary_crawler.ledger.schema import State
-
-METADATA = "metadata.jsonl.gz"
-CHECKSUMS = "checksums.jsonl.gz"
-GONE = "gone.jsonl"
-DAMAGED = "damaged.jsonl"
+from mapillary_crawler.collection.layout import CHECKSUMS, DAMAGED, GONE, METADATA
+from mapillary_crawler.ledger.records import ImageRecord, State
 
 #: Why an image of the listing is not saved: the closed list of reasons in gone.jsonl.
 REASONS = {

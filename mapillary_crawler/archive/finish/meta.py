@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import quote
 
 from mapillary_crawler import __version__
-from mapillary_crawler.archive.finish.tree import files
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.durable import Digests, WholeFile, sync_folder
+from mapillary_crawler.collection.layout import files
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
 
 _META = ".meta"

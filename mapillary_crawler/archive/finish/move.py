@@ -19,12 +19,12 @@ from collections.abc import Callable, Collection
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed, StopRequested
+from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed
 from mapillary_crawler.archive.finish.sums import read_sums
-from mapillary_crawler.archive.finish.tree import LOGS, SUMS, files
 from mapillary_crawler.archive.finish.work import require_space
 from mapillary_crawler.collection.durable import CHUNK, chunks, exists, flush, sync_folder
-from mapillary_crawler.ledger.ledger import LEDGER_PATH
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, SUMS, files
+from mapillary_crawler.collection.outcome import RunStopped
 
 _COPIED = Path(".crawl") / "copied"
 
@@ -40,7 +40,7 @@ def move_collection(
     """Move a finished collection, whose ledger is closed, to its place in the store.
 
     `absent` names files of SHA256SUMS that are not here since their upload. Raises
-    `DestinationTaken`, `ReadBackFailed`, `StopRequested`, `OSError`; the collection is then
+    `DestinationTaken`, `ReadBackFailed`, `RunStopped`, `OSError`; the collection is then
     whole in staging.
     """
     if exists(destination):
@@ -147,7 +147,7 @@ def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
     Links are copied as links; what is neither holds no data and is left out.
     """
     if stop():
-        raise StopRequested
+        raise RunStopped
     target.parent.mkdir(parents=True, exist_ok=True)
     mode = source.lstat().st_mode
     if stat.S_ISLNK(mode):
@@ -158,7 +158,7 @@ def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
     with target.open("wb", buffering=CHUNK) as file:
         for chunk in chunks(source):
             if stop():
-                raise StopRequested
+                raise RunStopped
             sha256.update(chunk)
             file.write(chunk)
         flush(file)

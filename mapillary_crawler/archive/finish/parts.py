@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from mapillary_crawler.ledger.images import ImageRecord
+from mapillary_crawler.ledger.records import ImageRecord
 
 _BLOCK = tarfile.BLOCKSIZE
 #: A tar ends with two empty blocks and is filled up to a whole record, as GNU tar does.

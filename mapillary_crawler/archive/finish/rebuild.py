@@ -12,14 +12,14 @@ from mapillary_crawler.archive.finish.manifest_reader import (
     ManifestsDisagree,
     read_manifests,
 )
-from mapillary_crawler.archive.finish.manifests import CHECKSUMS, DAMAGED, GONE, METADATA, REASONS
+from mapillary_crawler.archive.finish.manifests import REASONS
 from mapillary_crawler.archive.finish.sums import read_sums
-from mapillary_crawler.archive.finish.tree import SUMS, THUMBNAIL
 from mapillary_crawler.collection.durable import digests_of
+from mapillary_crawler.collection.layout import CHECKSUMS, DAMAGED, GONE, METADATA, SUMS, THUMBNAIL
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.schema import DayState, PieceState
+from mapillary_crawler.ledger.records import DayState, PieceState
 
 
 def rebuild_ledger(folder: Path, ledger_path: Path, collection: Collection, *, tar: bool) -> None:

@@ -35,7 +35,7 @@ from mapillary_crawler.archive.finish.parts import (
 )
 from mapillary_crawler.archive.finish.work import Work, require_space
 from mapillary_crawler.collection.durable import CHUNK, WholeFile, chunks, exists, sync_folder
-from mapillary_crawler.ledger.schema import DayState
+from mapillary_crawler.ledger.records import DayState
 
 
 def forget_unfinished(work: Work) -> None:
@@ -58,7 +58,7 @@ def seal_day(work: Work, day: str, max_bytes: int) -> list[int]:
 
     Returns the numbers of images whose files are missing or changed; then the day is not
     sealed, while parts already recorded stand. Raises `ForeignTar`, `ReadBackFailed`,
-    `StopRequested`, `OSError`.
+    `RunStopped`, `OSError`.
     """
     images, days = work.ledger.images, work.ledger.days
     days.set_state(day, DayState.SEALING)
@@ -112,7 +112,7 @@ def _seal_part(work: Work, day: str, part: list[Placed]) -> None:
 
 
 def contents(work: Work, part: list[Placed]) -> Iterator[bytes]:
-    """Yield the bytes of a part's tar; raises `MemberChanged`, `StopRequested`."""
+    """Yield the bytes of a part's tar; raises `MemberChanged`, `RunStopped`."""
     for record, _ in part:
         work.check_stop()
         yield header(record)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.manifests import record
-from mapillary_crawler.archive.finish.tree import SUMS, is_summed, recorded
+from mapillary_crawler.archive.finish.tree import recorded
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import WholeFile
+from mapillary_crawler.collection.layout import SUMS, is_summed
 
 
 def write_sums(work: Work) -> None:

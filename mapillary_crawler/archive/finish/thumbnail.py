@@ -12,10 +12,10 @@ from PIL import Image, ImageOps
 from mapillary_crawler.archive.finish.day_folder import MemberChanged, read
 from mapillary_crawler.archive.finish.manifests import record
 from mapillary_crawler.archive.finish.parts import size_of
-from mapillary_crawler.archive.finish.tree import THUMBNAIL
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import WholeFile
-from mapillary_crawler.ledger.images import ImageRecord
+from mapillary_crawler.collection.layout import THUMBNAIL
+from mapillary_crawler.ledger.records import ImageRecord
 
 _SIDE = 256
 _QUALITY = 85

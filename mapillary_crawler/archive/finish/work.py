@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapillary_crawler.archive.finish.errors import StopRequested
+from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger.ledger import Ledger
 
 
@@ -27,9 +27,9 @@ class Work:
         return self.folder / ".crawl" / "finishing"
 
     def check_stop(self) -> None:
-        """Raise `StopRequested` where the run is to end; called between files."""
+        """Raise `RunStopped` where the run is to end; called between files."""
         if self.stop():
-            raise StopRequested
+            raise RunStopped
 
 
 def require_space(folder: Path, size: int, purpose: str) -> None:

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from mapillary_crawler.archive.finish.tree import LOGS, SUMS
 from mapillary_crawler.archive.internet_archive.identifier import (
     broken_rule,
     volume_identifier,
@@ -21,12 +20,13 @@ from mapillary_crawler.archive.internet_archive.item_metadata import (
     read_metadata,
 )
 from mapillary_crawler.archive.internet_archive.volumes import volumes
-from mapillary_crawler.collection.balance import Outcome
 from mapillary_crawler.collection.durable import chunks, digests_of
-from mapillary_crawler.collection.lock import Lock, Refused
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.pieces import Piece
-from mapillary_crawler.ledger.schema import LedgerTooNew, PieceState
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, SUMS
+from mapillary_crawler.collection.lock import Lock
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Piece, PieceState
+from mapillary_crawler.ledger.schema import LedgerTooNew
 
 
 class _Rehearsed(Exception):

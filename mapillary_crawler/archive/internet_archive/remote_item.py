@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mapillary_crawler.archive.finish.tree import THUMBNAIL
-from mapillary_crawler.ledger.pieces import Piece
+from mapillary_crawler.collection.layout import THUMBNAIL
+from mapillary_crawler.ledger.records import Piece
 
 
 class RemoteFile(NamedTuple):

@@ -19,10 +19,8 @@ from mapillary_crawler.archive.internet_archive.remote_item import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import BadDigest, SlowDown
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.lock import Refused
-from mapillary_crawler.ledger.pieces import Piece
-from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import Progress
 

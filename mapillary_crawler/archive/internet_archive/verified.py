@@ -10,8 +10,7 @@ from mapillary_crawler.archive.internet_archive.remote_item import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import Trouble
 from mapillary_crawler.archive.internet_archive.upload import Volume
-from mapillary_crawler.ledger.pieces import Piece
-from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.work_display import Progress
 
 #: How often an item is read again before a file that is not in it counts as lost: a file appears
@@ -39,7 +38,7 @@ class NotVerified(Exception):
     """Not all is there as it was sent; the message says what, in one line."""
 
 
-class Verification:
+class UploadVerification:
     """The verification of volumes; `send` sends a file again."""
 
     def __init__(

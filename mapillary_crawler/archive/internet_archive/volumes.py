@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mapillary_crawler.archive.internet_archive.identifier import volume_identifier
-from mapillary_crawler.ledger.pieces import Piece
+from mapillary_crawler.ledger.records import Piece
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Kind, Problem
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
-from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.ledger.records import Member
 
 CHUNK = 1 << 20
 

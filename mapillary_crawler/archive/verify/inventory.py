@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.ledger.records import Member
 from mapillary_crawler.terminal.quoting import printable
 
 #: Extensions of images, and of tars.

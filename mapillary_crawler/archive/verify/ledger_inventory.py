@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from mapillary_crawler.archive.finish.tree import is_own
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, Kind, Problem
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import PieceState, State
-from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.collection.layout import LEDGER_PATH, is_own
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Member, PieceState, State
 
 
 class LedgerInventory(Inventory):

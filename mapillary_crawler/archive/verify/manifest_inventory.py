@@ -15,9 +15,7 @@ from mapillary_crawler.archive.finish.manifest_reader import (
     ManifestsDisagree,
     read_manifests,
 )
-from mapillary_crawler.archive.finish.manifests import DAMAGED, METADATA
 from mapillary_crawler.archive.finish.parts import closed, padded
-from mapillary_crawler.archive.finish.tree import LOGS, SUMS, THUMBNAIL
 from mapillary_crawler.archive.verify.inventory import (
     ExpectedFile,
     Inventory,
@@ -26,9 +24,9 @@ from mapillary_crawler.archive.verify.inventory import (
     Problem,
 )
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import DAMAGED, LOGS, METADATA, SUMS, THUMBNAIL
 from mapillary_crawler.collection.names import Collection, escape, member_path
-from mapillary_crawler.ledger.schema import State
-from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.ledger.records import Member, State
 
 _LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n?")
 #: What archive.org adds to an item.

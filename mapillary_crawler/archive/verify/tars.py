@@ -13,7 +13,7 @@ from mapillary_crawler.archive.finish.parts import padded
 from mapillary_crawler.archive.verify.images import CHUNK
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Kind, Problem
 from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
-from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.ledger.records import Member
 
 
 class WholeHash:

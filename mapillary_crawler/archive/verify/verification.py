@@ -11,15 +11,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mapillary_crawler.archive.finish.tree import files as files_below
 from mapillary_crawler.archive.verify.images import check_file, check_members
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, Kind, Problem
 from mapillary_crawler.archive.verify.ledger_inventory import LedgerInventory
 from mapillary_crawler.archive.verify.manifest_inventory import ManifestInventory
 from mapillary_crawler.archive.verify.tars import TarCheck, WholeHash
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.ledger.ledger import LEDGER_PATH
-from mapillary_crawler.ledger.survey import Member
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.layout import files as files_below
+from mapillary_crawler.ledger.records import Member
 
 #: Bytes of members that are read in one go, and how many such goes wait for a processor.
 _BATCH_BYTES, _WAITING = 4 << 20, 4

@@ -12,9 +12,9 @@ from typing import Any
 from mapillary_crawler.archive.internet_archive.presence import Presence
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import QUALITIES, UNKNOWN_DATE, capture_day
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.estimate import Estimate, estimate
-from mapillary_crawler.crawl.staging import Staging
-from mapillary_crawler.ledger.survey import Extent
+from mapillary_crawler.ledger.records import Extent
 
 #: Bytes of ledger and manifests for an image.
 _BESIDES = 700
@@ -68,7 +68,7 @@ def _camera(fields: dict[str, Any]) -> str:
 class Plan:
     """All that is known before a crawl; sizes in bytes, `free` on the disk of staging."""
 
-    staging: Staging
+    staging: OpenCollection
     extent: Extent
     kinds: Kinds
     balance: Balance
@@ -97,14 +97,18 @@ class Plan:
         chosen = self._chosen
         if chosen is None:
             return None
-        largest = min(self.staging.limits.tar_max_bytes, self.extent.largest_day * chosen.mean)
+        largest = min(
+            self.staging.configuration.tar_max_bytes, self.extent.largest_day * chosen.mean
+        )
         images = self.left * chosen.mean
         return round(images + largest * self.staging.tar + self.extent.images * _BESIDES)
 
     @property
     def free(self) -> int:
         """Bytes that are free for it."""
-        return shutil.disk_usage(self.staging.folder).free - self.staging.limits.min_free_bytes
+        return (
+            shutil.disk_usage(self.staging.folder).free - self.staging.configuration.min_free_bytes
+        )
 
     @property
     def seconds(self) -> float | None:

@@ -16,6 +16,8 @@ from scrapy import signals
 from scrapy.core.downloader import Downloader, Slot
 from scrapy.utils.asyncio import call_later
 
+from mapillary_crawler.collection.outcome import RunStopped
+
 if TYPE_CHECKING:
     from collections import deque
 
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
 #: Keys of `request.meta`: when the transfer left the slot's queue, on the monotonic clock, and how
 #: many transfers the slot then held, itself too.
 TRANSFER_STARTED, TRANSFER_BESIDE = "transfer_started", "transfer_beside"
-
-
-class DownloadCancelled(Exception):
-    """The crawl is being stopped: the request was not, or not wholly, transferred."""
 
 
 class LimitedDownloader(Downloader):
@@ -87,7 +85,7 @@ class LimitedDownloader(Downloader):
     def cancel_all(self) -> None:
         """End every transfer and every queued request, and refuse those that come later.
 
-        Whoever waits for one of them gets `DownloadCancelled`.
+        Whoever waits for one of them gets `RunStopped`.
         """
         self._cancelled = True
         for slot in self.slots.values():
@@ -112,7 +110,7 @@ class LimitedDownloader(Downloader):
 
     async def _enqueue_request(self, request: Request) -> Response:
         if self._cancelled:
-            raise DownloadCancelled(f"{request.method} not started: the crawl is being stopped")
+            raise RunStopped(f"{request.method} not started: the crawl is being stopped")
         key, slot = self._get_slot(request)
         request.meta[self.DOWNLOAD_SLOT] = key
         slot.active.add(request)
@@ -131,7 +129,7 @@ class LimitedDownloader(Downloader):
         except asyncio.CancelledError:
             if not self._cancelled:
                 raise
-            raise DownloadCancelled(f"{request.method} ended: the crawl is being stopped") from None
+            raise RunStopped(f"{request.method} ended: the crawl is being stopped") from None
         finally:
             del self._tasks[request]
             slot.active.remove(request)

@@ -12,10 +12,9 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 from scrapy.extensions.throttle import AutoThrottle
 
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.outcome import EndOfRun
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped
 from mapillary_crawler.crawl import witness
-from mapillary_crawler.crawl.transfer.downloader import DownloadCancelled, LimitedDownloader
+from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 from mapillary_crawler.crawl.transfer.outage import Outage
 from mapillary_crawler.crawl.transfer.search import ConcurrencySearch
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
@@ -39,13 +38,13 @@ class ImageThrottle(AutoThrottle):
             raise NotConfigured("AUTOTHROTTLE_ENABLED is off")
         self.crawler = crawler
         self._spider = spider
-        self._limits = limits = spider.staging.limits
-        self._fixed = limits.concurrency_fixed
+        self._configuration = configuration = spider.staging.configuration
+        self._fixed = configuration.concurrency_fixed
         self._search = ConcurrencySearch(
-            concurrency=min(max(limits.concurrency_start, limits.concurrency_min),
-                            limits.concurrency_max),
-            minimum=limits.concurrency_min,
-            maximum=limits.concurrency_max,
+            concurrency=min(max(configuration.concurrency_start, configuration.concurrency_min),
+                            configuration.concurrency_max),
+            minimum=configuration.concurrency_min,
+            maximum=configuration.concurrency_max,
         )  # fmt: skip
         self._outage = Outage()
         self._applied = 0
@@ -56,7 +55,7 @@ class ImageThrottle(AutoThrottle):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Build the throttle for the spider's limits."""
+        """Build the throttle for the spider's configuration."""
         return cls(crawler, spider_of(crawler))
 
     @classmethod
@@ -95,7 +94,7 @@ class ImageThrottle(AutoThrottle):
         elif was_away:
             logger.info("The image servers answer again")
             self._go_on(now)
-            self._search.restart(now, self._limits.concurrency_start)
+            self._search.restart(now, self._configuration.concurrency_start)
         else:
             in_flight = self._downloader.in_flight(IMAGES)
             self._search.finished(
@@ -135,9 +134,9 @@ class ImageThrottle(AutoThrottle):
         """Pause the images, or end the run where the CDN was away for too long."""
         assert self._outage.since is not None
         away = now - self._outage.since
-        if away >= self._limits.api_patience:
+        if away >= self._configuration.api_patience:
             message = f"the image servers gave no image for {away:.0f} s"
-            self._spider.end(EndOfRun(Outcome.UNAVAILABLE, message))
+            self._spider.end(EndOfRun(Outcome.SERVICE_AWAY, message))
             return
         if self._downloader.paused_for(IMAGES):
             return
@@ -164,5 +163,5 @@ class ImageThrottle(AutoThrottle):
                 self._outage.disproved(now)
                 self._go_on(now)
                 self._apply()
-        except DownloadCancelled:
+        except RunStopped:
             return  # nothing is to be known any more

@@ -18,10 +18,11 @@ from PIL import Image
 from mapillary_crawler.archive.adopt.adopted_ledger import AdoptedLedger
 from mapillary_crawler.archive.adopt.findings import Finding, Findings
 from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, image_path
-from mapillary_crawler.collection.lock import Refused
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import PieceState, State
+from mapillary_crawler.collection.outcome import Refused
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import PieceState, State
 from mapillary_crawler.sandbox import Sandbox
 from tests.archive.adopt.peer_folder import FIELDS, META, PeerFolder
 from tests.archive.finish.made import NOON, jpeg

@@ -14,7 +14,8 @@ from mapillary_crawler.archive.adopt.adopted_ledger import AdoptedLedger
 from mapillary_crawler.archive.adopt.findings import Findings
 from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder
 from mapillary_crawler.archive.verify.verification import Verification, open_inventory
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.ledger.ledger import Ledger
 from tests.archive.adopt.peer_folder import PeerFolder
 from tests.archive.finish.made import NOON, jpeg
 

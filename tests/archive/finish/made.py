@@ -17,11 +17,11 @@ from typing import Any
 from PIL import Image
 
 from mapillary_crawler.archive.finish.finishing import Finished, finish_collection
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection, capture_day, member_path, sequence_part
 from mapillary_crawler.graph.rows import listed_row
-from mapillary_crawler.ledger.images import StoredFile
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import State, StoredFile
 
 ANN = Collection("ann")
 NOON = 1_705_320_000_123  # 2024-01-15 12:00:00.123 UTC

@@ -14,11 +14,11 @@ from mapillary_crawler.archive.finish.errors import (
     ForeignTar,
     ImagesChanged,
     NotSettled,
-    StopRequested,
 )
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.outcome import Outcome, RunStopped
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import State
 from tests.archive.finish.made import (
     ANN,
     NOON,
@@ -152,7 +152,7 @@ def test_a_stop_between_any_two_files_changes_nothing(tmp_path, tar):
         try:
             finish(tmp_path / "stopped" / NAME, tmp_path / "b", tar=tar, stop=stop)
             break
-        except StopRequested:
+        except RunStopped:
             stops += 1
             assert not (tmp_path / "b" / NAME).exists()
     assert stops > 10
@@ -163,7 +163,7 @@ def test_a_stop_ends_the_writing_of_manifests(staging, store):
     def stop() -> bool:
         return (staging / ".crawl/finishing/metadata.jsonl.gz").exists()
 
-    with pytest.raises(StopRequested):
+    with pytest.raises(RunStopped):
         finish(staging, store, stop=stop)
     assert not list(staging.glob("*.jsonl*"))
     assert list(staging.glob("*.tar"))

@@ -11,8 +11,9 @@ from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.meta import Contents, tags, write_meta
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection, Selection
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from tests.archive.finish.made import ANN, NOON, Picture, add, finish, pictures
 
 BALANCE = Balance(saved=12_345, damaged=3, gone=40, unavailable=10, failed=5, accepted=5)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.archive.finish import move, work
-from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed, StopRequested
+from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed
 from mapillary_crawler.archive.finish.move import end_move, move_collection
+from mapillary_crawler.collection.outcome import RunStopped
 from tests.archive.finish.made import ANN, add, finish, pictures
 
 NAME = ANN.name
@@ -162,7 +163,7 @@ def test_a_stop_leaves_nothing_half(folder, destination, two_disks):
         asked += 1
         return asked > 12
 
-    with pytest.raises(StopRequested):
+    with pytest.raises(RunStopped):
         moved(folder, destination, stop)
     assert not list(destination.parent.iterdir())
     assert contents(folder) == whole

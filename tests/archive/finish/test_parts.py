@@ -18,8 +18,7 @@ from mapillary_crawler.archive.finish.parts import (
     tar_size,
 )
 from mapillary_crawler.collection.names import capture_day
-from mapillary_crawler.ledger.images import ImageRecord
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.records import ImageRecord, State
 
 
 def image(number: int, size: int, captured_at: int | None = 0, sequence: str = "s") -> ImageRecord:

@@ -11,9 +11,10 @@ import pytest
 
 from mapillary_crawler.archive.finish.manifest_reader import ManifestsDisagree
 from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import PieceState, State
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import PieceState, State
 from tests.archive.finish.made import (
     ANN,
     Picture,

@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.archive.finish import day_folder, seal, work
-from mapillary_crawler.archive.finish.errors import (
-    ForeignTar,
-    ImagesChanged,
-    ReadBackFailed,
-    StopRequested,
-)
+from mapillary_crawler.archive.finish.errors import ForeignTar, ImagesChanged, ReadBackFailed
 from mapillary_crawler.collection import durable
 from mapillary_crawler.collection.durable import WholeFile
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import State
 from tests.archive.finish.made import ANN, Picture, add, finish, members, saved
 
 NAME = ANN.name
@@ -167,7 +164,7 @@ def test_a_stop_within_a_tar_leaves_nothing_half(staging):
         asked += bool(list((staging / ".crawl").glob("finishing/*.tar")))
         return asked > 3
 
-    with pytest.raises(StopRequested):
+    with pytest.raises(RunStopped):
         finished(staging, stop=stop)
     assert untouched(staging)
 

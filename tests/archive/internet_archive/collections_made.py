@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.pieces import Piece
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Piece
 from tests.archive.finish.made import DAY, NOON, Picture, add, finish, jpeg
 
 ANN = Collection("ann")

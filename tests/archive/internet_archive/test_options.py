@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, Options, read_options
-from mapillary_crawler.collection.arguments import ArgumentRefused
+from mapillary_crawler.collection.outcome import ArgumentRefused
 
 ADDRESSES = {
     "ARCHIVE_ORG_URL": "https://archive.org",

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.archive.internet_archive.item_metadata import read_metadata
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection, Selection
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import PieceState
 from mapillary_crawler.sandbox import Sandbox
 from tests.archive.finish.made import add, finish
 from tests.archive.internet_archive.collections_made import (
@@ -317,7 +318,7 @@ def test_a_large_collection_becomes_volumes(upload, sandbox, store):
     assert counts == [4, 9, 7]
     assert items[f"{ITEM}-vol02"]["metadata"]["coverage"] == f"{days[4]} - {days[12]}"
     puts = len(sandbox.archive()["puts"])
-    assert upload(ITEM).returncode == 0, "the volumes are fixed, whatever the limits are now"
+    assert upload(ITEM).returncode == 0, "the volumes are fixed, whatever the configuration are now"
     assert len(sandbox.archive()["puts"]) == puts
     grow(store, pictures(1, first=20))
     assert upload(ITEM, IA_ITEM_MAX_FILES="9").returncode == 0

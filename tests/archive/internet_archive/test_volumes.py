@@ -16,8 +16,7 @@ from mapillary_crawler.archive.internet_archive.item_metadata import of_volume, 
 from mapillary_crawler.archive.internet_archive.volumes import volume_number, volumes
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import Collection
-from mapillary_crawler.ledger.pieces import Piece
-from mapillary_crawler.ledger.schema import PieceState
+from mapillary_crawler.ledger.records import Piece, PieceState
 
 ITEM = "mapillary-ann-original"
 

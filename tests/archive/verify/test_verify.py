@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mapillary_crawler.archive.finish.tree import files
 from mapillary_crawler.archive.verify.inventory import Kind, NoInventory, Problem
 from mapillary_crawler.archive.verify.verification import Verdict, Verification, open_inventory
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import PieceState, State
+from mapillary_crawler.collection.layout import LEDGER_PATH, files
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import PieceState, State
 from tests.archive.finish.made import ANN, DAY, NOON, Picture, add, finish, jpeg
 
 Made = Callable[[Path, str, str], Path]

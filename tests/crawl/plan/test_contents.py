@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.crawl.plan.contents import Sample, count_kinds
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.schema import State
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import State
 from tests.archive.finish.made import DAY, NOON, Picture, add
 
 

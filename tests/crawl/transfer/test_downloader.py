@@ -13,11 +13,8 @@ from scrapy import Request
 from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
-from mapillary_crawler.crawl.transfer.downloader import (
-    TRANSFER_STARTED,
-    DownloadCancelled,
-    LimitedDownloader,
-)
+from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.crawl.transfer.downloader import TRANSFER_STARTED, LimitedDownloader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -354,9 +351,9 @@ def test_a_stop_ends_everything_at_once_and_says_so() -> None:
             downloader.pause(SLOT, 60)
             downloader.cancel_all()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            assert [type(result) for result in results] == [DownloadCancelled] * 9
+            assert [type(result) for result in results] == [RunStopped] * 9
             assert not server.waiting
-            with pytest.raises(DownloadCancelled, match="being stopped"):
+            with pytest.raises(RunStopped, match="being stopped"):
                 await fetch(downloader, 1)[0]
             assert downloader.in_flight(SLOT) == 0
 
@@ -377,7 +374,7 @@ def test_the_engine_s_waiters_get_the_exception_too() -> None:
             await turns()
             downloader.cancel_all()
             results = await asyncio.gather(*futures, return_exceptions=True)
-            assert [type(result) for result in results] == [DownloadCancelled] * 2
+            assert [type(result) for result in results] == [RunStopped] * 2
             assert not downloader.active
 
     run(check())

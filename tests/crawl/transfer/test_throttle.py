@@ -19,11 +19,8 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Response
 
-from mapillary_crawler.crawl.transfer.downloader import (
-    TRANSFER_BESIDE,
-    TRANSFER_STARTED,
-    DownloadCancelled,
-)
+from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.crawl.transfer.downloader import TRANSFER_BESIDE, TRANSFER_STARTED
 from mapillary_crawler.crawl.transfer.hill_climb import Mode
 from mapillary_crawler.crawl.transfer.outage import IN_A_ROW, NO_IMAGES_IN_A_ROW, Outage
 from mapillary_crawler.crawl.transfer.search import ConcurrencySearch
@@ -492,7 +489,7 @@ def test_a_stop_other_slots_and_what_never_began_say_nothing(
     middleware: tuple[OutcomesMiddleware, Heard],
 ) -> None:
     outcomes, heard = middleware
-    outcomes.process_exception(transfer(download_slot="images"), DownloadCancelled())
+    outcomes.process_exception(transfer(download_slot="images"), RunStopped())
     outcomes.process_exception(transfer(download_slot="api"), OSError())
     outcomes.process_response(transfer(download_slot="api"), Response("https://api.example/"))
     unbegun = Request("https://cdn.example/1", meta={"download_slot": "images"})

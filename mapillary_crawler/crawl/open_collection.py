@@ -9,35 +9,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mapillary_crawler import __version__
-from mapillary_crawler.archive.finish.manifests import METADATA
 from mapillary_crawler.archive.finish.move import end_move
-from mapillary_crawler.archive.finish.tree import LOGS
 from mapillary_crawler.collection.arguments import Arguments
-from mapillary_crawler.collection.balance import Balance, Outcome
-from mapillary_crawler.collection.batch import is_disk_full, remove_incoming
-from mapillary_crawler.collection.configuration import Limits
-from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.batch import remove_incoming
+from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA
+from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import QUALITIES, Collection
+from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.crawl.encoding import Encoding, fix_encoding
-from mapillary_crawler.ledger.database import DatabaseThread
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.ledger.thread import DatabaseThread
 
 
-class Staging:
+class OpenCollection:
     """An open collection: made by `open`, ended by `close`.
 
     `folder` is where it is worked on, `destination` where it will be once finished; `ledger`
     may be used in `thread` only.
     """
 
-    def __init__(self, arguments: Arguments, limits: Limits, *, plan: bool = False) -> None:
+    def __init__(
+        self, arguments: Arguments, configuration: Configuration, *, plan: bool = False
+    ) -> None:
         self.arguments = arguments
         self._plan = plan
-        self.limits = limits
+        self.configuration = configuration
         self.collection = arguments.collection
-        self.folder = limits.staging / self.collection.name
-        self.destination = limits.store / self.collection.name
+        self.folder = configuration.staging / self.collection.name
+        self.destination = configuration.store / self.collection.name
         self.thread = DatabaseThread()
         self.ledger: Ledger
         self.run = 0
@@ -50,9 +52,11 @@ class Staging:
         self._lock: Lock
 
     @classmethod
-    def open(cls, arguments: Arguments, limits: Limits, *, plan: bool = False) -> Staging:
+    def open(
+        cls, arguments: Arguments, configuration: Configuration, *, plan: bool = False
+    ) -> OpenCollection:
         """Lock the collection and open its ledger, for a crawl or a plan; raises `Refused`."""
-        staging = cls(arguments, limits, plan=plan)
+        staging = cls(arguments, configuration, plan=plan)
         try:
             staging._open()
         except BaseException:
@@ -61,10 +65,12 @@ class Staging:
         return staging
 
     def _open(self) -> None:
-        _writable(self.limits.store)
-        _writable(self.limits.staging)
+        _writable(self.configuration.store)
+        _writable(self.configuration.staging)
         try:
-            self._lock = Lock({self.limits.store, self.limits.staging}, self.collection.name)
+            self._lock = Lock(
+                {self.configuration.store, self.configuration.staging}, self.collection.name
+            )
         except OSError as error:
             self._remove_empty_folders()
             raise _unusable(error, self.folder) from None
@@ -126,7 +132,7 @@ class Staging:
             )
         self.tar = fixed if fixed is not None else asked is not False
         if self.collection.webp:
-            self.encoding = fix_encoding(self.ledger, self.limits)
+            self.encoding = fix_encoding(self.ledger, self.configuration)
         selection = self.collection.selection
         facts.set(
             username=self.collection.username,
@@ -149,7 +155,7 @@ class Staging:
             for quality in QUALITIES
             for webp in (False, True)
         ]
-        places = (self.limits.store, self.limits.staging)
+        places = (self.configuration.store, self.configuration.staging)
         return [
             name
             for name in names
@@ -182,7 +188,7 @@ class Staging:
         self._remove_empty_folders()
 
     def _remove_empty_folders(self) -> None:
-        for folder in (self.limits.staging, self.limits.store):
+        for folder in (self.configuration.staging, self.configuration.store):
             with suppress(OSError):
                 folder.rmdir()
 

@@ -19,25 +19,26 @@ import pytest
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.arguments import Arguments
-from mapillary_crawler.collection.balance import Outcome
-from mapillary_crawler.collection.configuration import Limits, read_limits
-from mapillary_crawler.collection.lock import Lock, Refused
+from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection, Selection
-from mapillary_crawler.crawl import staging
-from mapillary_crawler.crawl.staging import Staging
-from mapillary_crawler.ledger.ledger import LEDGER_PATH, Ledger
-from mapillary_crawler.ledger.listing import ListedRow
-from mapillary_crawler.ledger.schema import FORMAT, VERSION, State
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.crawl import open_collection as staging
+from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import ListedRow, State
+from mapillary_crawler.ledger.schema import FORMAT, VERSION
 from tests.collection.test_configuration import SETTINGS
 
 ALICE = Collection("alice", "2048")
-Open = Callable[..., Staging]
+Open = Callable[..., OpenCollection]
 
 
 @pytest.fixture
 def open_staging(tmp_path: Path) -> Iterator[Open]:
     """Return what opens a collection; all that are open are closed at the end."""
-    opened: list[Staging] = []
+    opened: list[OpenCollection] = []
 
     def open_one(
         collection: Collection = ALICE,
@@ -45,9 +46,9 @@ def open_staging(tmp_path: Path) -> Iterator[Open]:
         tar: bool | None = None,
         plan: bool = False,
         **folders: Any,
-    ) -> Staging:
-        limits = limits_of(folders.get("store", tmp_path / "store"), folders.get("staging"))
-        opened.append(Staging.open(Arguments(collection, tar=tar), limits, plan=plan))
+    ) -> OpenCollection:
+        configuration = limits_of(folders.get("store", tmp_path / "store"), folders.get("staging"))
+        opened.append(OpenCollection.open(Arguments(collection, tar=tar), configuration, plan=plan))
         return opened[-1]
 
     yield open_one
@@ -56,9 +57,9 @@ def open_staging(tmp_path: Path) -> Iterator[Open]:
             one.close()
 
 
-def limits_of(store: Path, folder: Path | None = None) -> Limits:
+def limits_of(store: Path, folder: Path | None = None) -> Configuration:
     changed = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": str(folder or "")}
-    return read_limits({**SETTINGS, **changed}, {})
+    return read_configuration({**SETTINGS, **changed}, {})
 
 
 def refused(open_staging: Open, *given: Any, **options: Any) -> Refused:

@@ -1,0 +1,54 @@
+"""The token: where it comes from, and who may get it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from mapillary_crawler.collection.outcome import ArgumentRefused
+
+#: The one public host that gets the token.
+API_HOST = "graph.mapillary.com"
+
+
+def read_token(environment: Mapping[str, str]) -> str:
+    """Return the token of the environment, without spaces and newlines around it.
+
+    Raises `ArgumentRefused`, which never shows it.
+    """
+    token = environment.get("MAPILLARY_TOKEN", "").strip()
+    if not token:
+        raise ArgumentRefused(
+            "MAPILLARY_TOKEN is not set; get a free token at "
+            "https://www.mapillary.com/dashboard/developers and export it"
+        )
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ArgumentRefused(
+            "MAPILLARY_TOKEN holds characters that no token has; copy it again from "
+            "https://www.mapillary.com/dashboard/developers"
+        )
+    return token
+
+
+def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Say whether a request to `url` may carry the token."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if host == API_HOST:
+        return parts.scheme == "https" and port in (None, 443)
+    trusted = environment.get("MAPILLARY_TRUSTED_API_HOST", "").strip().lower()
+    if trusted and trusted in {host, parts.netloc.lower()}:
+        return True
+    return _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,260 @@
+"""What the ledger tells and is told: records and states, without SQLite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Any
+
+from mapillary_crawler.collection.names import member_path
+
+
+class State(IntEnum):
+    """What has become of an image; every listed image is in exactly one."""
+
+    UNSETTLED = 0  #: wanted; counts as failed as long as it stays so
+    SAVED = 1  #: stored whole, bytes checked
+    DAMAGED = 2  #: damaged at the source, stored as served; counts as saved
+    GONE = 3  #: the service says that the image no longer exists
+    UNAVAILABLE = 4  #: the service offers no URL at this quality
+    ACCEPTED = 5  #: failed, and the user accepted that
+    OUTSIDE = 6  #: not in the selection; kept as an id only
+
+
+class DayState(IntEnum):
+    """How far a day is on its way into tars."""
+
+    OPEN = 0
+    SEALING = 1
+    SEALED = 2
+
+
+class PieceState(IntEnum):
+    """How far a file of the finished collection is."""
+
+    WRITING = 0
+    SEALED = 1
+    UPLOADED = 2
+    REMOVED = 3  #: verified on archive.org and deleted here
+
+
+#: `retry_at` of what failed in an earlier run: due, behind all that is untried.
+FAILED_BEFORE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DueImage:
+    """An image to fetch now; `url` is None where the service must be asked for one."""
+
+    number: int
+    image_id: str
+    url: str | None
+    expires: int | None
+    fresh: bool
+    attempts: int
+    captured_at: int | None
+    day: str
+    sequence: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt that failed.
+
+    `retry_at` is in seconds since 1970, infinity for "not in this run"; `counts` says
+    whether it is the image's fault; `drop_url` that another URL is needed.
+    """
+
+    number: int
+    error: str
+    retry_at: float
+    counts: bool = True
+    drop_url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that lies whole on the disk, as it is to be recorded.
+
+    What was served is not known of an image that another tool saved.
+    """
+
+    number: int
+    extension: str
+    sha256_served: bytes | None
+    sha256_stored: bytes
+    size: int
+    damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image as the ledger knows it; what is not known yet is None.
+
+    `tar` is the name of the piece that holds it, `offset` and `size` are the image's
+    own bytes within it.
+    """
+
+    number: int
+    image_id: str
+    state: State
+    captured_at: int | None
+    day: str
+    sequence: str
+    extension: str | None
+    sha256_served: bytes | None
+    sha256_stored: bytes | None
+    size: int | None
+    tar: str | None
+    offset: int | None
+    page: int
+    row: int
+
+    @property
+    def member(self) -> str:
+        """Path of a saved image below the collection, which is its name in the tar."""
+        assert self.extension is not None
+        return member_path(self.day, self.sequence, self.image_id, self.extension)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A row of a Graph page as the ledger keeps it.
+
+    `line` is the row's canonical JSON without URLs, `expires` the URL's `oe` in
+    seconds since 1970; rows outside the selection are kept as ids only.
+    """
+
+    image_id: str
+    captured_at: int | None
+    day: str
+    sequence: str
+    line: bytes
+    url: str | None
+    expires: int | None
+    outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the listing stands.
+
+    `cursor` is what to ask for next, None on the first page of a round; `ended` says
+    that no page follows; `rows` and `seconds` are what the round has brought and taken
+    so far; `resumed` says that more than one run worked on it; `again` that it repeats
+    one that was complete.
+    """
+
+    cursor: str | None
+    ended: bool
+    closed: bool
+    rows: int
+    seconds: float
+    resumed: bool
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a page brought: ids not listed before, known ones, and those outside."""
+
+    new: int
+    known: int
+    outside: int
+
+
+class CursorMoved(Exception):
+    """The page answers a cursor that the listing has left; it is not committed."""
+
+
+class CursorLoop(Exception):
+    """The page leads to a cursor that this round has already gone through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file of the collection; `day` and `part` are None for what is no tar."""
+
+    number: int
+    name: str
+    day: str | None
+    part: int | None
+    images: int
+    size: int | None
+    sha256: bytes | None
+    md5: bytes | None
+    state: PieceState
+    item: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedFile:
+    """A readable image: its id and path as the other tool has them, its bytes as they are.
+
+    What was served is not known, since that tool wrote metadata into the file.
+    """
+
+    image_id: str
+    day: str
+    sequence: str
+    extension: str
+    sha256: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Numbers of the images that were settled, by id; ids not listed, and ids saved before."""
+
+    numbers: dict[str, int]
+    unlisted: list[str]
+    again: list[str]
+
+
+class Source(Enum):
+    """Who said so: each is proven, or doubted, by itself."""
+
+    API = "gone_unproven_api"
+    CDN = "gone_unproven_cdn"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image in a tar: offset and size of its own bytes; one damaged need not decode."""
+
+    name: str
+    offset: int
+    size: int
+    sha256: bytes
+    damaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What the listed images span; capture times are in ms since 1970, None if none has one."""
+
+    images: int
+    days: int
+    sequences: int
+    undated: int
+    first: int | None
+    last: int | None
+    largest_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampledImage:
+    """An image taken from the listing; `size` as stored, None where it is not saved."""
+
+    number: int
+    image_id: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Images whose last attempt failed: those tried again in this run, and those not."""
+
+    to_retry: int
+    given_up: int
