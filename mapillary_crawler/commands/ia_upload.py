@@ -16,7 +16,7 @@ from scrapy.settings import Settings
 
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, Options, read_options
-from mapillary_crawler.archive.internet_archive.remote_item import RemoteItem
+from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import Denied, OutOfPatience, Trouble
 from mapillary_crawler.archive.internet_archive.upload import (

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from mapillary_crawler.graph.json_depth import flatten
 from mapillary_crawler.terminal.quoting import one_line
 
 
@@ -51,6 +50,9 @@ _GONE = re.compile(r"object with id '([^']*)' does not exist", re.IGNORECASE)
 _FIELD = re.compile(r"nonexisting field \(([A-Za-z0-9_.]+)\)", re.IGNORECASE)
 #: "Try again after some minutes" is none.
 _CURSOR = re.compile(r"cursor|[\"'(?&]after\b|\bparameter:? after\b", re.IGNORECASE)
+
+#: Strings and brackets; possessive, since a repeated group that can go back keeps every step.
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 #: Digits of the longest integer that Python reads.
 _DIGITS = sys.int_info.default_max_str_digits
@@ -99,6 +101,28 @@ def _decoded(body: bytes) -> Any:
 
 def _parsed(body: bytes) -> Any:
     return json.loads(body, parse_int=_integer)
+
+
+def flatten(document: bytes, depth: int = 100) -> bytes:
+    """Return `document` with everything nested deeper than `depth` replaced by null.
+
+    A hostile row must not cost the page it came with. Runs in linear time and
+    without recursion; malformed JSON stays malformed.
+    """
+    kept: list[bytes] = []
+    level, copied = 0, 0
+    for token in _TOKENS.finditer(document):
+        if token[0] in (b"[", b"{"):
+            if level == depth:
+                kept.append(document[copied : token.start()] + b"null")
+            level += 1
+        elif token[0] in (b"]", b"}"):
+            level -= 1
+            if level == depth:
+                copied = token.end()
+    if level <= depth:
+        kept.append(document[copied:])
+    return b"".join(kept)
 
 
 def _integer(digits: str) -> int | None:

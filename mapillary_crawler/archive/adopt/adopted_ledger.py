@@ -12,7 +12,7 @@ from mapillary_crawler.archive.adopt.findings import Finding, Findings
 from mapillary_crawler.archive.adopt.foreign_folder import DayTar, ForeignFolder
 from mapillary_crawler.archive.adopt.judged import Judge, Judged
 from mapillary_crawler.archive.adopt.listed_rows import ListedRows, row_of_file
-from mapillary_crawler.archive.internet_archive.item_metadata import read_metadata
+from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.collection.durable import digests_of, sync_folder
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.graph.api import PAGE_ROWS

@@ -14,8 +14,9 @@ from mapillary_crawler.archive.adopt.adopted_ledger import AdoptedLedger
 from mapillary_crawler.archive.adopt.findings import Findings
 from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder
 from mapillary_crawler.archive.finish.manifests import write_manifests
-from mapillary_crawler.archive.finish.meta import Contents, write_meta
+from mapillary_crawler.archive.finish.meta import write_meta
 from mapillary_crawler.archive.finish.sums import write_sums
+from mapillary_crawler.archive.finish.tags import Contents
 from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.balance import Balance

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from mapillary_crawler.archive.finish.errors import DestinationTaken, ImagesChanged, NotSettled
 from mapillary_crawler.archive.finish.manifests import write_manifests
-from mapillary_crawler.archive.finish.meta import Contents, write_meta
+from mapillary_crawler.archive.finish.meta import write_meta
 from mapillary_crawler.archive.finish.move import move_collection
 from mapillary_crawler.archive.finish.seal import check_day, forget_unfinished, seal_day
 from mapillary_crawler.archive.finish.sums import write_sums
+from mapillary_crawler.archive.finish.tags import Contents
 from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
 from mapillary_crawler.archive.finish.tree import foreign
 from mapillary_crawler.archive.finish.work import Work

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mapillary_crawler.archive.finish.tags import image_count
 from mapillary_crawler.archive.internet_archive.identifier import ArchivedName
 
 #: The tag that this program and the tool before it give every item, so that all are found.
@@ -23,8 +23,6 @@ FIELDS = (
 )
 #: archive.org's collection for such items; only its staff and members put items there.
 HOME = "mapillary-images"
-
-_CONTAINS = re.compile(r"\bContains ([0-9][0-9,]*) images? in\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +79,6 @@ class ArchivedItem:
     def at_home(self) -> bool:
         """Whether the item is in the collection for such items."""
         return HOME in self.collections
-
-
-def image_count(description: str) -> int | None:
-    """Return n of "Contains n images in", None where a description does not say it."""
-    found = _CONTAINS.search(description)
-    return int(found[1].replace(",", "")) if found else None
 
 
 def _texts(value: Any) -> list[str]:

@@ -10,15 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from mapillary_crawler.archive.finish.meta import read_metadata
+from mapillary_crawler.archive.finish.tags import Metadata
 from mapillary_crawler.archive.internet_archive.identifier import (
     broken_rule,
     volume_identifier,
 )
-from mapillary_crawler.archive.internet_archive.item_metadata import (
-    Metadata,
-    of_volume,
-    read_metadata,
-)
+from mapillary_crawler.archive.internet_archive.item_metadata import of_volume
 from mapillary_crawler.archive.internet_archive.volumes import volumes
 from mapillary_crawler.collection.durable import chunks, digests_of
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, SUMS

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+from mapillary_crawler.archive.finish.tags import Metadata
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
-from mapillary_crawler.archive.internet_archive.item_metadata import Metadata
 from mapillary_crawler.archive.internet_archive.options import Options
-from mapillary_crawler.archive.internet_archive.remote_item import RemoteItem
+from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import BadDigest, SlowDown
 from mapillary_crawler.archive.internet_archive.volumes import volume_number

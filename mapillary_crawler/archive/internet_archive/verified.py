@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mapillary_crawler.archive.internet_archive.archived_item import image_count
-from mapillary_crawler.archive.internet_archive.remote_item import RemoteItem
+from mapillary_crawler.archive.finish.tags import image_count
+from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import Trouble
 from mapillary_crawler.archive.internet_archive.upload import Volume

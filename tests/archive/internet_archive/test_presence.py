@@ -31,6 +31,7 @@ TAR, MANIFEST = {"name": "2024-01-15.tar"}, {"name": "metadata.jsonl.gz"}
         (200, {"metadata": METADATA, "files": [TAR, {"name": "x"}, 7]}, Presence.INCOMPLETE),
         (200, {"metadata": METADATA, "files": [TAR, MANIFEST]}, Presence.EXISTS),
         (200, {"metadata": METADATA, "files": {"name": "a.tar"}}, Presence.EXISTS),
+        (200, {"metadata": METADATA, "files": [{**MANIFEST, "size": "9" * 5000}]}, Presence.EXISTS),
         (200, {"is_dark": True}, Presence.DARK),
         (200, {"is_dark": True, "metadata": METADATA}, Presence.DARK),
         (200, {"is_dark": False, "metadata": METADATA}, Presence.EXISTS),

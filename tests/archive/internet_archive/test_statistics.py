@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.archive.internet_archive.archived_item import ArchivedItem, image_count
+from mapillary_crawler.archive.internet_archive.archived_item import ArchivedItem
 from mapillary_crawler.archive.internet_archive.cache import Cache, Found, with_known_uploaders
 from mapillary_crawler.archive.internet_archive.report import aligned, report
 from mapillary_crawler.archive.internet_archive.statistics import statistics
@@ -127,20 +127,6 @@ def test_volumes_are_one_collection_and_qualities_are_not_unique():
     assert figures.unique_images == 150
     assert list(figures.qualities) == ["original", "256"]
     assert (figures.uncounted, figures.foreign) == (1, ["other-thing"])
-
-
-@pytest.mark.parametrize(
-    ("description", "count"),
-    [
-        ("Contains 12,345 images in original resolution", 12345),
-        ("x. Contains 1 images in 2048px", 1),
-        ("Contains images in", None),
-        ("Contains 12,345 imagesin", None),
-        ("", None),
-    ],
-)
-def test_image_counts(description, count):
-    assert image_count(description) == count
 
 
 json_values = st.recursive(

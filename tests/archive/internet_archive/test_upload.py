@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.archive.internet_archive.item_metadata import read_metadata
+from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection, Selection

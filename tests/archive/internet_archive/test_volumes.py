@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.archive.finish.meta import Contents, tags
-from mapillary_crawler.archive.internet_archive.archived_item import image_count
+from mapillary_crawler.archive.finish.tags import Contents, image_count, tags
 from mapillary_crawler.archive.internet_archive.identifier import volume_identifier
-from mapillary_crawler.archive.internet_archive.item_metadata import of_volume, read_metadata
+from mapillary_crawler.archive.internet_archive.item_metadata import of_volume
 from mapillary_crawler.archive.internet_archive.volumes import volume_number, volumes
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import Collection
@@ -100,20 +99,6 @@ def test_a_tar_larger_than_an_item_gets_one_of_its_own():
 def test_items_of_other_collections_are_none_of_its_volumes(item):
     with pytest.raises(ValueError, match="no volume"):
         volume_number(item, ITEM)
-
-
-def test_metadata_is_read_as_rip_reads_it(tmp_path):
-    values = {"subject/10": "last", "subject/2": "middle\n\n", "subject/0": "first\nline\n"}
-    values |= {"title/0": "ünïcode", "not a tag/0": "x", "empty/x": "x"}
-    for name, value in values.items():
-        path = tmp_path / ".meta" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(value)
-    assert read_metadata(tmp_path) == {
-        "subject": ["first\nline", "middle", "last"],
-        "title": ["ünïcode"],
-    }
-    assert read_metadata(tmp_path / "nowhere") == {}
 
 
 ANN = Collection("v. 2")

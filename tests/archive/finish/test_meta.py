@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler import __version__
-from mapillary_crawler.archive.finish.meta import Contents, tags, write_meta
+from mapillary_crawler.archive.finish.meta import read_metadata, write_meta
+from mapillary_crawler.archive.finish.tags import Contents, image_count, tags
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH
@@ -145,3 +146,32 @@ def test_what_a_crash_left_is_put_right(work, left):
     assert values(work.folder)["notes/0"] == "mine"
     assert values(work.folder)["title/0"] == "Mapillary images by ann"
     assert [path.name for path in work.folder.glob(".meta*")] == [".meta"]
+
+
+def test_metadata_is_read_as_rip_reads_it(tmp_path):
+    values = {"subject/10": "last", "subject/2": "middle\n\n", "subject/0": "first\nline\n"}
+    values |= {"title/0": "ünïcode", "not a tag/0": "x", "empty/x": "x"}
+    for name, value in values.items():
+        path = tmp_path / ".meta" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value)
+    assert read_metadata(tmp_path) == {
+        "subject": ["first\nline", "middle", "last"],
+        "title": ["ünïcode"],
+    }
+    assert read_metadata(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("description", "count"),
+    [
+        ("Contains 12,345 images in original resolution", 12345),
+        ("x. Contains 1 images in 2048px", 1),
+        ("Contains images in", None),
+        ("Contains 12,345 imagesin", None),
+        ("Contains " + "9" * 5000 + " images in", None),
+        ("", None),
+    ],
+)
+def test_image_counts(description, count):
+    assert image_count(description) == count

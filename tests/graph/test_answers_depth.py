@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.graph.json_depth import flatten
+from mapillary_crawler.graph.answers import flatten
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text('ab"\\[]{},é\n'),
