@@ -10,13 +10,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from posixpath import join
+from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
+from twisted.python.filepath import FilePath, InsecurePath
+from w3lib.url import path_to_file_uri
 
 from mapillary_crawler.collection.configuration import is_below
 
 _JOB = "_job="
+_SPIDER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a Scrapyd server keeps its jobs' logs, items and folders; empty means nowhere.
+
+    A relative one counts from the server's working directory, which is its jobs' too.
+    """
+
+    logs: str = ""
+    items: str = ""
+    jobs: str = ""
+
+
+def read_folders() -> Folders:
+    """Return the folders of the server that has started this process.
+
+    A job finds its server's configuration as the server did: Scrapyd's own runner needs it, too.
+    """
+    try:
+        from scrapyd.config import Config  # noqa: PLC0415  installed on a server, and only there
+    except ImportError:
+        return Folders()
+    config = Config()
+    return Folders(*(config.get(option, "") for option in ("logs_dir", "items_dir", "jobs_dir")))
 
 
 def withhold(
@@ -24,60 +55,88 @@ def withhold(
     arguments: Sequence[str],
     settings: BaseSettings,
     environment: Mapping[str, str],
+    folders: Folders | None = None,
 ) -> tuple[list[str], list[str]]:
     """Return the settings to use, and the names of those that a client may not schedule.
 
     `given` are settings and `arguments` spider arguments, both as NAME=VALUE; `settings` are
-    the project's, before any was given. A crawl that Scrapyd did not start (it names a job)
-    may have them all.
+    the project's, before any was given; `folders` are the server's (None: as it is configured).
+    A crawl that Scrapyd did not start (it names a job) may have them all.
     """
     jobs = [argument.removeprefix(_JOB) for argument in arguments if argument.startswith(_JOB)]
     if not jobs:
         return list(given), []
+    own = _own_settings(folders or read_folders(), environment.get("SCRAPY_PROJECT", ""), jobs[-1])
     kept, withheld = [], []
     for setting in given:
         name, assigned, value = setting.partition("=")
-        if not assigned or _may_schedule(name, value, jobs[-1], settings, environment):
+        if not assigned or _may_schedule(name, value, own, settings, environment):
             kept.append(setting)
         else:
             withheld.append(name)
     return kept, withheld
 
 
+def _own_settings(folders: Folders, project: str, job: str) -> dict[str, str]:
+    """Return what Scrapyd itself gives a job: scrapyd.environ.Environment.get_settings.
+
+    A job whose name would lead out of its folder has none of them.
+    """
+    own = {}
+    try:
+        if folders.logs:
+            own["LOG_FILE"] = _path(folders.logs, project, f"{job}.log")
+        if folders.jobs:
+            own["JOBDIR"] = _path(folders.jobs, project, job)
+        if folders.items:
+            own["FEEDS"] = _feed(folders.items, project, f"{job}.jl")
+    except InsecurePath:
+        return {}
+    return own
+
+
+def _path(folder: str, project: str, name: str) -> str:
+    return str(FilePath(folder).child(project).child(_SPIDER).child(name).path)
+
+
+def _feed(items: str, project: str, name: str) -> str:
+    """Return the address of a job's items; `items` is a folder, or the URL of one."""
+    address = urlsplit(items)
+    path = _path(address.path, project, name)
+    if address.scheme.lower() in ("", "file"):
+        return path_to_file_uri(path)
+    return address._replace(path=join(address.path, project, _SPIDER, name)).geturl()
+
+
 def _may_schedule(
-    name: str, value: str, job: str, settings: BaseSettings, environment: Mapping[str, str]
+    name: str,
+    value: str,
+    own: Mapping[str, str],
+    settings: BaseSettings,
+    environment: Mapping[str, str],
 ) -> bool:
     match name:
         case "LOG_LEVEL":
             return True
         case "LOG_FILE":
-            return _is_scrapyds(value, f"{job}.log")
+            return value == own.get(name)
         case "JOBDIR":
             root = environment.get("MAPILLARY_STORE_ROOT")
-            return not root or _is_scrapyds(value, job) or is_below(Path(value), Path(root))
+            return not root or value == own.get(name) or is_below(Path(value), Path(root))
         case "FEEDS":
-            return _is_scrapyds_feed(value, f"{job}.jl")
+            return _is_feed(value, own.get(name))
     if not hasattr(default_settings, name):
         return settings.getpriority(name) == SETTINGS_PRIORITIES["project"]
     return _is_number(value, settings[name])
 
 
-def _is_scrapyds(path: str, name: str) -> bool:
-    """Say whether a path can be Scrapyd's: {folder}/{project}/{spider}/{name}."""
-    return path.endswith(f"/user/{name}")
-
-
-def _is_scrapyds_feed(value: str, name: str) -> bool:
+def _is_feed(value: str, own: str | None) -> bool:
     """Say whether these are the FEEDS of Scrapyd's `items_dir`: one file of JSON lines."""
     try:
         feeds = json.loads(value)
     except (ValueError, RecursionError):
         return False
-    return (
-        isinstance(feeds, dict)
-        and list(feeds.values()) == [{"format": "jsonlines"}]
-        and all(_is_scrapyds(place, name) for place in feeds)
-    )
+    return own is not None and bool(feeds == {own: {"format": "jsonlines"}})
 
 
 def _is_number(value: str, default: object) -> bool:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from scrapy.settings import BaseSettings, Settings, default_settings
 
 from mapillary_crawler import settings as project
-from mapillary_crawler.crawl.scheduled import withhold
+from mapillary_crawler.crawl.scheduled import Folders, read_folders, withhold
 
 JOB = "0a1b2c"
+FOLDERS = Folders("/var/logs", "/var/items", "/var/jobs")
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +26,16 @@ def settings() -> Settings:
 
 
 def withheld(
-    settings: BaseSettings, *given: str, environment: Mapping[str, str] | None = None
+    settings: BaseSettings,
+    *given: str,
+    environment: Mapping[str, str] | None = None,
+    job: str = JOB,
+    folders: Folders = FOLDERS,
 ) -> list[str]:
     """Return what a job may not have, and see that the rest is kept."""
-    arguments = ["username=alice", f"_job={JOB}"]
-    kept, names = withhold(given, arguments, settings, environment or {})
+    arguments = ["username=alice", f"_job={job}"]
+    environment = {"SCRAPY_PROJECT": "mapillary_crawler", **(environment or {})}
+    kept, names = withhold(given, arguments, settings, environment, folders)
     assert [*kept, *names] == [
         *(setting for setting in given if setting.partition("=")[0] not in names),
         *(setting.partition("=")[0] for setting in given if setting.partition("=")[0] in names),
@@ -48,10 +54,8 @@ def test_the_project_s_own_settings_may_be_scheduled(settings: Settings) -> None
     [
         "LOG_LEVEL=DEBUG", "JOBDIR=/srv/job", "DOWNLOAD_TIMEOUT=60", "CLOSESPIDER_TIMEOUT=3600",
         "CLOSESPIDER_ITEMCOUNT=5", "CONCURRENT_ITEMS=64", "AUTOTHROTTLE_MAX_DELAY=1.5",
-        f"LOG_FILE=logs/mapillary_crawler/user/{JOB}.log",
-        f"LOG_FILE=/var/lib/scrapyd/logs/mapillary_crawler/user/{JOB}.log",
-        f'FEEDS={{"file:///items/mapillary_crawler/user/{JOB}.jl": {{"format": "jsonlines"}}}}',
-        f'FEEDS={{"s3://bucket/mapillary_crawler/user/{JOB}.jl": {{"format": "jsonlines"}}}}',
+        f"LOG_FILE=/var/logs/mapillary_crawler/user/{JOB}.log",
+        f'FEEDS={{"file:///var/items/mapillary_crawler/user/{JOB}.jl": {{"format": "jsonlines"}}}}',
     ],
 )  # fmt: skip
 def test_what_is_harmless_or_scrapyd_s_may_be_scheduled(settings: Settings, setting: str) -> None:
@@ -74,6 +78,15 @@ def test_what_is_harmless_or_scrapyd_s_may_be_scheduled(settings: Settings, sett
         "SCHEDULER=x.Y", "DUPEFILTER_CLASS=x.Y", "REQUEST_FINGERPRINTER_CLASS=x.Y",
         "DOWNLOAD_SLOTS={}", "FEED_STORAGES={}", "FEED_EXPORTERS={}", "FEED_URI_PARAMS=x.y",
         "FEED_TEMPDIR=/tmp", "FILES_STORE=/tmp", "AWS_ENDPOINT_URL=http://example.org",
+        f"LOG_FILE=/any/folder/user/{JOB}.log",
+        f"LOG_FILE=/var/logs/other/user/{JOB}.log",
+        f"LOG_FILE=/var/logs/mapillary_crawler/user/../user/{JOB}.log",
+        "LOG_FILE=/var/logs/mapillary_crawler/user/another.log",
+        f'FEEDS={{"ftp://anywhere/user/{JOB}.jl": {{"format": "jsonlines"}}}}',
+        f'FEEDS={{"s3://bucket/mapillary_crawler/user/{JOB}.jl": {{"format": "jsonlines"}}}}',
+        f'FEEDS={{"/any/folder/user/{JOB}.jl": {{"format": "jsonlines"}}}}',
+        f'FEEDS={{"file:///any/folder/user/{JOB}.jl": {{"format": "jsonlines"}}}}',
+        f'FEEDS={{"file:///var/items/mapillary_crawler/user/{JOB}.jl": {{"format": "csv"}}}}',
         "LOG_FILE=/etc/motd", f"LOG_FILE=/tmp/user/{JOB}", "LOG_FILE=", "FEEDS=", "FEEDS=null",
         f'FEEDS="/user/{JOB}.jl"', f'FEEDS=["/user/{JOB}.jl"]',
         'FEEDS={"/tmp/spider.state": {"format": "jsonlines"}}',
@@ -104,10 +117,48 @@ def test_a_root_for_stores_holds_the_job_folder_too(settings: Settings, tmp_path
     root = {"MAPILLARY_STORE_ROOT": str(tmp_path / "root")}
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link").symlink_to(tmp_path)
-    for inside in (tmp_path / "root" / "job", f"jobs/mapillary_crawler/user/{JOB}"):
+    for inside in (tmp_path / "root" / "job", f"/var/jobs/mapillary_crawler/user/{JOB}"):
         assert withheld(settings, f"JOBDIR={inside}", environment=root) == []
-    for outside in ("job", "root/../job", "root/link/job", "root2"):
+    for outside in ("job", f"user/{JOB}", "root/../job", "root/link/job", "root2"):
         assert withheld(settings, f"JOBDIR={tmp_path / outside}", environment=root) == ["JOBDIR"]
+
+
+@pytest.mark.parametrize(
+    ("items", "feed"),
+    [
+        ("/var/ite ms", "file:///var/ite%20ms/mapillary_crawler/user/0a1b2c.jl"),
+        ("file:///items", "file:///items/mapillary_crawler/user/0a1b2c.jl"),
+        ("s3://bucket/items", "s3://bucket/items/mapillary_crawler/user/0a1b2c.jl"),
+    ],
+)
+def test_items_go_where_the_server_has_them(settings: Settings, items: str, feed: str) -> None:
+    given = f'FEEDS={{"{feed}": {{"format": "jsonlines"}}}}'
+    assert withheld(settings, given, folders=Folders(items=items)) == []
+    assert withheld(settings, given, folders=Folders(logs=items)) == ["FEEDS"]
+
+
+@pytest.mark.parametrize("job", ["../../../../etc/x", "/etc/x", "a/b"])
+def test_a_job_s_name_leads_nowhere(settings: Settings, job: str) -> None:
+    for folder in ("/var/logs/mapillary_crawler/user/", "/etc/", ""):
+        assert withheld(settings, f"LOG_FILE={folder}{job}.log", job=job) == ["LOG_FILE"]
+
+
+def test_the_folders_are_those_that_scrapyd_itself_uses(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = pytest.importorskip("scrapyd.environ")
+    config = pytest.importorskip("scrapyd.config")
+    monkeypatch.chdir(tmp_path)
+    Path("scrapyd.conf").write_text(
+        "[scrapyd]\nlogs_dir = ../l\nitems_dir = i t\njobs_dir = jobs/\n"
+    )
+    message = {"_project": "mapillary_crawler", "_spider": "user", "_job": JOB}
+    own = environ.Environment(config.Config()).get_settings(message)
+    assert sorted(own) == ["FEEDS", "JOBDIR", "LOG_FILE"]
+    given = [f"{name}={value}" for name, value in own.items()]
+    root = {"MAPILLARY_STORE_ROOT": "/nowhere"}
+    assert withheld(settings, *given, environment=root, folders=read_folders()) == []
+    assert withheld(settings, *given, environment=root, folders=Folders()) == list(own)
 
 
 @given(st.lists(st.text()))
