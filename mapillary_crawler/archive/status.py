@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
+from mapillary_crawler.terminal.progress_file import PROGRESS_PATH, read_progress
 
 #: The state of a finished collection in the store.
 ARCHIVED = "archived"
@@ -84,7 +82,7 @@ def failures(folder: Path) -> Iterator[tuple[str, str, int]]:
 
 def _working(folder: Path, balance: Balance) -> str:
     """Say what the process that works on a collection is at."""
-    phase = _progress(folder).get("phase")
+    phase = read_progress([folder]).get("phase")
     if phase not in ("listing", "fetching", "finishing"):
         return "worked on"
     if phase == "fetching" and balance.listed:
@@ -94,19 +92,10 @@ def _working(folder: Path, balance: Balance) -> str:
 
 def _left(folder: Path, balance: Balance) -> str:
     """Say how the last run on a collection ended."""
-    progress = _progress(folder)
+    progress = read_progress([folder])
     if progress.get("phase") not in (None, "ended"):
         return "killed"
     if balance.listed and not balance.saved and not progress:
         return "planned"
     words = str(progress.get("outcome") or "not finished")
     return words.partition(",")[0]
-
-
-def _progress(folder: Path) -> dict[str, Any]:
-    """Return the last figures of a run, nothing where there are none."""
-    with suppress(OSError, ValueError):
-        fields = json.loads((folder / PROGRESS_PATH).read_text(encoding="utf-8"))
-        if isinstance(fields, dict):
-            return fields
-    return {}

@@ -116,11 +116,14 @@ class Command(ScrapyCommand):
             lambda username: [*program, "-a", f"username={username}", *options],
         )
         folders = {name: given.collection.name for name, given in arguments.items()}
-        staging = {name: configuration.staging / folder for name, folder in folders.items()}
-        with _display(staging, several=jobs > 1 and not opts.nolog) as watch:
+        places = Places(configuration.store, configuration.staging)
+        where = {
+            name: (places.staging / folder, places.store / folder)
+            for name, folder in folders.items()
+        }
+        with _display(where, several=jobs > 1 and not opts.nolog) as watch:
             crawls.watch = watch
             crawls.run()
-        places = Places(configuration.store, configuration.staging)
         _table({name: crawls.codes.get(name) for name in folders}, folders, places).print()
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
 
@@ -156,7 +159,7 @@ def _jobs(value: str) -> int:
 
 @contextmanager
 def _display(
-    folders: Mapping[str, Path], *, several: bool
+    folders: Mapping[str, Sequence[Path]], *, several: bool
 ) -> Iterator[Callable[[Sequence[str]], None] | None]:
     """Give what shows several crawls at once on a terminal; a single one shows itself."""
     from mapillary_crawler.terminal.jobs_display import JobsDisplay  # noqa: PLC0415

@@ -34,7 +34,9 @@ _LINES = 40
 #: An empty file that says who has made the folder.
 _MARKER = ".made-by-scrapy-demo"
 #: All that a demo leaves, also one that was killed.
-_MADE = frozenset({_MARKER, "mapillary-demo-1024", ".incomplete", ".locks"})
+_MADE = frozenset(
+    {_MARKER, "mapillary-demo-1024", ".progress-mapillary-demo-1024", ".incomplete", ".locks"}
+)
 _EPILOG = """\
 Exit codes: those of scrapy crawl user -h; 2 also where ./.demo holds what no demo has made.
 

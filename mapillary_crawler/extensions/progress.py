@@ -51,7 +51,7 @@ class Progress:
         self._staging = self._spider.staging
         self._snapshot = Snapshot(self._phase, self._staging.balance)
         self._file = ProgressFile(self._staging.folder, self._staging.destination)
-        self._display = ProgressDisplay.on_terminal(self._crawler.settings)
+        self._display = ProgressDisplay.on_terminal(self._crawler.settings, logger.name)
         self._started_at = time.time()
         self._task = asyncio.create_task(self._watch())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
@@ -43,8 +43,33 @@ class _Filter(logging.Filter):
         self._format = logging.Formatter().formatException
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Clean a record, its traceback too."""
-        record.msg, record.args = self._redact(record.getMessage()), ()
-        if record.exc_info and record.exc_info[0]:
-            record.exc_text = self._redact(record.exc_text or self._format(record.exc_info))
+        """Clean a record, its traceback too; never raises.
+
+        A filter runs in whatever code logs, and nothing there expects an exception. A record
+        whose message does not fit its arguments keeps both, one behind the other.
+        """
+        record.msg, record.args = self._redact(_message(record)), ()
+        if record.exc_info:
+            record.exc_text = self._redact(record.exc_text or self._traceback(record.exc_info))
         return True
+
+    def _traceback(self, exc_info: Any) -> str:
+        try:
+            return self._format(exc_info)
+        except Exception:  # noqa: BLE001  what a library passes as exc_info
+            return _shown(exc_info)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001  what a library logs, its arguments' own code included
+        return f"{_shown(record.msg)} {_shown(record.args)}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as text, or its type where its own code fails."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  whatever that code raises
+        return f"<{type(value).__name__}>"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,21 @@ from rich.text import Text
 
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.live_lines import LiveLines
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
+from mapillary_crawler.terminal.progress_file import read_progress
 
 #: Seconds between two drawings.
 _PAUSE = 1.0
+#: Of a crawl that has not yet said anything; an outcome is an earlier run's.
+_STARTING = ["starting", "", "", ""]
 
 
 class JobsDisplay:
-    """A line for each crawl that runs; `folders` are those in staging, by user."""
+    """A line for each crawl that runs.
 
-    def __init__(self, lines: LiveLines, folders: Mapping[str, Path]) -> None:
+    `folders` are, by user, where its collection may be: in staging, then in the store.
+    """
+
+    def __init__(self, lines: LiveLines, folders: Mapping[str, Sequence[Path]]) -> None:
         self._lines = lines
         self._folders = folders
         self._drawn = 0.0
@@ -36,22 +39,22 @@ class JobsDisplay:
         self._drawn = now
         rows = Table.grid(padding=(0, 2))
         for username in running:
-            rows.add_row(Text(username), *map(Text, _cells(self._folders[username])))
+            rows.add_row(Text(username), *map(Text, _cells(read_progress(self._folders[username]))))
         self._lines.show(rows)
 
 
-def _cells(folder: Path) -> list[str]:
+def _cells(fields: Mapping[str, Any]) -> list[str]:
     """Return phase, part that is done, speed and time left; empty where nothing is known."""
-    fields: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        fields = json.loads((folder / PROGRESS_PATH).read_text(encoding="utf-8"))
-    if not fields or fields["outcome"]:
-        return ["starting", "", "", ""]
-    left, listed = fields["failed"] - fields["accepted"] - fields["given_up"], fields["listed"]
-    seconds = fields["seconds_left"]
-    return [
-        fields["phase"],
-        f"{listed - left:,} of {listed:,}",
-        f"{quantities.rate(fields['images_per_second'])} images/s",
-        f"{quantities.duration(seconds)} left" if seconds is not None else "",
-    ]
+    try:
+        if fields["outcome"]:
+            return _STARTING
+        left, listed = fields["failed"] - fields["accepted"] - fields["given_up"], fields["listed"]
+        seconds = fields["seconds_left"]
+        return [
+            str(fields["phase"]),
+            f"{listed - left:,} of {listed:,}",
+            f"{quantities.rate(fields['images_per_second'])} images/s",
+            f"{quantities.duration(seconds)} left" if seconds is not None else "",
+        ]
+    except (KeyError, TypeError, ValueError):  # not there yet, or another version's
+        return _STARTING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,38 @@ class ProgressFile:
     """
 
     def __init__(self, folder: Path, destination: Path) -> None:
-        self._folder = folder
-        self._destination = destination
+        self._folders = (folder, destination)
 
     def write(self, fields: dict[str, Any]) -> None:
         """Write the file where the collection is now."""
-        # Beside the collection, since the finish copies whatever it finds within.
-        writing = self._folder.with_name(f".progress-{self._folder.name}")
         content = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-        with suppress(OSError):
-            for folder in (self._folder, self._destination):
-                path = folder / PROGRESS_PATH
+        for folder in self._folders:
+            path = folder / PROGRESS_PATH
+            with suppress(OSError):
                 if path.parent.is_dir():
-                    writing.write_text(content, encoding="utf-8")
-                    writing.replace(path)
-                    break
-        with suppress(OSError):
-            writing.unlink(missing_ok=True)
+                    # Beside the collection, on its file system, since staging and store may be on
+                    # two; not within it, since the finish copies whatever it finds there.
+                    _replace(path, content, folder.with_name(f".progress-{folder.name}"))
+                    return
+
+
+def _replace(path: Path, content: str, writing: Path) -> None:
+    try:
+        writing.write_text(content, encoding="utf-8")
+        writing.replace(path)
+    finally:
+        writing.unlink(missing_ok=True)
+
+
+def read_progress(folders: Iterable[Path]) -> dict[str, Any]:
+    """Return the last figures of a run on a collection, wherever that is now.
+
+    `folders` are looked at in their order; nothing is returned where none has a file that can
+    be read.
+    """
+    for folder in folders:
+        with suppress(OSError, ValueError, RecursionError):
+            fields = json.loads((folder / PROGRESS_PATH).read_text(encoding="utf-8"))
+            if isinstance(fields, dict):
+                return fields
+    return {}

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import re
 
+#: A token: as the service makes it, behind the header's OAuth (where "OAuth 2.0" and "OAuth access
+#: token" are but words), or as a URL's parameter.
+CREDENTIAL = (
+    r"MLY(?:\||%7C)[^\s\"'<>]+"
+    r"|(?<=OAuth )(?!2\.0\b)(?=\S*[\d|])[^\s\"'<>]+"
+    r"|access_token=[^\s\"'<>]+"
+)
 #: Whatever an answer may echo of a token or of a signed URL.
-_SECRET = re.compile(r"MLY(?:\||%7C)\S+|access_token=\S+|\?\S+=\S+", re.IGNORECASE)
+_SECRET = re.compile(rf"{CREDENTIAL}|\?\S+=\S+", re.IGNORECASE)
 
 
 def one_line(said: str, longest: int) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from mapillary_crawler.terminal.quoting import CREDENTIAL
+
 _URL = re.compile(r"\b(?:https?|ftp|file)://[^\s\"'<>]*", re.IGNORECASE)
 _QUERY = re.compile(r"\?[^\s\"'<>?]*=[^\s\"'<>]*")
 #: From the root, at least two names, or one behind a quote, as a traceback has it.
 _PATH = re.compile(r"(?<![\w.~-])~?/(?:[^\s/:;,\"'<>()\[\]{}]+/)+(?P<name>[^\s/:;,\"'<>()\[\]{}]*)")
 _QUOTED_PATH = re.compile(r"(?P<quote>[\"'])/[^\"'\n]*?(?P<name>[^\"'/\n]*)(?P=quote)")
-_TOKEN = re.compile(r"MLY(?:\||%7C)[^\s\"'<>]+|(?<=OAuth )(?!2\.0\b)[^\s\"'<>]+", re.IGNORECASE)
+_TOKEN = re.compile(CREDENTIAL, re.IGNORECASE)
 _ADDRESS = re.compile(
     r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|\[[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*\]",
     re.IGNORECASE,
@@ -38,7 +40,7 @@ class Redactor:
         """Return `text` without tokens and without the queries that sign URLs."""
         for secret in self._secrets:
             text = text.replace(secret, "(token)")
-        return _QUERY.sub("?(query)", _TOKEN.sub("(token)", text))
+        return _TOKEN.sub("(token)", _QUERY.sub("?(query)", text))
 
     def __call__(self, text: str) -> str:
         """Return `text` without anything that must not be published."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Self, TextIO, cast
 
 from rich.progress_bar import ProgressBar
@@ -20,18 +21,22 @@ _BAR = 64
 
 
 class ProgressDisplay:
-    """Four lines below the log; `close` takes them away."""
+    """Four lines below the log; `close` takes them away.
 
-    def __init__(self, handler: logging.StreamHandler[TextIO]) -> None:
+    While they are there, `handler` passes over what the logger `logger` says: the same, in words.
+    """
+
+    def __init__(self, handler: logging.StreamHandler[TextIO], logger: str) -> None:
         self._handler = handler
+        self._is_news: Callable[[logging.LogRecord], bool] = lambda record: record.name != logger
         self._terminal = LiveTerminal()
         self._lines = self._terminal.__enter__()
         self._stream = handler.stream
         handler.setStream(cast("TextIO", self._lines))
-        handler.addFilter(_is_no_progress)
+        handler.addFilter(self._is_news)
 
     @classmethod
-    def on_terminal(cls, settings: BaseSettings) -> Self | None:
+    def on_terminal(cls, settings: BaseSettings, logger: str) -> Self | None:
         """Return a display where the log goes to a terminal, at level INFO or below."""
         handler = get_scrapy_root_handler()
         if (
@@ -43,7 +48,7 @@ class ProgressDisplay:
             or handler.level > logging.INFO
         ):
             return None
-        return cls(handler)
+        return cls(handler, logger)
 
     def show(self, report: Report) -> None:
         """Draw the lines anew."""
@@ -59,11 +64,6 @@ class ProgressDisplay:
 
     def close(self) -> None:
         """Take the lines away and give the terminal back."""
-        self._handler.removeFilter(_is_no_progress)
+        self._handler.removeFilter(self._is_news)
         self._handler.setStream(self._stream)
         self._terminal.__exit__()
-
-
-def _is_no_progress(record: logging.LogRecord) -> bool:
-    """Say whether a record belongs on a terminal that shows the progress already."""
-    return record.name != "mapillary_crawler.extensions.progress"

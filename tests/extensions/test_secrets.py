@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
+
+import pytest
 
 from mapillary_crawler.extensions.secrets import _Filter
 from mapillary_crawler.terminal.redaction import Redactor
@@ -34,3 +37,29 @@ def test_traceback_is_cleaned() -> None:
     assert "Traceback" in text
     assert "oh=" not in text
     assert "MLY" not in text
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments", "shown"),
+    [
+        ("%d items of MLY|1|2", ("three",), "%d items of (token) ('three',)"),
+        ("%s", (Unprintable(),), "%s "),
+        (Unprintable(), (), "<Unprintable>"),
+    ],
+)
+def test_malformed_record_is_no_error_of_the_code_that_logs(
+    message: Any, arguments: tuple[object, ...], shown: str
+) -> None:
+    record = logging.LogRecord("x", logging.WARNING, "", 0, message, arguments, None)
+    assert shown in formatted(record)
+
+
+def test_malformed_traceback_is_none_either() -> None:
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "failed", (), None)
+    record.exc_info = ("MLY|1|2",)  # type: ignore[assignment]
+    assert formatted(record) == "failed\n('(token)',)"

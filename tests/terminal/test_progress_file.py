@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 from pathlib import Path
 
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH, ProgressFile
+import pytest
+
+from mapillary_crawler.terminal.progress_file import PROGRESS_PATH, ProgressFile, read_progress
+
+#: Usually in memory, so on another file system than what tests write.
+_ELSEWHERE = Path("/dev/shm")
 
 
 def test_reader_never_sees_half_of_it(tmp_path: Path) -> None:
@@ -41,3 +47,24 @@ def test_it_follows_into_the_store_and_makes_no_folder(tmp_path: Path) -> None:
     (store / ".crawl").mkdir(parents=True)
     file.write({"number": 2})
     assert json.loads((store / PROGRESS_PATH).read_text()) == {"number": 2}
+
+
+def test_it_follows_to_another_file_system(tmp_path: Path) -> None:
+    if not _ELSEWHERE.is_dir() or _ELSEWHERE.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is but one file system")
+    with tempfile.TemporaryDirectory(dir=_ELSEWHERE) as elsewhere:
+        store = Path(elsewhere) / "store"
+        (store / ".crawl").mkdir(parents=True)
+        (store / PROGRESS_PATH).write_text('{"phase": "finishing"}')
+        ProgressFile(tmp_path / "staging", store).write({"phase": "ended"})
+        assert read_progress([tmp_path / "staging", store]) == {"phase": "ended"}
+        assert [path.name for path in Path(elsewhere).rglob("*") if path.is_file()] == [
+            PROGRESS_PATH.name
+        ]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "null", '"x"', "{", "[" * 100_000, "\xff"])
+def test_what_is_no_object_reads_as_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".crawl").mkdir()
+    (tmp_path / PROGRESS_PATH).write_text(content, encoding="latin-1")
+    assert read_progress([tmp_path]) == {}

@@ -21,6 +21,8 @@ TOKEN = "MLY|12345678901234567|0123456789abcdef0123456789abcdef"  # no real one
         (f"token {TOKEN.replace('|', '%7C')}.", "token …"),
         ("x?access_token=EAAB&y", "x…"),
         ("at access_token=EAAB now", "at … now"),
+        ("Authorization: OAuth EAAB12", "Authorization: OAuth …"),
+        ("Invalid OAuth access token", "Invalid OAuth access token"),
         ("https://x.example.org/a?stp=s1024&oh=00_Af&oe=1F is", "https://x.example.org/a… is"),
         ("really? yes=no", "really? yes=no"),
         ("Ünî cødé 日本", "Ünî cødé 日本"),

@@ -24,6 +24,8 @@ redact = Redactor(secrets=[TOKEN, ""], hosts=["crawler7", "127.0.0.1", "localhos
         (f"token {TOKEN} said", "token (token) said"),
         ("Authorization: OAuth MLY|9|x", "Authorization: OAuth (token)"),
         ("Invalid OAuth 2.0 Access Token", "Invalid OAuth 2.0 Access Token"),
+        ("Invalid OAuth access token", None),
+        ("with &access_token=EAAB and more", "with &(token) and more"),
         ("GET https://graph.mapillary.com/images?after=x&limit=2 failed", "GET (URL) failed"),
         ("<GET http://127.0.0.1:8080/1?a=b>", "<GET (URL)>"),
         ("asked /images?access_token=x&b=c for more", "asked /images?(query) for more"),
