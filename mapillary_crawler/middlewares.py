@@ -10,9 +10,12 @@ from typing import Self
 
 from scrapy import Request
 from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
+from scrapy.utils.httpobj import urlparse_cached
 
+from mapillary_crawler.collection.addresses import is_loopback
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.token import may_have_token, read_token
 from mapillary_crawler.crawl.client import API_SLOT
@@ -23,6 +26,16 @@ from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.backoff import retry_after
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.items import ImageItem
+
+
+class ProxyMiddleware(HttpProxyMiddleware):
+    """Scrapy's own, which takes the proxies of the environment; loopback never has one."""
+
+    def process_request(self, request: Request) -> None:  # type: ignore[override]
+        """Name the proxy of a request in its meta."""
+        if is_loopback(urlparse_cached(request).hostname or ""):
+            request.meta["proxy"] = None
+        super().process_request(request)
 
 
 class TokenMiddleware:
@@ -47,6 +60,8 @@ class TokenMiddleware:
             return
         if not may_have_token(request.url):
             raise IgnoreRequest("this address may not get the token")
+        if request.meta.get("proxy") and request.url.startswith("http:"):
+            raise IgnoreRequest("a proxy may not see the token")
         request.headers["Authorization"] = self._authorization
 
     def process_response(self, request: Request, response: Response) -> Response:

@@ -102,6 +102,9 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+    # Replaced: Scrapy's own has a proxy for loopback, too.
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
+    "mapillary_crawler.middlewares.ProxyMiddleware": 750,
     "mapillary_crawler.middlewares.TokenMiddleware": 900,
     "mapillary_crawler.middlewares.OutcomesMiddleware": 950,
 }

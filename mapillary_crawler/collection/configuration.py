@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
 
+from mapillary_crawler.collection.addresses import proxy_of, split_url
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.token import API_HOST, may_have_token
 
@@ -92,7 +92,20 @@ def read_configuration(
             f"https://{API_HOST}, loopback, or the host named by the environment variable "
             "MAPILLARY_TRUSTED_API_HOST may"
         )
+    refuse_clear("MAPILLARY_API_URL", configuration.api_url, "the token")
     return configuration
+
+
+def refuse_clear(name: str, url: str, secret: str) -> None:
+    """Raise `ArgumentRefused` for an address that a proxy would be sent a secret for, in clear.
+
+    Over https a proxy is only asked to connect, and sees neither requests nor headers.
+    """
+    if url.startswith("http:") and proxy_of(url):  # nor is the proxy shown: it may hold a password
+        raise ArgumentRefused(
+            f"{name} {url} is plain http, and a proxy of the environment (http_proxy) would see "
+            f"{secret}; use https, or name the host in NO_PROXY"
+        )
 
 
 def _is_set(settings: Mapping[str, Any], name: str) -> bool:
@@ -124,7 +137,7 @@ def read_web_address(settings: Mapping[str, Any], name: str) -> str:
             f"{name} is no http(s) address that a path can follow: no user, query or space, please"
         )
     try:
-        parts = urlsplit(url)
+        parts = split_url(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from mapillary_crawler.collection.addresses import is_loopback, split_url
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
 #: The one public host that gets the token.
@@ -35,7 +34,7 @@ def read_token(environment: Mapping[str, str]) -> str:
 def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Say whether a request to `url` may carry the token."""
     try:
-        parts = urlsplit(url)
+        parts = split_url(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return False
@@ -44,11 +43,4 @@ def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> boo
     trusted = environment.get("MAPILLARY_TRUSTED_API_HOST", "").strip().lower()
     if trusted and trusted in {host, parts.netloc.lower()}:
         return True
-    return _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(host)

@@ -216,12 +216,26 @@ def test_a_confined_store_cannot_be_left(name: str, tmp_path: Path) -> None:
         ("http://0.0.0.0/", False),
         ("", False),
         ("http://[", False),
+        ("http://[::1].evil.test", False),
+        ("http://[::1]evil.test:80/", False),
+        ("http://x[::1]:80/", False),
+        ("http://[127.0.0.1].evil.test", False),
+        ("http://[::ffff:127.0.0.1]:8000/", True),
         ("https://graph.mapillary.com:x/", False),
         ("data:,", False),
     ],
 )
 def test_who_may_get_the_token(url: str, may: bool) -> None:
     assert may_have_token(url, {}) is may
+
+
+@pytest.mark.parametrize("name", ["MAPILLARY_API_URL", "ARCHIVE_ORG_URL"])
+@pytest.mark.parametrize(
+    "url", ["http://[::1].evil.test", "http://[::1]x", "http://a[::1]", "http://[::1]:80x"]
+)
+def test_what_follows_an_address_in_brackets_is_refused(name: str, url: str) -> None:
+    with pytest.raises(ArgumentRefused, match="is no http"):
+        configuration(**{name: url})
 
 
 @given(st.text() | st.from_regex(r"https?://[\[\]@:/a-z0-9.%\\]{0,30}", fullmatch=True))

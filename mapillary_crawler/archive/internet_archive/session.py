@@ -22,6 +22,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from mapillary_crawler.archive.internet_archive.trouble import Denied, Trouble, Unavailable, trouble
+from mapillary_crawler.collection.addresses import is_loopback
+from mapillary_crawler.collection.configuration import refuse_clear
 
 _ARCHIVE, _S3 = "archive.org", "s3.us.archive.org"
 #: Seconds for an answer that has no upload before it.
@@ -38,11 +40,15 @@ class ArchiveOrg:
     """A session with archive.org; every failure is a `Trouble`.
 
     `url` and `s3_url` say where it is, `timeout` how many seconds an upload may stand still.
+    Raises `CredentialsMissing`, and `ArgumentRefused` where a proxy would see the keys.
     """
 
     def __init__(
         self, url: str, s3_url: str, *, timeout: float = 300.0, anonymous: bool = False
     ) -> None:
+        if not anonymous:
+            for name, there in (("ARCHIVE_ORG_URL", url), ("ARCHIVE_ORG_S3_URL", s3_url)):
+                refuse_clear(name, there, "the keys")
         # The library's own lines name URLs with the access key; Trouble says what matters.
         logging.getLogger("internetarchive").setLevel(logging.CRITICAL)
         logging.getLogger("urllib3").setLevel(logging.INFO)
@@ -173,7 +179,8 @@ class _Elsewhere(HTTPAdapter):
     ) -> requests.Response:
         parts = urlsplit(str(request.url))
         request.url = self._url + (f"{parts.path}?{parts.query}" if parts.query else parts.path)
-        kwargs["proxies"] = get_environ_proxies(request.url)
+        here = is_loopback(urlsplit(self._url).hostname or "")
+        kwargs["proxies"] = {} if here else get_environ_proxies(request.url)
         return super().send(request, *args, **kwargs)
 
 
