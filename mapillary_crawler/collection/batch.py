@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import sync_folder
 from mapillary_crawler.collection.outcome import DiskFull, is_disk_full
 from mapillary_crawler.terminal import quantities
@@ -18,7 +19,7 @@ from mapillary_crawler.terminal import quantities
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
 #: Where files lie until they are whole, below the collection's folder.
-_INCOMING = Path(".crawl/incoming")
+_INCOMING = ".crawl/incoming"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +36,15 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
 
     Each is written under a temporary name; the whole batch is flushed, renamed, and its
     folders flushed, so a file that has its name is whole. What is there already under such
-    a name is replaced. Raises `DiskFull`.
+    a name is replaced. Raises `DiskFull`, `NotFollowed`.
     """
-    incoming = folder / _INCOMING
     try:
-        incoming.mkdir(parents=True, exist_ok=True)
-        _ensure_room(folder, sum(len(file.body) for file in files), min_free_bytes)
-        temporary = [incoming / str(number) for number in range(len(files))]
-        digests = [_write(path, file) for path, file in zip(temporary, files, strict=True)]
-        _flush(incoming, temporary)
-        targets = [folder / file.path for file in files]
-        made = _make_folders(folder, {target.parent for target in targets})
-        for path, target in zip(temporary, targets, strict=True):
-            path.replace(target)
-        for parent in {target.parent for target in targets} | made:
-            sync_folder(parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        with descent.opened_folder(folder, _INCOMING, make=True) as incoming:
+            _ensure_room(folder, sum(len(file.body) for file in files), min_free_bytes)
+            digests = [_write(incoming, str(n), file) for n, file in enumerate(files)]
+            _flush(incoming, [str(n) for n in range(len(files))])
+            _name(folder, incoming, files)
     except OSError as error:
         remove_incoming(folder)
         if is_disk_full(error):
@@ -60,11 +55,8 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
 
 def remove_incoming(folder: Path) -> None:
     """Remove what a failed or killed run left half-written below `folder`."""
-    incoming = folder / _INCOMING
     with suppress(OSError):
-        for path in incoming.iterdir():
-            path.unlink()
-        incoming.rmdir()
+        descent.clear(folder, _INCOMING)
 
 
 def _ensure_room(folder: Path, size: int, min_free_bytes: int) -> None:
@@ -77,35 +69,48 @@ def _ensure_room(folder: Path, size: int, min_free_bytes: int) -> None:
         )
 
 
-def _write(path: Path, file: NewFile) -> bytes:
-    path.write_bytes(file.body)
-    if file.time is not None:
-        os.utime(path, ns=(file.time * 1_000_000, file.time * 1_000_000))
+def _write(incoming: int, name: str, file: NewFile) -> bytes:
+    with os.fdopen(descent.create_file(incoming, name), "wb") as written:
+        written.write(file.body)
+        written.flush()
+        if file.time is not None:
+            os.utime(written.fileno(), ns=(file.time * 1_000_000, file.time * 1_000_000))
     return hashlib.sha256(file.body).digest()
 
 
-def _make_folders(folder: Path, parents: set[Path]) -> set[Path]:
-    """Make the folders that are missing; return those that got a new entry."""
+def _name(folder: Path, incoming: int, files: Sequence[NewFile]) -> None:
+    """Give files their names, and bring those to the disk."""
+    within: dict[PurePosixPath, list[tuple[int, str]]] = {}
+    for number, file in enumerate(files):
+        path = PurePosixPath(file.path)
+        within.setdefault(path.parent, []).append((number, path.name))
+    changed = {folder / parent for parent in within}
+    for parent, names in within.items():
+        changed |= _missing(folder, parent)
+        with descent.opened_folder(folder, str(parent), make=True) as target:
+            for number, name in names:
+                os.rename(str(number), name, src_dir_fd=incoming, dst_dir_fd=target)
+    for entered in changed:
+        sync_folder(entered)
+
+
+def _missing(folder: Path, parent: PurePosixPath) -> set[Path]:
+    """Return the folders that get a new entry when `parent` is made."""
     changed = set()
-    for parent in parents:
-        missing = parent
-        while not missing.is_dir() and missing != folder:
-            changed.add(missing.parent)
-            missing = missing.parent
-        parent.mkdir(parents=True, exist_ok=True)
+    while str(parent) != "." and not os.path.lexists(folder / parent):
+        parent = parent.parent
+        changed.add(folder / parent)
     return changed
 
 
-def _flush(folder: Path, files: Sequence[Path]) -> None:
+def _flush(folder: int, files: Sequence[str]) -> None:
     """Flush files to the disk: with one call for their file system where there is one."""
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is not None:
-        handle = os.open(folder, os.O_RDONLY)
+    if syncfs is not None and syncfs(folder) == 0:
+        return
+    for name in files:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            if syncfs(handle) == 0:
-                return
+            os.fsync(handle)
         finally:
             os.close(handle)
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())

@@ -85,9 +85,9 @@ def test_all_is_flushed_before_anything_gets_its_name(
     steps: list[str] = []
 
     def note(step: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(*arguments: Any) -> Any:
+        def noting(*arguments: Any, **options: Any) -> Any:
             steps.append(step)
-            return original(*arguments)
+            return original(*arguments, **options)
 
         return noting
 
@@ -100,7 +100,7 @@ def test_all_is_flushed_before_anything_gets_its_name(
 
     monkeypatch.setattr(storage.ctypes, "CDLL", Library)
     monkeypatch.setattr(os, "fsync", note("flush", os.fsync))
-    monkeypatch.setattr(Path, "replace", note("rename", Path.replace))
+    monkeypatch.setattr(os, "rename", note("rename", os.rename))
     write_files(tmp_path, FILES)
     first, last = steps.index("rename"), len(steps) - steps[::-1].index("rename")
     assert steps[:first] == ["flush"] * (1 if syncfs else len(FILES))
@@ -127,16 +127,16 @@ def test_a_flush_that_fails_is_made_file_by_file(
 def test_a_crash_between_write_and_rename_leaves_no_part_of_a_file(
     names: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rename = Path.replace
-    done: list[Path] = []
+    rename = os.rename
+    done: list[str] = []
 
-    def die_after(source: Path, target: Path) -> Path:
+    def die_after(source: str, target: str, **folders: int) -> None:
         if len(done) == names:
             raise Killed
         done.append(target)
-        return rename(source, target)
+        rename(source, target, **folders)
 
-    monkeypatch.setattr(Path, "replace", die_after)
+    monkeypatch.setattr(os, "rename", die_after)
     if names < len(FILES):
         with pytest.raises(Killed):
             write_files(tmp_path, FILES)
@@ -152,12 +152,14 @@ def test_a_crash_between_write_and_rename_leaves_no_part_of_a_file(
 def test_a_crash_while_writing_leaves_no_name_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(path: Path, body: bytes) -> int:
-        path.open("wb").write(body[:2])
+    def die(incoming: int, name: str, file: NewFile) -> bytes:
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=incoming)
+        os.write(handle, file.body[:2])
+        os.close(handle)
         raise Killed
 
-    monkeypatch.setattr(Path, "write_bytes", die)
-    with pytest.raises(Killed), pytest.warns(ResourceWarning):
+    monkeypatch.setattr(storage, "_write", die)
+    with pytest.raises(Killed):
         write_files(tmp_path, FILES)
     assert tree(tmp_path) == {}
     assert list((tmp_path / ".crawl/incoming").iterdir()) != []
@@ -178,8 +180,21 @@ def failing(number: int) -> Callable[..., Any]:
     return fail
 
 
+def failing_below(call: str, number: int) -> Callable[..., Any]:
+    """Return a system call that fails where it would make something within an open folder."""
+    original = getattr(os, call)
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        makes = call != "open" or (len(arguments) > 1 and arguments[1] & os.O_CREAT)
+        if makes and any(name.endswith("dir_fd") for name in options):
+            raise OSError(number, os.strerror(number))
+        return original(*arguments, **options)
+
+    return fail
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("where", ["write_bytes", "mkdir", "replace", "flush"])
+@pytest.mark.parametrize("where", ["open", "mkdir", "rename", "flush"])
 def test_a_full_disk_is_told_from_other_troubles(
     where: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +204,7 @@ def test_a_full_disk_is_told_from_other_troubles(
         if where == "flush":
             full.setattr(storage, "_flush", failing(number))
         else:
-            full.setattr(Path, where, failing(number))
+            full.setattr(os, where, failing_below(where, number))
         with pytest.raises(DiskFull, match="mapillary-alice-2048") as stopped:
             write_files(folder, FILES)
         assert str(tmp_path) not in str(stopped.value)
@@ -203,7 +218,7 @@ def test_a_full_disk_is_told_from_other_troubles(
 def test_other_troubles_stay_what_they_are(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "write_bytes", failing(number))
+    monkeypatch.setattr(storage, "_write", failing(number))
     with pytest.raises(OSError, match=r"\[Errno") as trouble:
         write_files(tmp_path, FILES)
     assert trouble.value.errno == number

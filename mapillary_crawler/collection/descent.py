@@ -1,0 +1,190 @@
+"""Below a collection's folder: every name is opened from its folder, and no link is followed.
+
+The folder itself may be reached through links; below it a link, a pipe, a device, or a folder
+that another disk is mounted on, is named and left alone. A mount of the same disk is not told
+from a folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: A pipe would be waited for, a terminal taken over.
+_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class NotFollowed(OSError):
+    """Something below a collection leads elsewhere, or is not what stands there; it is named."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(errno.ELOOP, f"is {what}, which is not followed", str(path))
+
+
+def kind(mode: int) -> str:
+    """Return what a mode is of, for people: a link, a pipe, a folder."""
+    return next((name for test, name in _KINDS if test(mode)), "something unknown")
+
+
+@contextmanager
+def opened_folder(root: Path, below: str = "", *, make: bool = False) -> Iterator[int]:
+    """Give the descriptor of a folder below `root`, for `dir_fd`; `make` what is missing.
+
+    Raises `NotFollowed`, `FileNotFoundError`, `OSError`. To bring the names of what was made to
+    the disk is the caller's.
+    """
+    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        disk = os.fstat(handle).st_dev
+        path = root
+        for name in _parts(root, below):
+            path /= name
+            inner = _open_inner(handle, name, path, make=make)
+            os.close(handle)
+            handle = inner
+            if os.fstat(handle).st_dev != disk:
+                raise NotFollowed(path, "a mount point")
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _parts(root: Path, path: str) -> list[str]:
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts or path.startswith("/") or "\0" in path:
+        raise NotFollowed(root / path.replace("\0", ""), "a path that leads elsewhere")
+    return parts
+
+
+def _open_inner(handle: int, name: str, path: Path, *, make: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=handle)
+    except FileNotFoundError as error:
+        if not make:
+            raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
+    except OSError as error:
+        raise _told(error, handle, name, path) from None
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=handle)
+    return _open_inner(handle, name, path, make=False)
+
+
+def _told(error: OSError, handle: int, name: str, path: Path) -> OSError:
+    """Return what an error means, which differs from system to system, with the whole path."""
+    with suppress(OSError):
+        mode = os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK, errno.ENXIO):
+            return NotFollowed(path, kind(mode))
+    return OSError(error.errno, error.strerror, str(path))
+
+
+@contextmanager
+def parent(root: Path, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    """Give the descriptor of the folder that a path lies in, and the path's last name."""
+    below, _, name = path.rpartition("/")
+    if name in ("", ".", ".."):
+        raise NotFollowed(root / path, "a path that leads elsewhere")
+    with opened_folder(root, below, make=make) as handle:
+        yield handle, name
+
+
+def open_file(root: Path, path: str) -> int:
+    """Return a descriptor for reading a regular file below `root`; raises as `opened_folder`."""
+    with parent(root, path) as (handle, name):
+        try:
+            file = os.open(name, os.O_RDONLY | _FILE, dir_fd=handle)
+        except OSError as error:
+            raise _told(error, handle, name, root / path) from None
+    if not stat.S_ISREG(mode := os.fstat(file).st_mode):
+        os.close(file)
+        raise NotFollowed(root / path, kind(mode))
+    return file
+
+
+def create_file(handle: int, name: str) -> int:
+    """Return a descriptor for writing a new file into an open folder; what was there goes."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE
+    try:
+        return os.open(name, flags, 0o666, dir_fd=handle)
+    except FileExistsError:
+        os.unlink(name, dir_fd=handle)
+    return os.open(name, flags, 0o666, dir_fd=handle)
+
+
+def status(root: Path, path: str) -> os.stat_result:
+    """Return what lies at a path below `root`, a link by itself; raises as `opened_folder`."""
+    with parent(root, path) as (handle, name):
+        return os.stat(name, dir_fd=handle, follow_symlinks=False)
+
+
+def is_file(root: Path, path: str) -> bool:
+    """Say whether a regular file lies at a path; raises `NotFollowed` where anything else does."""
+    try:
+        mode = status(root, path).st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        raise NotFollowed(root / path, kind(mode))
+    return True
+
+
+def read(root: Path, path: str, most: int) -> bytes:
+    """Return what a file holds, of at most `most` bytes; raises OSError, EFBIG beyond."""
+    with os.fdopen(open_file(root, path), "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"has more than {most:,} bytes", str(root / path))
+    return content
+
+
+def unlink(root: Path, path: str) -> None:
+    """Remove a file below `root`, a link by itself; one that is not there is none."""
+    with suppress(FileNotFoundError), parent(root, path) as (handle, name):
+        os.unlink(name, dir_fd=handle)
+
+
+def clear(root: Path, below: str) -> None:
+    """Remove a folder below `root` with all that is in it; where there is none, nothing.
+
+    Links and special files in it go by themselves. Raises `NotFollowed` where the folder, or
+    one in it, is a link or a mount point.
+    """
+    try:
+        with opened_folder(root, below) as handle:
+            _empty(handle, root / below)
+    except FileNotFoundError:
+        return
+    with parent(root, below) as (handle, name):
+        os.rmdir(name, dir_fd=handle)
+
+
+def _empty(handle: int, path: Path) -> None:
+    with os.scandir(handle) as entries:
+        names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in names:
+        if not is_folder:
+            os.unlink(name, dir_fd=handle)
+            continue
+        inner = os.open(name, _FOLDER, dir_fd=handle)
+        try:
+            if os.fstat(inner).st_dev != os.fstat(handle).st_dev:
+                raise NotFollowed(path / name, "a mount point")
+            _empty(inner, path / name)
+        finally:
+            os.close(inner)
+        os.rmdir(name, dir_fd=handle)
