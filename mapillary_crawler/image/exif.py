@@ -17,13 +17,14 @@ from piexif import GPSIFD, ExifIFD, ImageIFD
 
 from mapillary_crawler.image import fields as image_fields
 from mapillary_crawler.image import jpeg, tiff, tiff_writer
-from mapillary_crawler.image.tiff import ASCII, BYTE, RATIONAL, UNDEFINED, Entry
+from mapillary_crawler.image.tiff import ASCII, BYTE, RATIONAL, SHORT, UNDEFINED, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # Why EXIF of the file was not kept whole.
 UNREADABLE = "EXIF of the file unreadable, replaced"
+SEVERAL = "EXIF of the file in several segments, merged"
 ENTRIES_LEFT_OUT = "EXIF of the file has entries that cannot be kept"
 NOTE_LEFT_OUT = "MakerNote of the file left out, it cannot be moved"
 THUMBNAIL_LEFT_OUT = "EXIF thumbnail of the file broken or too long, left out"
@@ -71,6 +72,7 @@ _OF_A_FIX = frozenset(
         *(GPSIFD.GPSDifferential, GPSIFD.GPSHPositioningError),
     }
 )
+_ORIENTATIONS = [Entry(SHORT, (value,)) for value in range(1, 9)]
 # MakerNotes whose offsets begin within the note. In others they begin at the TIFF
 # header: moved, such a note reads as nonsense.
 _MOVABLE_NOTES = (b"Apple iOS\0", b"FUJIFILM", b"Nikon\0\x02", b"OLYMPUS\0", b"OM SYSTEM\0")
@@ -96,7 +98,7 @@ def write(
         captured_at=captured_at,
         username=username,
         size=(picture.width, picture.height),
-        existing=blocks[0][1:] if blocks else None,
+        existing=[block[1:] for block in blocks],
     )
     written = picture.with_app1(block, instead_of=lambda segment: segment.is_app1(jpeg.EXIF))
     return jpeg.Written(written, troubles)
@@ -108,12 +110,12 @@ def exif_block(
     captured_at: int | None,
     username: str,
     size: tuple[int, int],
-    existing: bytes | None = None,
+    existing: Sequence[bytes] = (),
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return an EXIF block of at most 65,533 bytes, `Exif` header and all.
 
     `captured_at` is milliseconds since 1970 in UTC, up to the year 2242; `size` the
-    width and height of this file in pixels; `existing` the file's own block without
+    width and height of this file in pixels; `existing` the file's own blocks without
     the `Exif` header. What is known replaces what the file has, the rest stays; the
     second value says why not all of it.
     """
@@ -125,14 +127,19 @@ def exif_block(
     if captured_at is not None:
         _add_time(ours, captured_at)
     position = image_fields.camera_position(metadata)
-    tags = _Tags() if existing is None else _read(existing)
-    _remove_contradictions(tags, size, computed=bool(position and position.geometry == "computed"))
+    tags = _read(existing)
+    _remove_contradictions(
+        tags,
+        size,
+        computed=bool(position and position.geometry == "computed"),
+        timed=captured_at is not None,
+    )
     for name, values in ours.items():
         tags.directories.setdefault(name, {}).update(values)
     for directories in (tags.directories, ours):
         if directories["GPS"]:
             directories["GPS"][GPSIFD.GPSVersionID] = _GPS_VERSION
-    return _fit(tags, ours), tuple(tags.troubles)
+    return _fit(tags, ours), tuple(dict.fromkeys(tags.troubles))
 
 
 def _camera(metadata: Mapping[str, Any], username: str) -> dict[int, Entry]:
@@ -200,8 +207,33 @@ def _add_time(directories: Directories, captured_at: int) -> None:
     gps[GPSIFD.GPSTimeStamp] = Entry(RATIONAL, (moment.hour, 1, moment.minute, 1, seconds, 1000))
 
 
-def _read(block: bytes) -> _Tags:
-    """Return what is sound in the file's own EXIF and can be written again."""
+def _read(blocks: Sequence[bytes]) -> _Tags:
+    """Return what is sound in the file's own EXIF: a later block goes over an earlier one.
+
+    Readers take the first, the last or all of them, and each may hold what no other has. An
+    orientation that is none does not take the place of one that is.
+    """
+    tags = _Tags()
+    for block in blocks:
+        later = _read_block(block)
+        tags.troubles += later.troubles
+        main = later.directories.get("0th", {})
+        if main.get(ImageIFD.Orientation) not in _ORIENTATIONS and tags.directories.get("0th"):
+            main.pop(ImageIFD.Orientation, None)
+        if later.thumbnail is not None:
+            tags.thumbnail = later.thumbnail
+            tags.directories.pop("1st", None)
+        elif tags.thumbnail is not None:
+            later.directories.pop("1st", None)
+        for name, entries in later.directories.items():
+            tags.directories.setdefault(name, {}).update(entries)
+    if len(blocks) > 1:
+        tags.troubles.append(SEVERAL)
+    return tags
+
+
+def _read_block(block: bytes) -> _Tags:
+    """Return what is sound in a block and can be written again."""
     tags = _Tags()
     try:
         contents = tiff.read(block)
@@ -219,7 +251,9 @@ def _read(block: bytes) -> _Tags:
     return tags
 
 
-def _remove_contradictions(tags: _Tags, size: tuple[int, int], *, computed: bool) -> None:
+def _remove_contradictions(
+    tags: _Tags, size: tuple[int, int], *, computed: bool, timed: bool
+) -> None:
     """Take out of the file's own tags what is wrong for this file or beside ours."""
     main, photo, gps, first = (tags.directories.get(n, {}) for n in ("0th", "Exif", "GPS", "1st"))
     for tag in _NOT_IN_A_JPEG & main.keys():
@@ -233,6 +267,8 @@ def _remove_contradictions(tags: _Tags, size: tuple[int, int], *, computed: bool
     if note and not bytes(note.value).startswith(_MOVABLE_NOTES):
         del photo[ExifIFD.MakerNote]
         tags.troubles.append(NOTE_LEFT_OUT)
+    if timed:  # TIFF/EP: hours that the camera's clock is ahead of UTC; ours is not
+        main.pop(ImageIFD.TimeZoneOffset, None)
     if computed:
         for tag in _OF_A_FIX & gps.keys():
             del gps[tag]

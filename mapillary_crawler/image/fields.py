@@ -83,13 +83,14 @@ def heading(metadata: Mapping[str, Any]) -> float | None:
 def is_sphere(metadata: Mapping[str, Any], width: int, height: int) -> bool | None:
     """Say whether the pixels are a whole equirectangular panorama; None if nobody knows.
 
-    `is_pano` was set for cylinders as well, so alone it counts for pictures twice
-    as wide as high (within 1 %, thumbnails are rounded).
+    One is twice as wide as high (within 1 %, thumbnails are rounded). What the row calls a
+    panorama and has other sides may be a part of one, or a cylinder, for which `is_pano` was
+    set as well.
     """
     camera = metadata.get("camera_type")
-    if isinstance(camera, str) and camera:
-        return camera in _SPHERES
     panorama = metadata.get("is_pano")
+    if isinstance(camera, str) and camera:
+        panorama = camera in _SPHERES
     if panorama is True and abs(width - 2 * height) * 100 <= width:
         return True
     return False if panorama is False else None

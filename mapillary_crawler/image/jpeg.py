@@ -1,8 +1,10 @@
 """JPEG files taken apart into segments, and put together with other metadata.
 
 Pure: bytes in, bytes out. The compressed data and every segment that is not
-replaced stay byte for byte, fill bytes and bytes after the end marker included
-(ITU-T T.81, annex B).
+replaced stay byte for byte: fill bytes, stray bytes between segments, and bytes after the end
+marker included (ITU-T T.81, annex B). Where a segment begins is decided as libjpeg does
+(jdmarker.c, next_marker), since what it shows is to have metadata. The one exception are the
+offsets of further pictures, which are moved as far as these (see `mpf`).
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from mapillary_crawler.image import mpf
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Bytes a segment's payload may have: its length field has two bytes and counts itself.
 MAX_PAYLOAD = 65_533
@@ -28,13 +32,20 @@ START = b"\xff\xd8"
 _SOS = 0xDA
 _APP0 = 0xE0
 _APP1 = 0xE1
+_APP2 = 0xE2
 # Start-of-frame markers; C4, C8 and CC between them are tables and an extension.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Markers that have no length field, so no place before the first scan.
-_NO_SEGMENT = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
+# Markers that end the picture, or begin another, before the first scan.
+_NO_HEADER = frozenset({0xD8, 0xD9})
+# Markers without a length field, which libjpeg passes over.
+_NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
+# Those of which libjpeg passes over the length field alone where that is too small.
+_SKIPPED = frozenset({*range(0xE0, 0xF0), 0xDC, 0xFE})
+#: `Segment.marker` of bytes that are no segment.
+_STRAY = 0
 # A profile of 16 MB has 255 segments; more than this is an attack on memory.
 _MAX_SEGMENTS = 4096
-_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)
+_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 
 
 class JpegError(ValueError):
@@ -49,7 +60,7 @@ class Written(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A segment before the first scan."""
+    """A segment before the first scan, or bytes that stand there and are none (marker 0)."""
 
     marker: int
     #: With fill bytes, marker and length field.
@@ -92,10 +103,26 @@ class Jpeg:
             kept[place].marker == _APP0 or any(kept[place].is_app1(name) for name in after)
         ):
             place += 1
+        kept.insert(place, _segment(_APP1, payload))
         raw = [segment.raw for segment in kept]
-        length = (len(payload) + 2).to_bytes(2, "big")
-        raw.insert(place, b"".join((b"\xff\xe1", length, payload)))
+        listing = next(filter(_lists_pictures, kept), None)
+        if listing is not None:
+            raw[kept.index(listing)] = self._moved(listing, kept)
         return b"".join((START, *raw, self.scan))
+
+    def _moved(self, listing: Segment, kept: Sequence[Segment]) -> bytes:
+        """Return the list of further pictures, which lie behind the first scan, as it is in `kept`.
+
+        Readers take the first list.
+        """
+        before = _length(self.segments[self.segments.index(listing) :])
+        payload = mpf.moved(
+            listing.payload,
+            to_scan=before - len(listing.raw) + len(listing.payload),
+            shift=_length(kept[kept.index(listing) :]) - before,
+            growth=_length(kept) - _length(self.segments),
+        )
+        return listing.raw[: len(listing.raw) - len(payload)] + payload
 
 
 def parse(data: bytes) -> Jpeg:
@@ -108,32 +135,66 @@ def parse(data: bytes) -> Jpeg:
     segments: list[Segment] = []
     size: tuple[int, int] | None = None
     start = 2
-    while (marker := _marker(data, start))[0] != _SOS:
-        code, end_of_marker = marker
-        if len(segments) == _MAX_SEGMENTS:
+    while True:
+        code, marker = _next_marker(data, start)
+        if marker > start:
+            segments.append(Segment(_STRAY, data[start:marker], b""))
+        start = marker
+        if code == _SOS:
+            break
+        if len(segments) >= _MAX_SEGMENTS:
             raise JpegError("too many segments")
-        end = end_of_marker + int.from_bytes(data[end_of_marker : end_of_marker + 2], "big")
-        if end < end_of_marker + 2 or end > len(data):
-            raise JpegError("header cut off")
-        payload = data[end_of_marker + 2 : end]
-        segments.append(Segment(code, data[start:end], payload))
+        segment = _read_segment(data, start, code)
+        segments.append(segment)
         if code in _FRAMES and size is None:
-            size = _frame_size(payload)
-        start = end
+            size = _frame_size(segment.payload)
+        start += len(segment.raw)
     if size is None:
         raise JpegError("no frame header")
     return Jpeg(tuple(segments), memoryview(data)[start:], *size)
 
 
-def _marker(data: bytes, start: int) -> tuple[int, int]:
-    """Return the code of the marker at `start` and where it ends."""
-    found = _MARKER.match(data, start)
+def _next_marker(data: bytes, start: int) -> tuple[int, int]:
+    """Return the code of the next marker from `start` on, and where it begins with its fill bytes.
+
+    What stands before it is stray: it holds no marker, and does not end as one begins.
+    """
+    found = _MARKER.search(data, start)
     if found is None:
-        raise JpegError("header cut off" if start >= len(data) - 1 else "no marker after a segment")
-    code = found[1][0]
-    if code in _NO_SEGMENT:
+        raise JpegError("header cut off")
+    code, at = found[1][0], found.start()
+    if code in _NO_HEADER:
         raise JpegError("no scan after the header")
-    return code, found.end()
+    return code, at if at == start else start + len(data[start:at].rstrip(b"\xff"))
+
+
+def _read_segment(data: bytes, start: int, code: int) -> Segment:
+    """Return the segment of a marker that begins at `start`."""
+    marker = start + 2
+    while data[marker - 1] == 0xFF:
+        marker += 1
+    if code in _NO_LENGTH:
+        return Segment(_STRAY, data[start:marker], b"")
+    length = int.from_bytes(data[marker : marker + 2], "big")
+    end = marker + length
+    if length < 2 and code in _SKIPPED and marker + 2 <= len(data):
+        return Segment(_STRAY, data[start : marker + 2], b"")
+    if length < 2 or end > len(data):
+        raise JpegError("header cut off")
+    return Segment(code, data[start:end], data[marker + 2 : end])
+
+
+def _segment(code: int, payload: bytes) -> Segment:
+    length = (len(payload) + 2).to_bytes(2, "big")
+    return Segment(code, b"".join((bytes((0xFF, code)), length, payload)), payload)
+
+
+def _lists_pictures(segment: Segment) -> bool:
+    return segment.marker == _APP2 and segment.payload.startswith(mpf.IDENTIFIER)
+
+
+def _length(segments: Iterable[Segment]) -> int:
+    return sum(len(segment.raw) for segment in segments)
 
 
 def _frame_size(payload: bytes) -> tuple[int, int]:

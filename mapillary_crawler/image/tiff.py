@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-BYTE, ASCII, LONG, RATIONAL, UNDEFINED = 1, 2, 4, 5, 7
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 #: TIFF types whose values are numbers, and pairs of numbers, with their `struct` codes.
-NUMBERS = {BYTE: "B", 3: "H", LONG: "L", 6: "b", 8: "h", 9: "l"}
+NUMBERS = {BYTE: "B", SHORT: "H", LONG: "L", 6: "b", 8: "h", 9: "l"}
 RATIONALS = {RATIONAL: "LL", 10: "ll"}
 _CODES = {ASCII: "s", UNDEFINED: "s", **NUMBERS, **RATIONALS}
 _SIZES = {kind: struct.calcsize(f"<{code}") for kind, code in _CODES.items()}

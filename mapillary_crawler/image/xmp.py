@@ -11,9 +11,10 @@ from xml.sax.saxutils import escape
 
 from mapillary_crawler.image import fields as image_fields
 from mapillary_crawler.image import jpeg, xmp_existing, xmp_names
+from mapillary_crawler.image.xmp_panorama import Area, own_area
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Mapping, Sequence, Set
 
 LICENCE_URL = "https://creativecommons.org/licenses/by-sa/4.0/"
 #: Where a person sees the image on Mapillary.
@@ -21,6 +22,7 @@ PHOTO_PAGE = "https://www.mapillary.com/app/?pKey="
 
 # Why XMP of the file was not kept.
 UNREADABLE = "XMP of the file unreadable, replaced"
+SEVERAL = "XMP of the file in several packets, merged"
 TOO_LONG = "XMP of the file over 64 KB with ours, replaced"
 EXTENSION_LEFT_OUT = "extended XMP of the file without a packet or incomplete, left out"
 
@@ -34,6 +36,7 @@ _OPENING = (
     f'<rdf:Description{xmp_names.declared("dc", "xmpRights", "cc", "mapillary")} rdf:about=""'
 )
 _PANORAMA = xmp_names.declared("GPano")
+_EXTENDED = f'<rdf:Description{xmp_names.declared("xmpNote")} rdf:about="">'
 
 
 class Packet(NamedTuple):
@@ -55,14 +58,13 @@ def write(
 ) -> jpeg.Written:
     """Return the JPEG with one XMP packet, behind EXIF; `jpeg.JpegError` if that cannot be."""
     picture = jpeg.parse(data)
-    packets = picture.app1(jpeg.XMP)
     packet = xmp_packet(
         metadata,
         image_id=image_id,
         username=username,
         captured_at=captured_at,
         size=(picture.width, picture.height),
-        existing=packets[0] if packets else None,
+        existing=picture.app1(jpeg.XMP),
         extensions=xmp_existing.whole_extensions(picture),
     )
 
@@ -84,26 +86,27 @@ def xmp_packet(
     username: str,
     captured_at: int | None,
     size: tuple[int, int],
-    existing: bytes | None = None,
+    existing: Sequence[bytes] = (),
     extensions: Set[bytes] = frozenset(),
 ) -> Packet:
-    """Return the packet for a file of `size` pixels, merged with the `existing` one.
+    """Return the packet for a file of `size` pixels, merged with the `existing` ones.
 
     `extensions` are the identifiers of the extended XMP that the file has whole.
     """
-    ours = _description(metadata, size, image_id=image_id, username=username)
-    extension: bytes | None = None
-    kept = ""
-    troubles = []
-    theirs = xmp_existing.parse(existing) if existing is not None else []
-    if theirs is None:
-        troubles.append(UNREADABLE)
-    elif theirs:
+    theirs, unreadable = xmp_existing.read(existing)
+    troubles = [UNREADABLE] * bool(unreadable) + [SEVERAL] * (len(existing) > 1)
+    sphere = image_fields.is_sphere(metadata, *size)
+    own = None if sphere is False else own_area(theirs, size)
+    area = Area(*size) if sphere and own is None else own
+    ours = _description(metadata, size, area, image_id=image_id, username=username)
+    kept, extension = "", None
+    if theirs:
         extension = xmp_existing.extension(theirs, extensions)
-        names = xmp_existing.contradictions(metadata, size, captured_at)
-        if extension is None:
-            names |= {xmp_names.EXTENDED}
+        names = xmp_existing.contradictions(metadata, captured_at, own_area=own is not None)
         kept = xmp_existing.without(theirs, names)
+    if extension is not None:
+        named = _element("xmpNote:HasExtendedXMP", extension.decode())
+        kept += f"{_EXTENDED}{named}</rdf:Description>"
     data = _packet(ours + kept)
     if len(data) > _MAX_PACKET:
         extension = None
@@ -113,13 +116,17 @@ def xmp_packet(
 
 
 def _description(
-    metadata: Mapping[str, Any], size: tuple[int, int], *, image_id: str, username: str
+    metadata: Mapping[str, Any],
+    size: tuple[int, int],
+    area: Area | None,
+    *,
+    image_id: str,
+    username: str,
 ) -> str:
-    """Return our own description: rights, origin and, of a panorama, the sphere.
+    """Return our own description: rights, origin and, of a panorama, its `area`.
 
     As text, since to build a tree for it took a tenth of the reactor's time.
     """
-    sphere = image_fields.is_sphere(metadata, *size)
     identity = image_fields.text(image_id, limit=1000)
     page = PHOTO_PAGE + quote(identity, safe="")
     author = escape(image_fields.author(username))
@@ -128,7 +135,7 @@ def _description(
     position = image_fields.camera_position(metadata)
     parts = [
         _OPENING,
-        _PANORAMA if sphere else "",
+        _PANORAMA if area else "",
         ">",
         f'<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">{rights}</rdf:li></rdf:Alt></dc:rights>',
         f"<dc:creator><rdf:Seq><rdf:li>{author}</rdf:li></rdf:Seq></dc:creator>",
@@ -144,30 +151,32 @@ def _description(
         parts.append(_element("mapillary:SequenceID", sequence))
     if position is not None:
         parts.append(_element("mapillary:Geometry", position.geometry))
-    if sphere:
-        parts += _photo_sphere(size, image_fields.heading(metadata))
+    if area is not None:
+        parts += _photo_sphere(size, area, image_fields.heading(metadata))
     return "".join((*parts, "</rdf:Description>"))
 
 
-def _photo_sphere(size: tuple[int, int], heading: float | None) -> list[str]:
-    """Return the photo sphere's nine fields, of this file and uncropped.
+def _photo_sphere(size: tuple[int, int], area: Area, heading: float | None) -> list[str]:
+    """Return the photo sphere's nine fields, of this file.
 
     As elements: OpenSfM does not see attributes. Google: all must be there, with
     0 <= PoseHeadingDegrees < 360; Panoramax refuses an incomplete set of sizes.
     """
-    width, height = map(str, size)
-    fields = {"ProjectionType": "equirectangular", "UsePanoramaViewer": "True"}
+    fields: dict[str, object] = {
+        "ProjectionType": area.projection,
+        "UsePanoramaViewer": area.viewer,
+    }
     if heading is not None:
         fields["PoseHeadingDegrees"] = f"{heading:.6f}".rstrip("0").rstrip(".")
     fields |= {
-        "FullPanoWidthPixels": width,
-        "FullPanoHeightPixels": height,
-        "CroppedAreaImageWidthPixels": width,
-        "CroppedAreaImageHeightPixels": height,
-        "CroppedAreaLeftPixels": "0",
-        "CroppedAreaTopPixels": "0",
+        "FullPanoWidthPixels": area.full_width,
+        "FullPanoHeightPixels": area.full_height,
+        "CroppedAreaImageWidthPixels": size[0],
+        "CroppedAreaImageHeightPixels": size[1],
+        "CroppedAreaLeftPixels": area.left,
+        "CroppedAreaTopPixels": area.top,
     }
-    return [_element(f"GPano:{name}", value) for name, value in fields.items()]
+    return [_element(f"GPano:{name}", str(value)) for name, value in fields.items()]
 
 
 def _element(prefixed: str, text: str) -> str:

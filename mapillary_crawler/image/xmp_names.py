@@ -41,3 +41,5 @@ RDF = name("rdf:RDF")
 DESCRIPTION = name("rdf:Description")
 ABOUT = name("rdf:about")
 EXTENDED = name("xmpNote:HasExtendedXMP")
+#: What holds several values in `rdf:li`.
+CONTAINERS = names("rdf:Seq rdf:Bag rdf:Alt")

@@ -284,3 +284,63 @@ TROUBLED = {
     "odd-corrupt_exif_trusted_wrong_type.jpg",
     "odd-corrupt_exif_wrong_type.jpg",
 }
+
+
+def with_blocks(*blocks: bytes) -> bytes:
+    data = picture()
+    for block in reversed(blocks):
+        payload = block if block.startswith(jpeg.EXIF) else jpeg.EXIF + b"\0" + block
+        data = jpeg.parse(data).with_app1(payload, instead_of=lambda _: False)
+    return data
+
+
+SMALL = piexif.dump({"0th": {0x112: 6, 0x10F: b"first", 0x131: b"firmware"}})
+LARGE = piexif.dump(
+    {
+        "0th": {0x10F: b"second"},
+        "Exif": {0x829A: (1, 250), 0xA434: b"24mm", 0x9286: b"ASCII\0\0\0x"},
+    }
+)
+
+
+@pytest.mark.parametrize("blocks", [(SMALL, LARGE), (LARGE, SMALL)])
+def test_several_blocks_are_merged_the_later_over_the_earlier(blocks: tuple[bytes, bytes]):
+    """Readers take the first, the last or all of them."""
+    written = write(with_blocks(*blocks), {})
+    assert written.troubles == (exif.SEVERAL,)
+    main, photo, _ = read(written.data)
+    assert main[0x10F] == ("second" if blocks[1] is LARGE else "first")
+    assert (main[0x112], main[0x131]) == (6, "firmware")
+    assert (float(photo[0x829A]), photo[0xA434], photo[0x9286]) == (0.004, "24mm", b"ASCII\0\0\0x")
+    assert len(jpeg.parse(written.data).app1(jpeg.EXIF)) == 1
+    assert write(written.data, {}) == (written.data, ())
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_does_not_replace_one(orientation: int):
+    later = piexif.dump({"0th": {0x112: orientation}})
+    assert read(write(with_blocks(SMALL, later), {}).data)[0][0x112] == 6
+
+
+@pytest.mark.parametrize("blocks", [(b"more of the first", SMALL), (SMALL, b"II*\0")])
+def test_one_of_several_blocks_that_cannot_be_read_is_named(blocks: tuple[bytes, bytes]):
+    written = write(with_blocks(*blocks), {})
+    assert written.troubles == (exif.UNREADABLE, exif.SEVERAL)
+    assert read(written.data)[0][0x131] == "firmware"
+
+
+def test_the_thumbnail_of_one_block_keeps_what_it_needs():
+    thumbnail = picture((16, 8))
+    tags = {"1st": {0x112: 6, 0x11A: (72, 1)}, "thumbnail": thumbnail}
+    block = piexif.dump({"0th": {}, **tags})
+    for blocks in ((block, LARGE), (LARGE, block), (piexif.dump({"0th": {}}), block)):
+        found = piexif.load(write(with_blocks(*blocks), {}).data)
+        assert found["thumbnail"] == piexif.load(block)["thumbnail"]
+        assert found["1st"][0x112] == 6
+
+
+@pytest.mark.parametrize("hours", [(9,), (9, 9), (0,)])
+def test_a_time_zone_beside_our_time_in_utc_is_removed(hours: tuple[int, ...]):
+    own = with_exif({"0th": {0x882A: hours[0] if len(hours) == 1 else hours}})
+    assert 0x882A not in read(write(own, {}).data)[0]
+    assert 0x882A in read(write(own, {}, None).data)[0]

@@ -94,6 +94,8 @@ def test_heading_is_never_360(angle: float):
         ({"is_pano": True}, (2048, 1024), True),
         ({"is_pano": True}, (2048, 1020), True),
         ({"is_pano": True}, (2048, 500), None),
+        ({"camera_type": "spherical"}, (400, 100), None),
+        ({"camera_type": "equirectangular", "is_pano": False}, (100, 100), None),
         ({"is_pano": False}, (100, 50), False),
         ({"is_pano": "true", "camera_type": 7}, (100, 50), None),
         ({}, (100, 50), None),

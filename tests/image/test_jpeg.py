@@ -29,6 +29,7 @@ def is_exif(found: jpeg.Segment) -> bool:
 
 
 PLAIN = picture()
+SCAN = PLAIN.index(b"\xff\xda")
 
 
 def test_size_is_that_of_the_frame():
@@ -72,15 +73,62 @@ def test_fill_bytes_before_a_marker_are_kept():
     assert written == data[:20] + segment(0xE1, b"new") + data[20:]
 
 
+STRAY = [
+    b"\0",
+    b"\0\xe1\0\x2a" + b"q" * 40,
+    b"\xff\0\xff\0",
+    b"q\xff\xff\0q",
+    b"\xff\xe1\0\0",
+    b"\xff\xfe\0\1stray",
+    b"\xff\xd0\xff\xd7\xff\x01",
+    b"\xff\xff\xff\xd3",
+]
+
+
+@pytest.mark.parametrize("stray", STRAY)
+@pytest.mark.parametrize("at", [2, 20, SCAN])
+def test_stray_bytes_stay_and_metadata_goes_before_them_or_behind_jfif(stray: bytes, at: int):
+    """A file that libjpeg reads gets metadata, and where another reader finds it."""
+    data = PLAIN[:at] + stray + PLAIN[at:]
+    # libjpeg passes over them; `Image.open` would have Pillow's own parser read the header.
+    pixels = Image.frombytes("RGB", (48, 24), data, "jpeg", "RGB", "").tobytes()
+    assert pixels == Image.open(BytesIO(PLAIN)).tobytes()
+    place = 2 if at == 2 else 20
+    new = jpeg.EXIF + b"\0new"
+    written = jpeg.parse(data).with_app1(new, instead_of=is_exif)
+    assert written == data[:place] + segment(0xE1, new) + data[place:]
+
+
+def test_stray_bytes_stay_where_the_segment_behind_them_is_replaced():
+    old = segment(0xE1, jpeg.EXIF + b"\0old")
+    data = PLAIN[:20] + b"stray\xff\xff" + old + PLAIN[20:]
+    new = jpeg.EXIF + b"\0new"
+    written = jpeg.parse(data).with_app1(new, instead_of=is_exif)
+    assert written == PLAIN[:20] + segment(0xE1, new) + b"stray" + PLAIN[20:]
+
+
+@given(st.lists(st.sampled_from([*STRAY, b"\xff", b"\xff\xe4\0\4ab"]) | st.binary(max_size=6)))
+def test_whatever_stands_between_segments_comes_back(parts: list[bytes]):
+    between = b"".join(parts)
+    data = PLAIN[:20] + between + PLAIN[20:]
+    new = jpeg.EXIF + b"\0new"
+    try:
+        parsed = jpeg.parse(data)
+    except jpeg.JpegError:
+        return
+    written = parsed.with_app1(new, instead_of=is_exif)
+    assert written.replace(segment(0xE1, new), b"", 1) == data
+    assert jpeg.parse(written).app1(jpeg.EXIF) == [b"\0new"]
+    again = jpeg.parse(written).with_app1(new, instead_of=is_exif)
+    assert again.count(segment(0xE1, new)) == 1
+
+
 def test_longest_payload_fits_and_one_more_byte_does_not():
     parsed = jpeg.parse(PLAIN)
     longest = parsed.with_app1(b"x" * jpeg.MAX_PAYLOAD, instead_of=is_exif)
     Image.open(BytesIO(longest)).load()
     with pytest.raises(jpeg.JpegError, match="over 64 KB"):
         parsed.with_app1(b"x" * (jpeg.MAX_PAYLOAD + 1), instead_of=is_exif)
-
-
-SCAN = PLAIN.index(b"\xff\xda")
 
 
 @pytest.mark.parametrize(
@@ -91,13 +139,16 @@ SCAN = PLAIN.index(b"\xff\xda")
         (b"\xff\xd8", "header cut off"),
         (PLAIN[:SCAN], "header cut off"),
         (PLAIN[:11], "header cut off"),
-        (PLAIN[:2] + b"\xff\xe0\x00\x01" + PLAIN[2:], "header cut off"),
-        (PLAIN[:20] + b"\0" + PLAIN[20:], "no marker after a segment"),
+        (PLAIN[:2] + b"\xff\xe0\x00", "header cut off"),
+        (PLAIN[:2] + b"\xff\xdb\x00\x01" + PLAIN[2:], "header cut off"),
+        (PLAIN[:2] + b"\xff\xd9" + PLAIN, "no scan after the header"),
+        (PLAIN[:20] + b"\xff\x01" * 5000 + PLAIN[20:], "too many segments"),
+        (PLAIN[:20] + b"\0" + b"\xff" * 5_000_000 + b"\0", "header cut off"),
         (PLAIN[:20] + b"\xff\xd9" + PLAIN[20:], "no scan after the header"),
         (PLAIN[:2] + PLAIN[SCAN:], "no frame header"),
         (PLAIN[:2] + segment(0xC0, b"\x08\0\0\0\x10") + PLAIN[SCAN:], "frame without a size"),
         (PLAIN[:2] + segment(0xFE, b"") * 5000 + PLAIN[2:], "too many segments"),
-        (b"\xff\xd8" + b"\xff" * 5_000_000, "no marker after a segment"),
+        (b"\xff\xd8" + b"\xff" * 5_000_000, "header cut off"),
     ],
 )
 def test_what_is_no_jpeg_says_why(data: bytes, cause: str):

@@ -69,6 +69,21 @@ def properties(data: bytes) -> dict[str, str]:
     }
 
 
+def everything(data: bytes) -> dict[str, str]:
+    """Return the properties of all descriptions by their local names; none is there twice."""
+    pairs = [
+        pair
+        for description in descriptions(data)
+        for pair in (
+            *description.attrib.items(),
+            *((child.tag, "".join(child.itertext())) for child in description),
+        )
+        if pair[0] != f"{RDF}about"
+    ]
+    assert len(pairs) == len({name for name, _ in pairs})
+    return dict(pairs)
+
+
 def test_origin_and_licence():
     metadata = {
         "sequence": "-a_b",
@@ -143,6 +158,169 @@ def test_no_sphere_without_reason(metadata: dict[str, Any]):
     assert b"GPano" not in write(picture((64, 20)), metadata).data
 
 
+CROP = {
+    "ProjectionType": "equirectangular",
+    "UsePanoramaViewer": "True",
+    "FullPanoWidthPixels": "96",
+    "FullPanoHeightPixels": "48",
+    "CroppedAreaImageWidthPixels": "64",
+    "CroppedAreaImageHeightPixels": "20",
+    "CroppedAreaLeftPixels": "16",
+    "CroppedAreaTopPixels": "9",
+    "PoseHeadingDegrees": "90.0",
+    "LargestValidInteriorRectTop": "9",
+}
+WHOLE_SIZE = ("FullPano", "CroppedArea")
+
+
+def gpano(data: bytes) -> dict[str, str]:
+    return {
+        name.removeprefix(GPANO): value
+        for name, value in everything(data).items()
+        if name.startswith(GPANO)
+    }
+
+
+def with_gpano(size: tuple[int, int], values: dict[str, str], *, attributes: bool = False) -> bytes:
+    declared = f'<rdf:Description rdf:about="" xmlns:GPano="{GPANO[1:-1]}"'
+    if attributes:
+        text = "".join(f' GPano:{name}="{value}"' for name, value in values.items())
+        inner = f"{declared}{text}/>"
+    else:
+        text = "".join(f"<GPano:{name}>{value}</GPano:{name}>" for name, value in values.items())
+        inner = f"{declared}>{text}</rdf:Description>"
+    return add_app1(picture(size), jpeg.XMP + packet(inner))
+
+
+PANORAMAS = [SPHERE, {"camera_type": "equirectangular"}, {"is_pano": True}, {}]
+
+
+@pytest.mark.parametrize("metadata", PANORAMAS)
+@pytest.mark.parametrize("attributes", [True, False])
+def test_a_cropped_panorama_stays_what_it_says(metadata: dict[str, Any], attributes: bool):
+    written = write(with_gpano((64, 20), CROP, attributes=attributes), metadata)
+    assert written.troubles == ()
+    assert gpano(written.data) == CROP
+    assert write(written.data, metadata) == written
+
+
+def test_a_part_that_is_twice_as_wide_as_high_is_no_whole_sphere():
+    crop = CROP | {"CroppedAreaImageHeightPixels": "32", "CroppedAreaTopPixels": "8"}
+    assert gpano(write(with_gpano((64, 32), crop), SPHERE).data) == crop
+
+
+def test_the_heading_of_the_row_replaces_that_of_a_cropped_panorama():
+    written = write(with_gpano((64, 20), CROP), SPHERE | {"computed_compass_angle": 12.5})
+    assert gpano(written.data) == CROP | {"PoseHeadingDegrees": "12.5"}
+
+
+@pytest.mark.parametrize("metadata", [*PANORAMAS, {"camera_type": "perspective"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"CroppedAreaImageWidthPixels": "640"},
+        {"CroppedAreaImageHeightPixels": "21"},
+        {"FullPanoHeightPixels": "28"},
+        {"CroppedAreaLeftPixels": "33"},
+        {"CroppedAreaTopPixels": "-9"},
+        {"CroppedAreaTopPixels": ""},
+        {"FullPanoWidthPixels": "many"},
+        {"FullPanoWidthPixels": "9" * 5000},
+        {"ProjectionType": "fisheye"},
+    ],
+)
+def test_a_panorama_that_is_not_this_file_is_not_claimed(
+    metadata: dict[str, Any], changes: dict[str, str]
+):
+    """And its heading, which the row knows, is not written anew either."""
+    row = metadata | {"compass_angle": 12.5}
+    assert gpano(write(with_gpano((64, 20), CROP | changes), row).data) == {}
+
+
+@pytest.mark.parametrize("missing", [name for name in CROP if name.startswith(WHOLE_SIZE)])
+def test_an_incomplete_set_is_not_written(missing: str):
+    crop = {name: value for name, value in CROP.items() if name != missing}
+    found = gpano(write(with_gpano((64, 20), crop), {"is_pano": True}).data)
+    assert found == {"PoseHeadingDegrees": "90.0"}
+
+
+@pytest.mark.parametrize("metadata", [SPHERE, {"camera_type": "equirectangular"}])
+@pytest.mark.parametrize("size", [(64, 20), (64, 64), (32, 64)])
+def test_no_whole_sphere_unless_twice_as_wide_as_high(
+    metadata: dict[str, Any], size: tuple[int, int]
+):
+    assert gpano(write(picture(size), metadata).data) == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "metadata", "whole"),
+    [((64, 32), {}, True), ((64, 20), {}, False), ((64, 32), {"is_pano": False}, False)],
+)
+def test_a_file_that_says_equirectangular_and_no_sizes(
+    size: tuple[int, int], metadata: dict[str, Any], whole: bool
+):
+    data = with_gpano(size, {"ProjectionType": "equirectangular"})
+    found = gpano(write(data, metadata).data)
+    assert found.get("FullPanoWidthPixels") == ("64" if whole else None)
+
+
+TWICE = (
+    '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+    'xmlns:s="urn:s:" xmp:CreatorTool="first" s:only="1">'
+    "<xmp:CreatorTool>second</xmp:CreatorTool><xmp:Rating>1</xmp:Rating><xmp:Rating>2</xmp:Rating>"
+    '<s:struct rdf:parseType="Resource"><s:a>1</s:a><s:b>2</s:b><s:a>3</s:a></s:struct>'
+    "<s:list><rdf:Bag><rdf:li>x</rdf:li><rdf:li>x</rdf:li></rdf:Bag></s:list>"
+    "</rdf:Description>"
+    '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="3"/>'
+)
+
+
+def test_of_a_property_that_is_there_twice_the_last_one_stays():
+    """XMP forbids that, and exiv2 then reads nothing of the packet, ours included."""
+    written = write(add_app1(picture(), jpeg.XMP + packet(TWICE)), {})
+    found = everything(written.data)
+    xap = "{http://ns.adobe.com/xap/1.0/}"
+    assert (found[f"{xap}CreatorTool"], found[f"{xap}Rating"]) == ("second", "3")
+    struct, bag = (
+        next(each for d in descriptions(written.data) for each in d.iter(f"{{urn:s:}}{name}"))
+        for name in ("struct", "list")
+    )
+    assert [(field.tag, field.text) for field in struct] == [("{urn:s:}b", "2"), ("{urn:s:}a", "3")]
+    assert len(list(bag.iter(f"{RDF}li"))) == 2
+
+
+def test_a_property_without_a_namespace_is_left_out():
+    inner = '<rdf:Description rdf:about="" bare="1"><naked>2</naked></rdf:Description>'
+    written = write(add_app1(picture(), jpeg.XMP + packet(inner)), {})
+    assert b"naked" not in written.data
+    assert b"bare=" not in written.data
+
+
+def test_several_packets_are_merged_and_said():
+    """Readers take the first, the last, or all of them."""
+    xap = 'xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+    first, second = (
+        jpeg.XMP + packet(f'<rdf:Description rdf:about="" {xap} {values}/>')
+        for values in ('xmp:Rating="1" xmp:Label="kept"', 'xmp:Rating="2" xmp:Nickname="too"')
+    )
+    written = write(add_app1(add_app1(picture(), second), first), {})
+    assert written.troubles == (xmp.SEVERAL,)
+    found = {name.rpartition("}")[2]: value for name, value in everything(written.data).items()}
+    assert (found["Rating"], found["Label"], found["Nickname"]) == ("2", "kept", "too")
+    assert len(jpeg.parse(written.data).app1(jpeg.XMP)) == 1
+
+
+def test_of_extended_xmp_of_several_packets_the_last_whole_one_is_kept():
+    data = picture()
+    for payload in (*parts(2), extended(), extended(b"0" * 32)):
+        data = add_app1(data, payload)
+    written = write(data, {})
+    assert xmp.SEVERAL in written.troubles
+    assert GUID in jpeg.parse(written.data).app1(jpeg.XMP)[0]
+    assert b"0" * 32 not in written.data
+    assert len(jpeg.parse(written.data).app1(jpeg.XMP_EXTENSION)) == 2
+
+
 def test_goes_behind_exif():
     with_exif = exif.write(picture(), {}, captured_at=0, username="ada").data
     kinds = [s.payload[:4] for s in jpeg.parse(write(with_exif, {}).data).segments[:3]]
@@ -164,7 +342,7 @@ def test_existing_packet_is_merged_never_doubled():
     data = add_app1(add_app1(picture(), jpeg.XMP + b"<old/>"), jpeg.XMP + packet(theirs))
     metadata = SPHERE | {"geometry": {"coordinates": [1, 2]}}
     written = write(data, metadata)
-    assert written.troubles == ()
+    assert written.troubles == (xmp.UNREADABLE, xmp.SEVERAL)
     ours, first, second = descriptions(written.data)
     assert first.attrib == {f"{RDF}about": "", "{http://ns.adobe.com/xap/1.0/}Rating": "4"}
     assert second.attrib == {
@@ -175,7 +353,7 @@ def test_existing_packet_is_merged_never_doubled():
     # The altitude of the file stays, since Mapillary knows none.
     assert [child.tag for child in second] == ["{http://ns.adobe.com/exif/1.0/}GPSAltitude"]
     assert ours.find(f"{GPANO}FullPanoWidthPixels").text == "64"
-    assert write(written.data, metadata) == written
+    assert write(written.data, metadata) == (written.data, ())
 
 
 def test_other_prefixes_of_the_same_namespaces():
@@ -293,5 +471,13 @@ def test_photographs(path: Path):
     written = write(data, SPHERE)
     assert written.troubles == ()
     assert properties(written.data)[f"{OURS}ImageID"] == "123"
-    others = [s.raw for s in jpeg.parse(data).segments if not s.is_app1(jpeg.XMP)]
-    assert [s.raw for s in jpeg.parse(written.data).segments if not s.is_app1(jpeg.XMP)] == others
+
+    def others(file: bytes) -> list[bytes]:
+        # Of a list of further pictures the header, since their offsets are moved.
+        return [
+            s.raw[:12] if s.payload.startswith(b"MPF\0") else s.raw
+            for s in jpeg.parse(file).segments
+            if not s.is_app1(jpeg.XMP)
+        ]
+
+    assert others(written.data) == others(data)
