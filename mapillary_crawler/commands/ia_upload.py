@@ -17,6 +17,7 @@ from scrapy.settings import Settings
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, Options, read_options
 from mapillary_crawler.archive.internet_archive.presence import RemoteItem
+from mapillary_crawler.archive.internet_archive.removed import NotRemoved, remove_tars
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import Denied, OutOfPatience, Trouble
 from mapillary_crawler.archive.internet_archive.upload import (
@@ -161,10 +162,8 @@ class Command(ScrapyCommand):
         for collection in collections:
             if opts.dry_run:
                 _rehearse(collection, options, archive, shown)
-            elif not self._upload(collection, options, archive, shown):
-                continue
-            elif opts.delete_after_verify:
-                shown.say(f"{collection.identifier}: {collection.remove_tars()} local tars removed")
+            else:
+                self._upload(collection, options, archive, shown, remove=opts.delete_after_verify)
 
     def _upload(
         self,
@@ -172,11 +171,15 @@ class Command(ScrapyCommand):
         options: Options,
         archive: ArchiveOrg,
         shown: Progress,
-    ) -> bool:
-        """Upload and verify one collection; say whether that succeeded."""
+        *,
+        remove: bool,
+    ) -> None:
+        """Upload and verify one collection, and remove its tars here if that was asked for."""
         retry = Retry(options.retry_wait, options.patience, shown.say)
         upload = Upload(collection, archive, retry, shown)
-        verification = UploadVerification(archive, retry, shown, upload.send)
+        verification = UploadVerification(
+            archive, retry, shown, upload.send, collection.note_uploader
+        )
         try:
             volumes = volumes_of(collection, options)
             upload.run(volumes)
@@ -187,7 +190,10 @@ class Command(ScrapyCommand):
                     f"{len(volume.pieces)} files, {size(volume.size)}, "
                     f"{volume.images:,} images"
                 )
-        except NotVerified as trouble:
+            if remove:
+                removed = remove_tars(collection, archive, retry, volumes)
+                shown.say(f"{collection.identifier}: {removed} local tars removed")
+        except (NotVerified, NotRemoved) as trouble:
             self._end(Outcome.INCOMPLETE, str(trouble))
         except OutOfPatience as trouble:
             raise Refused(
@@ -197,9 +203,6 @@ class Command(ScrapyCommand):
             self._end(*_denial(collection, denied))
         except (Trouble, UnreadableFile) as trouble:
             self._end(Outcome.ERROR, f"{collection.identifier}: {trouble}")
-        else:
-            return True
-        return False
 
     def _end(self, outcome: Outcome, message: str) -> None:
         """Say what went wrong, and let the first such thing decide the exit code."""
@@ -239,9 +242,10 @@ def _rehearse(
 
 
 def _denial(collection: FinishedCollection, denied: Denied) -> tuple[Outcome, str]:
-    if denied.status not in {401, 403}:
-        return Outcome.REFUSED, f"{collection.identifier}: archive.org refused it: {denied}"
-    return Outcome.TOKEN_REFUSED, (
+    outcome = Outcome.TOKEN_REFUSED if denied.status in {401, 403} else Outcome.REFUSED
+    if denied.explained or outcome is Outcome.REFUSED:
+        return outcome, f"{collection.identifier}: archive.org refused it: {denied}"
+    return outcome, (
         f"{collection.identifier}: archive.org refused these keys ({denied}): they are wrong, the "
         "item is another account's, or only members may put items into its collection; "
         "IA_COLLECTION names another"

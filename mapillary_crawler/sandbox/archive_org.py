@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from . import archive_s3
 from .answer import Answer
+from .archive_answers import ODD
 from .archive_items import Item, Items, ReceivedFile
 from .archive_search import scrape
 from .identifiers import draw
@@ -57,6 +58,8 @@ class ArchiveOrg:
         #: Every PUT since the start or the last reset, in order.
         self.puts: list[Put] = []
         self._received: Counter[str] = Counter()
+        #: Answers of the metadata API about an item that is there.
+        self._shown = 0
         #: Answers of check_limit that still say "over".
         self._over_limit = 0
 
@@ -133,6 +136,8 @@ class ArchiveOrg:
         return error.answer(request.path) if error else Answer(200, b"", "text/plain")
 
     def _fault(self, request: Request, nth: int) -> archive_s3.S3Error | None:
+        if self.faults.refusal:
+            return archive_s3.REFUSALS[self.faults.refusal]
         for fault, error in (
             ("slow_down", archive_s3.SLOW_DOWN),
             ("bad_digest", archive_s3.BAD_DIGEST),
@@ -172,6 +177,9 @@ class ArchiveOrg:
         if request.method == "POST":
             return self._patch(item, request)
         shown: Any = item.shown()
+        self._shown += 1
+        if self.faults.odd_answer and self._shown > self.faults.odd_answer_after:
+            shown = ODD[self.faults.odd_answer](shown)
         for part in rest:
             if not isinstance(shown, dict) or part not in shown:
                 return Answer.of_json({"error": f"Couldn't locate item {'/'.join(rest)}"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.sax.saxutils import escape
@@ -24,14 +24,16 @@ _URI = re.compile(r"uri\((?P<quoted>.*)\)")
 
 @dataclass(frozen=True, slots=True)
 class S3Error:
-    """Status, code and message of an error."""
+    """Status, code and message of an error; `resource` is what archive.org says besides."""
 
     status: int
     code: str
     message: str
+    resource: str = ""
 
-    def answer(self, resource: str) -> Answer:
+    def answer(self, path: str) -> Answer:
         """Return the answer as XML."""
+        resource = self.resource or path
         body = (
             "<?xml version='1.0' encoding='UTF-8'?>\n"
             f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message>"
@@ -45,6 +47,23 @@ BAD_DIGEST = S3Error(
     400, "BadDigest", "The Content-MD5 you specified did not match what we received."
 )
 ACCESS_DENIED = S3Error(403, "AccessDenied", "Access Denied")
+#: Why archive.org refuses an upload, in its own words.
+REFUSALS = {
+    "item": replace(
+        ACCESS_DENIED, resource="You lack sufficient privileges to write to this item."
+    ),
+    "collection": replace(
+        ACCESS_DENIED, resource="You lack sufficient privileges to write to those collections."
+    ),
+    "account": replace(ACCESS_DENIED, resource="Your account is locked; write to info@archive.org"),
+    "spam": S3Error(
+        503,
+        "SlowDown",
+        "Please reduce your request rate.",
+        "Your upload appears to be spam. If you believe this is a mistake, write to "
+        "info@archive.org and include your entire upload log.",
+    ),
+}
 NO_KEYS = S3Error(403, "AccessDenied", "You need to send your access and secret key.")
 NO_BUCKET = S3Error(404, "NoSuchBucket", "The specified bucket does not exist.")
 BAD_BUCKET = S3Error(400, "InvalidBucketName", "The specified bucket is not valid.")

@@ -11,6 +11,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
+from .archive_answers import ODD
+from .archive_s3 import REFUSALS
 from .errors import TOKEN
 
 #: A rate, or the ids of the images it always strikes.
@@ -126,6 +128,9 @@ class ArchiveFaults(SurfaceFaults):
     over_limit: int = _fault(1, "answers of check_limit that then say 'over'")
     bad_digest: Selector = _fault(0.0, "rate of uploads damaged on their way: 400 BadDigest")
     forbidden: Selector = _fault(0.0, "rate of uploads refused with 403")
+    refusal: str = _fault("", "why every upload is refused", ("", *REFUSALS))
+    odd_answer: str = _fault("", "how the metadata API is wrong about items", ("", *ODD))
+    odd_answer_after: int = _fault(0, "after so many of its answers")
     reset_in_upload: Selector = _fault(0.0, "rate of uploads reset while their body is sent")
     task_seconds: float = _fault(0.0, "seconds until an accepted file is in its item")
     task_error: Selector = _fault(0.0, "rate of accepted files whose task fails for ever")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.archive.finish.tags import Metadata
@@ -19,12 +20,15 @@ from mapillary_crawler.archive.internet_archive.identifier import (
 from mapillary_crawler.archive.internet_archive.item_metadata import of_volume
 from mapillary_crawler.archive.internet_archive.volumes import volumes
 from mapillary_crawler.collection.durable import chunks, digests_of
-from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, SUMS
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, SUMS
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.ledger.schema import LedgerTooNew
+
+#: The fact that names the uploader of each item of ours, null as long as no answer has.
+_UPLOADERS = "uploaders"
 
 
 class _Rehearsed(Exception):
@@ -117,19 +121,52 @@ class FinishedCollection:
         sent = (PieceState.UPLOADED, PieceState.REMOVED)
         return (piece for piece in self.ledger.pieces.all() if piece.state not in sent)
 
-    def remove_tars(self) -> int:
-        """Remove the tars that archive.org has, once it is verified that it has all of them.
+    def removable(self, item: str) -> list[Piece]:
+        """Return the tars of an item that are here though archive.org has accepted them.
 
-        A crash between ledger and disk leaves a file that the next call removes.
+        One that is noted as removed and is still there is what a crash left.
         """
-        removed = 0
-        for piece in self.pieces():
-            if piece.day and piece.state in (PieceState.UPLOADED, PieceState.REMOVED):
-                self.ledger.pieces.set_state(piece.name, PieceState.REMOVED)
-                path = self.folder / piece.name
-                removed += path.exists()
-                path.unlink(missing_ok=True)
-        return removed
+        accepted = (PieceState.UPLOADED, PieceState.REMOVED)
+        return [
+            piece
+            for piece in self.pieces()
+            if piece.day
+            and piece.item == item
+            and piece.state in accepted
+            and (self.folder / piece.name).exists()
+        ]
+
+    def remove(self, piece: Piece) -> None:
+        """Remove a tar that `removal_obstacle` has nothing against; the ledger knows it first."""
+        self.ledger.pieces.set_state(piece.name, PieceState.REMOVED)
+        (self.folder / piece.name).unlink(missing_ok=True)
+
+    def begin_uploaders(self) -> None:
+        """Let the ledger keep who archive.org says has uploaded each item that is ours.
+
+        What an earlier version has uploaded is ours.
+        """
+        if self.ledger.facts.get(_UPLOADERS) is None:
+            sent = (PieceState.UPLOADED, PieceState.REMOVED)
+            ours = {piece.item for piece in self.pieces() if piece.item and piece.state in sent}
+            self.ledger.facts.set(**{_UPLOADERS: dict.fromkeys(sorted(ours))})
+
+    def note_accepted(self, item: str) -> None:
+        """Note that archive.org has accepted a file of these keys: the item is ours."""
+        uploaders = self.ledger.facts.get(_UPLOADERS, {})
+        if item not in uploaders:
+            self.ledger.facts.set(**{_UPLOADERS: {**uploaders, item: None}})
+
+    def note_uploader(self, item: str, uploader: Any) -> None:
+        """Keep who has uploaded an item of ours, as the first answer after that says."""
+        uploaders = self.ledger.facts.get(_UPLOADERS, {})
+        if item in uploaders and uploaders[item] is None and isinstance(uploader, str):
+            self.ledger.facts.set(**{_UPLOADERS: {**uploaders, item: uploader}})
+
+    def uploader(self, item: str) -> str | None:
+        """Return who has uploaded an item, None if that is not known or it is not ours."""
+        uploaders: dict[str, str | None] = self.ledger.facts.get(_UPLOADERS, {})
+        return uploaders.get(item)
 
     def check(self, advance: Callable[[int], None]) -> None:
         """Compare what is to be sent with its checksums; raises `Refused` naming a wrong file.
@@ -186,9 +223,13 @@ class FinishedCollection:
             raise _refused(f"{self.folder} has no .meta, so no metadata for its item")
 
 
-def _order(piece: Piece) -> tuple[bool, bool, str, int, str]:
-    """Tars by date first, SHA256SUMS last of all: with it an item is complete."""
+def _order(piece: Piece) -> tuple[bool, bool, bool, str, int, str]:
+    """Return a piece's place: metadata first, so that a refusal costs no tar; tars by date.
+
+    SHA256SUMS is last of all: with it an item is complete.
+    """
     return (
+        piece.name != METADATA,
         piece.day is None,
         piece.name == SUMS,
         piece.day or "",

@@ -100,12 +100,15 @@ class ArchiveOrg:
         return uploader if isinstance(uploader, str) else None
 
     def tasks(self, identifier: str) -> dict[str, int]:
-        """Return how many tasks of an item are queued, running, paused or in error."""
+        """Return how many tasks of an item are queued, running, paused or in error.
+
+        A summary that is no such thing says nothing, and is `Trouble`.
+        """
         with _troubles():
             counts = self._session.get_tasks_summary(
                 identifier, request_kwargs={"timeout": _ANSWER_TIMEOUT}
             )
-        return {state: number for state, number in dict(counts).items() if isinstance(number, int)}
+            return {state: int(number) for state, number in dict(counts).items()}
 
     def is_overloaded(self) -> bool:
         """Say whether S3 takes no uploads with these keys now.

@@ -103,6 +103,7 @@ class Upload:
 
     def run(self, volumes: Sequence[Volume]) -> None:
         """Send what is not there yet; raises `Refused` before anything is sent, or `Trouble`."""
+        self._collection.begin_uploaders()
         wanted = [(volume, piece) for volume in volumes for piece in self._wanted(volume)]
         self._progress.begin("uploading", len(wanted), sum(piece.size or 0 for _, piece in wanted))
         for volume, piece in wanted:
@@ -146,6 +147,7 @@ class Upload:
                 raise
 
         self._retry(piece.name, attempt)
+        self._collection.note_accepted(volume.identifier)
         self._note(volume, piece)
         self._progress.end_file()
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from mapillary_crawler.archive.finish.tags import image_count
 from mapillary_crawler.archive.internet_archive.presence import RemoteItem
+from mapillary_crawler.archive.internet_archive.removal import answer_obstacle
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import Trouble
 from mapillary_crawler.archive.internet_archive.upload import Volume
@@ -39,7 +40,10 @@ class NotVerified(Exception):
 
 
 class UploadVerification:
-    """The verification of volumes; `send` sends a file again."""
+    """The verification of volumes.
+
+    `send` sends a file again, `heard` hears who archive.org says has uploaded an item.
+    """
 
     def __init__(
         self,
@@ -47,18 +51,24 @@ class UploadVerification:
         retry: Retry,
         progress: Progress,
         send: Callable[[Volume, Piece], None],
+        heard: Callable[[str, Any], None],
     ) -> None:
         self._archive = archive
         self._retry = retry
         self._progress = progress
         self._send = send
+        self._heard = heard
         #: Items with a task in error, which only archive.org's staff can clear.
         self._failed: set[str] = set()
 
     def run(self, volume: Volume) -> None:
         """Wait for the tasks of an item and compare its files; raises `NotVerified`, `Trouble`."""
         for sending in range(_SENDINGS + 1):
-            item, wrong = self._compare(volume)
+            answer, wrong = self._compare(volume)
+            item = RemoteItem(answer)
+            if obstacle := answer_obstacle(answer, volume.identifier):
+                raise NotVerified(f"{volume.identifier} is not verified: {obstacle}")
+            self._heard(volume.identifier, item.metadata.get("uploader"))
             if not wrong:
                 self._update_description(volume, item)
                 return
@@ -85,21 +95,22 @@ class UploadVerification:
                     self._send(volume, piece)
         raise NotVerified(f"{volume.identifier}: {_named(wrong)} not there as sent")
 
-    def _compare(self, volume: Volume) -> tuple[RemoteItem, list[Piece]]:
-        """Return the item without tasks, and the files that it does not hold after all waiting."""
+    def _compare(self, volume: Volume) -> tuple[dict[str, Any], list[Piece]]:
+        """Return the answer without tasks, and the files it does not name after all waiting."""
         for reading in range(_READINGS):
             if reading:
                 self._retry.pause(reading - 1)
             self._wait_for_tasks(volume.identifier)
-            item = self._read(volume.identifier)
+            answer = self._read(volume.identifier)
+            item, odd = RemoteItem(answer), answer_obstacle(answer, volume.identifier)
             wrong = [piece for piece in volume.pieces if not item.holds(piece)]
-            lost = any(piece.state is PieceState.REMOVED for piece in wrong)
-            if not wrong or lost or volume.identifier in self._failed:
+            lost = any(piece.state is PieceState.REMOVED for piece in wrong) and not odd
+            if (not wrong and not odd) or lost or volume.identifier in self._failed:
                 break
-        return item, wrong
+        return answer, wrong
 
-    def _read(self, identifier: str) -> RemoteItem:
-        return self._retry(identifier, lambda: RemoteItem(self._archive.metadata(identifier)))
+    def _read(self, identifier: str) -> dict[str, Any]:
+        return self._retry(identifier, lambda: self._archive.metadata(identifier))
 
     def _wait_for_tasks(self, identifier: str) -> None:
         began, said, pauses = self._retry.clock(), 0, 0
@@ -121,7 +132,7 @@ class UploadVerification:
             counts = self._archive.tasks(identifier)
         except Trouble:
             # Not everybody may ask for tasks; the metadata says at least that there are some.
-            return int(self._read(identifier).is_busy)
+            return int(RemoteItem(self._read(identifier)).is_busy)
         if counts.get("error"):
             self._failed.add(identifier)
         return sum(counts.get(state, 0) for state in _BUSY)

@@ -55,6 +55,31 @@ def test_the_message_is_one_line_and_unescaped():
     )
 
 
+@pytest.mark.parametrize(
+    ("resource", "said"),
+    [
+        ("You lack sufficient privileges.", "Access Denied - You lack sufficient privileges."),
+        ("Your upload appears\n to be spam", "Access Denied - Your upload appears to be spam"),
+        ("/mapillary-ann-original/2024-01-15.tar", "Access Denied"),
+        ("Your request 'PUT /a b' is not", "Access Denied"),
+        ("The header was LOW key:SECRET, so", "Access Denied - The header was LOW … so"),
+        ("\x1b[31mred one", "Access Denied - \ufffd[31mred one"),
+        ("", "Access Denied"),
+    ],
+)
+def test_what_archive_org_says_besides_is_shown(resource, said):
+    body = xml("AccessDenied", "Access Denied") + f"<Resource>{resource}</Resource>".encode()
+    found = trouble(403, body)
+    assert str(found) == f"HTTP 403 AccessDenied: {said}"
+    assert found.explained is (" - " in said)
+
+
+def test_a_long_reason_is_shown_as_far_as_it_is_of_use():
+    body = xml("AccessDenied") + b"<Resource>why " + b"x" * 1500 + b"</Resource>"
+    assert len(str(trouble(403, body))) < 600
+    assert "why xxx" in str(trouble(403, body))
+
+
 @given(st.integers(100, 599), st.binary(max_size=300))
 def test_no_answer_is_too_odd(status, body):
     found = trouble(status, body)

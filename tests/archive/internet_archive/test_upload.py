@@ -24,6 +24,7 @@ from mapillary_crawler.collection.names import Collection, Selection
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
 from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.archive_answers import ODD
 from tests.archive.finish.made import add, finish
 from tests.archive.internet_archive.collections_made import (
     ANN,
@@ -250,6 +251,83 @@ def test_local_tars_go_once_verified_and_only_they(upload, sandbox, store):
     assert upload(ITEM, "--delete-after-verify").returncode == 0
     assert sum(name.endswith(".tar") for name in held(sandbox)) == 5
     assert not list(folder.glob("*.tar"))
+
+
+#: After the first run's one answer, the second run's first verifies; the next is the removal's.
+_VERIFYING, _REMOVING = 1, 2
+
+
+@pytest.mark.parametrize(
+    ("odd", "after"),
+    [*((odd, _REMOVING) for odd in sorted(ODD)), ("dark", _VERIFYING), ("no server", _VERIFYING)],
+)
+def test_no_odd_answer_removes_anything(upload, sandbox, store, odd, after):
+    folder = make(store, 2)
+    before = published(folder)
+    assert upload(ITEM).returncode == 0
+    sandbox.set_faults({"archive": {"odd_answer": odd, "odd_answer_after": after}})
+    result = upload(ITEM, "--delete-after-verify")
+    assert_refused(result, "archive.org", code=3)
+    assert ("2024-01-15.tar stays: " in result.stderr) is (after == _REMOVING)
+    assert published(folder) == before
+    assert PieceState.REMOVED not in {piece.state for piece in _published_pieces(folder)}
+    sandbox.set_faults({"archive": {"odd_answer": ""}})
+    assert "2 local tars removed" in upload(ITEM, "--delete-after-verify").stdout
+    assert set(published(folder)) == OTHERS
+
+
+def test_one_part_that_is_not_there_keeps_itself_alone(upload, sandbox, store):
+    folder = make(store, 3)
+    assert upload(ITEM).returncode == 0
+    with _ledger(folder) as ledger:  # as if nobody had taken it
+        ledger.database.execute("UPDATE pieces SET md5 = NULL WHERE name = '2024-01-16.tar'")
+    result = upload(ITEM, "--delete-after-verify")
+    assert_refused(result, "2 local tars removed; 2024-01-16.tar stays: ", "another md5", code=3)
+    assert [path.name for path in folder.glob("*.tar")] == ["2024-01-16.tar"]
+
+
+def test_an_item_of_other_keys_that_has_everything_keeps_all_here(upload, sandbox, store):
+    folder = make(store, 2)
+    assert upload(ITEM, IA_ACCESS_KEY_ID="bob").returncode == 0
+    with _ledger(folder) as ledger:
+        ledger.facts.set(uploaders=None)
+        for piece in list(ledger.pieces.all()):
+            ledger.pieces.set_state(piece.name, PieceState.SEALED)
+    result = upload(ITEM, "--delete-after-verify")
+    assert_refused(result, "not known that the item is of these keys", code=3)
+    assert len(list(folder.glob("*.tar"))) == 2
+
+
+def test_what_an_earlier_version_has_uploaded_is_ours(upload, sandbox, store):
+    folder = make(store, 2)
+    assert upload(ITEM).returncode == 0
+    with _ledger(folder) as ledger:
+        ledger.facts.set(uploaders=None)
+    assert "2 local tars removed" in upload(ITEM, "--delete-after-verify").stdout
+    assert not list(folder.glob("*.tar"))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "said"),
+    [
+        ("item", 5, "You lack sufficient privileges to write to this item."),
+        ("collection", 5, "You lack sufficient privileges to write to those collections."),
+        ("account", 5, "Your account is locked; write to info@archive.org"),
+        ("spam", 2, "appears to be spam. If you believe this is a mistake, write to info@"),
+    ],
+)
+def test_a_refusal_is_told_in_archive_org_s_words_and_costs_no_tar(
+    upload, sandbox, store, refusal, code, said
+):
+    make(store, 3)
+    sandbox.set_faults({"archive": {"refusal": refusal}})
+    result = upload(ITEM)
+    assert_refused(result, said, code=code)
+    assert "or only members" not in result.stderr, "no guess beside the reason"
+    (put,) = sandbox.archive()["puts"]
+    assert put["name"] == "metadata.jsonl.gz"
+    assert put["headers"]["x-archive-auto-make-bucket"] == "1"
+    assert put["headers"]["x-archive-meta00-title"]
 
 
 @pytest.mark.parametrize("fault", ["altered", "lost"])
