@@ -19,6 +19,7 @@ from mapillary_crawler.collection.addresses import is_loopback
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.token import may_have_token, read_token
 from mapillary_crawler.crawl.client import API_SLOT
+from mapillary_crawler.crawl.failures import UrlRefused
 from mapillary_crawler.crawl.transfer.downloader import TRANSFER_BESIDE, TRANSFER_STARTED
 from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
@@ -99,10 +100,15 @@ class OutcomesMiddleware:
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        """Report a transfer that failed; one that was cancelled says nothing."""
+        """Report a transfer that failed; one that was cancelled says nothing.
+
+        Nor does one that was refused say anything of the image servers.
+        """
         cancelled = isinstance(exception, RunStopped)
         if request.meta.get("download_slot") == IMAGES and not cancelled:
-            self._report(request, TransferOutcome.FAILED, 0, None)
+            refused = isinstance(exception, UrlRefused)
+            outcome = TransferOutcome.BESIDE if refused else TransferOutcome.FAILED
+            self._report(request, outcome, 0, None)
 
     def _report(
         self, request: Request, outcome: TransferOutcome, size: int, asked_to_wait: float | None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from mapillary_crawler.collection.addresses import is_loopback, split_url
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
 #: The one public host that gets the token.
 API_HOST = "graph.mapillary.com"
+#: Characters of a token's last part from which on it is a secret by itself.
+_SECRET = 16
 
 
 def read_token(environment: Mapping[str, str]) -> str:
@@ -29,6 +32,19 @@ def read_token(environment: Mapping[str, str]) -> str:
             "https://www.mapillary.com/dashboard/developers"
         )
     return token
+
+
+def secrets_of(environment: Mapping[str, str]) -> list[str]:
+    """Return the texts that give the token of the environment away, the longest first.
+
+    Graph API: MLY|application|secret. The application is no secret, and looks like an image's id.
+    """
+    token = environment.get("MAPILLARY_TOKEN", "").strip()
+    secret = token.rpartition("|")[2]
+    return [
+        *((token, quote(token, safe="")) if token else ()),
+        *((secret,) if len(secret) >= _SECRET else ()),
+    ]
 
 
 def may_have_token(url: str, environment: Mapping[str, str] = os.environ) -> bool:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import DownloadTimeoutError
+from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Response
 
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
+from mapillary_crawler.collection.token import secrets_of
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
-from mapillary_crawler.graph.answers import Answer, Meaning, read_answer
+from mapillary_crawler.graph.answers import MOST_BYTES, Answer, Meaning, read_answer
 from mapillary_crawler.graph.api import IMAGE_FIELDS
 from mapillary_crawler.graph.backoff import retry_after
 from mapillary_crawler.graph.patience import IMAGES, PAGES, OutOfPatience, Patience
+from mapillary_crawler.terminal.redaction import Redactor
 
 logger = logging.getLogger(__name__)
 
 #: Seconds for an answer: pages of 2000 rows take long (Graph API: about 1 s, with a heavy tail).
 _TIMEOUT = 90
-#: Bytes of an answer; a page of 2000 rows has about 4 MB.
-_LONGEST_ANSWER = 64 * 1024 * 1024
+#: A time-out, and an answer that exceeds MOST_BYTES as it comes or once it is unpacked.
+_TOO_MUCH = (DownloadTimeoutError, DownloadCancelledError, IgnoreRequest)
 #: Slot of all requests to the API.
 API_SLOT = "api"
 #: Failures of one question after which it is seen whether others are answered.
@@ -48,6 +51,7 @@ class GraphClient:
         self._crawler = crawler
         self._sleep = sleep
         self._harmless = harmless
+        self._redactor = Redactor(secrets=secrets_of(os.environ), hosts=())
         self.patience = patience
         #: Fields to ask for; the API may come to know less of them.
         self.fields: tuple[str, ...] = IMAGE_FIELDS
@@ -60,7 +64,7 @@ class GraphClient:
             meta={
                 "download_slot": API_SLOT,
                 "download_timeout": _TIMEOUT,
-                "download_maxsize": _LONGEST_ANSWER,
+                "download_maxsize": MOST_BYTES,
                 "handle_httpstatus_all": True,
             },
             **arguments,
@@ -107,12 +111,14 @@ class GraphClient:
         """Return what a response means, and its Retry-After in seconds."""
         header = response.headers.get("Retry-After")
         wait = retry_after(header.decode("latin-1") if header else None, time.time())
-        return read_answer(response.status, response.body, with_cursor=with_cursor), wait
+        answer = read_answer(
+            response.status, response.body, with_cursor=with_cursor, redactor=self._redactor
+        )
+        return answer, wait
 
     def failed_transfer(self, error: BaseException) -> Answer:
-        """Return what a transfer that failed means: a time-out is asked for less next time."""
-        slow = isinstance(error, DownloadTimeoutError)
-        meaning = Meaning.ASK_FOR_LESS if slow else Meaning.RETRY
+        """Return what a transfer that failed means: what was too much is asked for less of."""
+        meaning = Meaning.ASK_FOR_LESS if isinstance(error, _TOO_MUCH) else Meaning.RETRY
         return Answer(meaning, f"no answer ({type(error).__name__})")
 
     async def endure(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from random import Random
 
 from mapillary_crawler.graph.backoff import full_jitter
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage
 from mapillary_crawler.ledger.records import FailedAttempt
-from mapillary_crawler.terminal.quoting import one_line
 
 #: Seconds of back-off between attempts at one image: base and cap.
 _BASE, _CAP = 1.0, 60.0
@@ -16,6 +16,12 @@ _BASE, _CAP = 1.0, 60.0
 _STUCK = 3
 #: Statuses that say something of the URL or the image, not of the CDN.
 REFUSED_URL = frozenset({403, 404, 410})
+
+
+#: What Meta's CDN says of URLs that it refuses.
+_WORDS = re.compile(
+    r"URL signature (expired|mismatch)|Bad URL (hash|timestamp)|not found|forbidden", re.IGNORECASE
+)
 
 
 class Refusal(Exception):
@@ -26,6 +32,10 @@ class Refusal(Exception):
         self.status = status
 
 
+class UrlRefused(Exception):
+    """The URL leads where no image server is; nothing was sent there."""
+
+
 class TransferFailed(Exception):
     """No whole answer came: no connection, a reset, a time-out, a short body."""
 
@@ -33,8 +43,18 @@ class TransferFailed(Exception):
 def refuse_status(status: int, body: bytes) -> None:
     """Raise `Refusal` unless the status says that the body is the image."""
     if status != 200:
-        said = one_line(body.decode("ascii", "replace"), 80) if len(body) < 500 else ""
-        raise Refusal(status, f"HTTP {status} {said}".rstrip())
+        raise Refusal(status, f"HTTP {status} {_said(body)}".rstrip())
+
+
+def _said(body: bytes) -> str:
+    """Return what a refusal says, in words that are known: any other might hold a secret."""
+    words = _WORDS.search(" ".join(body[:500].decode("latin-1").split()))
+    if words:
+        return words.group()
+    start = body[:200].lstrip()
+    kinds = ((b"<", "with a web page"), (b"{", "with JSON"), (b"\xff\xd8", "with a JPEG"))
+    found = (kind for marker, kind in kinds if start.startswith(marker))
+    return next(found, "with other text" if start else "")
 
 
 def is_gone(trouble: Exception, *, fresh: bool) -> bool:
@@ -61,7 +81,7 @@ def failure(
     """
     refused_url = isinstance(trouble, Refusal) and trouble.status in REFUSED_URL
     damaged = isinstance(trouble, DamagedImage)
-    bad_body = damaged or isinstance(trouble, NotAnImage)
+    useless = damaged or isinstance(trouble, (NotAnImage, UrlRefused))
     counts = (damaged or not outage) and not (refused_url and not fresh)
     if refused_url and not fresh:
         retry_at = now
@@ -74,5 +94,5 @@ def failure(
         error=f"{type(trouble).__name__}: {trouble}",
         retry_at=retry_at,
         counts=counts,
-        drop_url=refused_url or bad_body or (counts and attempts + 1 >= _STUCK),
+        drop_url=refused_url or useless or (counts and attempts + 1 >= _STUCK),
     )

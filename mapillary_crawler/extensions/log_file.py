@@ -21,6 +21,7 @@ from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.collection.token import secrets_of
 from mapillary_crawler.crawl.client import API_SLOT
 from mapillary_crawler.crawl.transfer.throttle import IMAGES
 from mapillary_crawler.spiders.user import spider_of
@@ -150,6 +151,6 @@ def redactor(settings: BaseSettings) -> Redactor:
     names = ("MAPILLARY_API_URL", "ARCHIVE_ORG_URL", "ARCHIVE_ORG_S3_URL")
     hosts = {urlsplit(str(settings[name])).hostname or "" for name in names}
     return Redactor(
-        secrets=[os.environ.get("MAPILLARY_TOKEN", "").strip()],
+        secrets=secrets_of(os.environ),
         hosts={machine, machine.split(".")[0], "localhost", *hosts} - {"archive.org"},
     )

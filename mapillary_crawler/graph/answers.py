@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from mapillary_crawler.terminal.quoting import one_line
+from mapillary_crawler.graph.echoes import without_echoes
+from mapillary_crawler.terminal.redaction import Redactor
 
 
 class Meaning(Enum):
@@ -54,6 +55,22 @@ _CURSOR = re.compile(r"cursor|[\"'(?&]after\b|\bparameter:? after\b", re.IGNOREC
 #: Strings and brackets; possessive, since a repeated group that can go back keeps every step.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
+#: What the API is known to say, which may be repeated; anything else might hold a secret.
+_WORDS = re.compile(
+    r"invalid oauth 2\.0 access token|cannot parse access token|failed to decode"
+    r"|error validating (access token|application)|error verifying the token"
+    r"|(application )?request limit reached|calls to this api have exceeded"
+    r"|reduce the amount of data|bounding box area is too large|query timeout|timeout"
+    r"|(service|is) (is )?temporarily unavailable|unknown error|unsupported get request"
+    r"|nonexisting field|cannot find user|too many ids|invalid (parameter|cursor)",
+    re.IGNORECASE,
+)
+
+#: Bytes of an answer; a page of 2000 rows has about 4 MB. Decoded it may be 25 times as large.
+MOST_BYTES = 16 * 1024 * 1024
+#: Values of an answer, each some 60 bytes of memory; a page of 2000 rows has about 100,000.
+_MOST_VALUES = 500_000
+
 #: Digits of the longest integer that Python reads.
 _DIGITS = sys.int_info.default_max_str_digits
 
@@ -63,27 +80,43 @@ _LIMIT_CODES = frozenset({4, 17, 32, 613})
 _OUTAGE_CODES = frozenset({1, 2})
 
 
-def read_answer(status: int, body: bytes, *, with_cursor: bool = False) -> Answer:
+def read_answer(
+    status: int, body: bytes, *, with_cursor: bool = False, redactor: Redactor | None = None
+) -> Answer:
     """Return what an answer means.
 
     `with_cursor` says that the request carried one: a refusal of its parameters is then
-    taken for the cursor's.
+    taken for the cursor's. `redactor` knows the token, which no data has then.
     """
     if 300 <= status < 400:
         return Answer(Meaning.BLOCKED, f"a redirect (HTTP {status})")
+    if _is_beyond_reason(body):
+        return Answer(Meaning.ASK_FOR_LESS, f"an answer beyond reason ({len(body):,} bytes)")
     data = _decoded(body)
-    if isinstance(data, dict):
-        error = data.get("error")
-        if error is not None:
-            return _error(status, error, with_cursor=with_cursor)
-        if status == 200:
-            return Answer(Meaning.DATA, data=data)
-    elif status < 500 and status not in (408, 429) and _is_html(body):
+    if not isinstance(data, dict):
+        return _no_object(status, body)
+    if (error := data.get("error")) is not None:
+        return _error(status, error, with_cursor=with_cursor)
+    if status != 200:
+        return _no_object(status, b"")
+    if redactor:
+        data = without_echoes(body, data, redactor.secrets, redactor.without_tokens)
+    return Answer(Meaning.DATA, data=data)
+
+
+def _no_object(status: int, body: bytes) -> Answer:
+    """Return what an answer without data and without an error of its own means."""
+    if status < 500 and status not in (408, 429) and _is_html(body):
         return Answer(Meaning.BLOCKED, f"an HTML page instead of JSON (HTTP {status})")
     if status == 429:
         return Answer(Meaning.PAUSE, "too many requests (HTTP 429)")
     what = "an answer that is no JSON object" if status == 200 else "an error without a body"
     return Answer(Meaning.RETRY, f"{what} (HTTP {status})")
+
+
+def _is_beyond_reason(body: bytes) -> bool:
+    """Say whether a body would cost more memory than any answer that was asked for."""
+    return len(body) > MOST_BYTES or sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES
 
 
 def _decoded(body: bytes) -> Any:
@@ -137,8 +170,8 @@ def _is_html(body: bytes) -> bool:
 def _error(status: int, error: Any, *, with_cursor: bool) -> Answer:
     details: dict[str, Any] = error if isinstance(error, dict) else {"message": error}
     code, subcode = (_number(details.get(name)) for name in ("code", "error_subcode"))
-    said = (details.get(name) for name in ("message", "error_user_title"))
-    message = next((text for text in said if isinstance(text, str) and text), "")
+    texts = (details.get(name) for name in ("message", "error_user_title"))
+    message = next((text for text in texts if isinstance(text, str) and text), "")
     gone, unknown = _GONE.search(message), _FIELD.search(message)
     subject = None
     if code == 190 or _TOKEN.search(message):
@@ -160,10 +193,11 @@ def _error(status: int, error: Any, *, with_cursor: bool) -> Answer:
         meaning = Meaning.CURSOR_REJECTED
     else:
         meaning = Meaning.RETRY
-    return Answer(
-        meaning, f"{one_line(message, 200)} (HTTP {status}, code {code})", subject=subject
-    )
+    words = _WORDS.search(message)
+    said = words.group() if words else "an error"
+    return Answer(meaning, f"{said} (HTTP {status}, code {code})", subject=subject)
 
 
 def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+    """Return a code; none has more than seven digits."""
+    return value if isinstance(value, int) and abs(value) < 10**7 else None

@@ -15,6 +15,7 @@ from mapillary_crawler.collection.names import (
     Selection,
     text,
 )
+from mapillary_crawler.terminal.redaction import MARK
 
 #: Graph API: the fields that describe an image; a field without a value is left out.
 IMAGE_FIELDS = (
@@ -46,6 +47,11 @@ IMAGE_FIELDS = (
 #: Graph API: a page holds at most 2000 images; below 25 asking for less is pointless.
 PAGE_ROWS = 2000
 PAGE_ROWS_LEAST = 25
+
+#: Rows beyond which an answer is no page, whatever was asked for: rows can come twice.
+_MOST_ROWS = 4 * PAGE_ROWS
+#: Characters of a cursor; they have some hundred, and a URL with one must be taken by servers.
+_LONGEST_CURSOR = 1024
 
 #: Graph API: batches of 50 ids are served everywhere, the true maximum is not known.
 BATCH_IDS = 50
@@ -126,6 +132,8 @@ def read_page(answer: dict[str, Any], limit: int = PAGE_ROWS) -> Page:
     rows = answer.get("data")
     if not isinstance(rows, list):
         raise MalformedPage("the answer has no list of images")
+    if len(rows) > _MOST_ROWS:
+        raise MalformedPage(f"the page has {len(rows):,} rows")
     paging = answer.get("paging")
     following = paging.get("next") if isinstance(paging, dict) else None
     cursors = paging.get("cursors") if isinstance(paging, dict) else None
@@ -136,6 +144,10 @@ def read_page(answer: dict[str, Any], limit: int = PAGE_ROWS) -> Page:
         after = _cursor_of(following)
     if after is None or after != text(after):
         raise MalformedPage("a page follows, but the answer has no cursor")
+    if len(after) > _LONGEST_CURSOR:
+        raise MalformedPage(f"the cursor has {len(after):,} characters")
+    if MARK in after:
+        raise MalformedPage("the cursor holds the token")
     return Page(rows, after)
 
 

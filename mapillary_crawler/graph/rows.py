@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from mapillary_crawler.collection.addresses import split_url
 from mapillary_crawler.collection.names import (
     Collection,
     capture_day,
@@ -18,9 +18,12 @@ from mapillary_crawler.collection.names import (
 )
 from mapillary_crawler.graph.api import IMAGE_FIELDS, thumb_field
 from mapillary_crawler.ledger.records import ListedRow
+from mapillary_crawler.terminal.redaction import MARK
 
 #: Bytes of a row's JSON beyond which its larger values are left out, and what is large.
 _ROW_BYTES, _VALUE_BYTES = 65_536, 4_096
+#: Characters of a URL; those of the CDN have some 500.
+_LONGEST_URL = 8_192
 #: Levels of a row's JSON; the fields known have three.
 _DEPTH = 16
 
@@ -61,11 +64,16 @@ def listed_row(
 
 
 def image_url(value: Any) -> str | None:
-    """Return a row's URL if it is one that may be fetched: http or https, nothing else."""
+    """Return a row's URL if it is one that may be fetched: http or https, nothing else.
+
+    One that held the token is none.
+    """
     if not isinstance(value, str) or not value.isprintable() or " " in value:
         return None
+    if len(value) > _LONGEST_URL or MARK in value:
+        return None
     try:
-        parts = urlsplit(value)
+        parts = split_url(value)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         return None

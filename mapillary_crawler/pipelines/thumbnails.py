@@ -22,6 +22,7 @@ from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.crawl.failures import (
     Refusal,
     TransferFailed,
+    UrlRefused,
     failure,
     is_gone,
     refuse_status,
@@ -106,7 +107,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         try:
             response = await self.crawler.engine.download_async(request)
             await self._check(item, response)
-        except (RunStopped, Refusal, NotAnImage, DamagedImage):
+        except (RunStopped, Refusal, UrlRefused, NotAnImage, DamagedImage):
             raise
         except Exception as error:  # whatever ended the transfer
             raise TransferFailed(type(error).__name__) from error

@@ -70,6 +70,8 @@ class ApiFaults(SurfaceFaults):
     deep_json: Selector = _fault(0.0, "rate of pages nested 100,000 deep")
     error_in_200: Selector = _fault(0.0, "rate of status 200 with an error envelope")
     silent_empty: Selector = _fault(0.0, "rate of status 200 without rows, as if nothing existed")
+    echo_token: bool = _fault(False, "texts of rows hold the token")
+    long_cursor: int = _fault(0, "characters of every cursor at least; 0 is off")
     refuse_token: str = _fault("", "the disguise in which every token is refused", ("", *TOKEN))
     token_dies_after: int = _fault(_NEVER, "the token dies after so many requests; -1 is never")
     token_death: str = _fault("stopped", "the disguise it then has", tuple(TOKEN))

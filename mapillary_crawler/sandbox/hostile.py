@@ -105,6 +105,13 @@ def set_odd_value(row: dict[str, Any], kind: int) -> None:
     row.update(_ODD[kind % len(_ODD)])
 
 
+def echo(row: dict[str, Any], token: str) -> None:
+    """Put a token into the texts of a row that end up in files, paths and manifests."""
+    row |= {name: f"{row[name]} {token}" for name in ("make", "model", "sequence") if name in row}
+    if "creator" in row:
+        row["creator"] = {"username": token, f"OAuth {token}": token.replace("|", "%7C")}
+
+
 def set_wrong_type(row: dict[str, Any], kind: int) -> None:
     """Put a value of a wrong type into one field of the row."""
     field, value = kind % len(_FIELDS), kind // len(_FIELDS)

@@ -183,7 +183,7 @@ class Listing:
         if following is None and self.faults.paging == "bare":
             return None
         seed = self.chance.seed
-        text = after.encode(seed)
+        text = after.encode(seed).ljust(self.faults.long_cursor, "A")
         paging: dict[str, Any] = {"cursors": {"before": Cursor(0).encode(seed), "after": text}}
         if following is not None and self.faults.paging != "cursors_only":
             query = {key: value for key, value in request.query.items() if key != "after"}

@@ -23,6 +23,9 @@ _HOST = re.compile(
     re.IGNORECASE,
 )
 
+#: What stands in the place of a token.
+MARK = "(token)"
+
 
 class Redactor:
     """Replaces paths by their last name, and URLs, queries, hosts and tokens by a mark.
@@ -32,15 +35,22 @@ class Redactor:
     """
 
     def __init__(self, *, secrets: Iterable[str], hosts: Iterable[str]) -> None:
-        self._secrets = [secret for secret in secrets if secret]
+        self.secrets = [secret for secret in secrets if secret]
         named = sorted({re.escape(host) for host in hosts if host}, key=len, reverse=True)
         self._hosts = re.compile(rf"(?<![\w-])(?:{'|'.join(named)})(?![\w-])" if named else r"(?!)")
 
+    def without_tokens(self, text: str) -> str:
+        """Return `text` without tokens; URLs in it stay as they are."""
+        return _TOKEN.sub(MARK, self._without_known(text))
+
     def without_secrets(self, text: str) -> str:
         """Return `text` without tokens and without the queries that sign URLs."""
-        for secret in self._secrets:
-            text = text.replace(secret, "(token)")
-        return _TOKEN.sub("(token)", _QUERY.sub("?(query)", text))
+        return _TOKEN.sub(MARK, _QUERY.sub("?(query)", self._without_known(text)))
+
+    def _without_known(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, MARK)
+        return text
 
     def __call__(self, text: str) -> str:
         """Return `text` without anything that must not be published."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.sandbox import Sandbox
 from tests.chaos.killing import MOMENTS, crawl
-from tests.crawling import Crawling, wait_until
+from tests.crawling import Crawling, images, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +97,27 @@ def test_no_secret_is_kept_or_told(sandbox: Sandbox, tmp_path: Path, *, log_file
     assert counted["faults"]["cdn.altered"]
     assert counted["cdn_authorization"] == 0
     assert counted["query_tokens"] == 0
+
+
+def test_a_token_that_rows_echo_is_kept_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    sandbox.set_faults({"api": {"echo_token": True}})
+    token = secrets_of(sandbox.token)
+    crawling = Crawling(tmp_path / "store", sandbox)
+    stopped = crawling.run("-L", "DEBUG", "-s", "CLOSESPIDER_ITEMCOUNT=40", **ARGUMENTS)
+    assert stopped.code == 4, stopped.output
+    ledger = Ledger(crawling.store / ".incomplete" / NAME / LEDGER_PATH, read_only=True)
+    with closing(ledger):  # its pages are compressed
+        rows = b"".join(ledger.survey.rows())
+    complete = crawling.run("-L", "DEBUG", **ARGUMENTS)
+    assert complete.code == 0, complete.output
+    assert_clean(tmp_path, token)
+    members = images(crawling.store / NAME)
+    assert all("(token)" not in name and "_u28_token_u29_" in name for name in members)
+    texts = [gzip.decompress(path.read_bytes()) for path in (crawling.store / NAME).glob("*.gz")]
+    for text in (*texts, rows, stopped.output.encode(), complete.output.encode()):
+        assert [needle for needle in token if needle in text] == []
+    assert b"(token)" in b"".join(texts)
 
 
 @pytest.mark.parametrize("disguise", ["missing", "stopped", "extra_character", "withdrawn"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapillary_crawler.graph.answers import Answer, Meaning, read_answer
+from mapillary_crawler.graph.api import IMAGE_FIELDS, MalformedPage, read_page
+from mapillary_crawler.graph.rows import image_url
+from mapillary_crawler.terminal.redaction import Redactor
 
 TOKEN = "MLY|12345678901234567|0123456789abcdef0123456789abcdef"  # no real one
 
@@ -210,11 +214,99 @@ def test_no_message_shows_a_token(message: str) -> None:
     assert "EAAB" not in answer.message
 
 
-def test_messages_are_one_short_line_that_every_log_can_hold() -> None:
-    answer = read(500, error("a\nb\x1b[31m\ud800 \u202ec" + "d" * 10_000))
-    assert answer.message.startswith("a b\ufffd[31m\ufffd \ufffdc")
-    assert answer.message.endswith("(HTTP 500, code None)")
-    assert len(answer.message) < 300
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Invalid OAuth 2.0 Access Token", "Invalid OAuth 2.0 Access Token"),
+        (UNAUTHORIZED, "Error validating access token"),
+        (GONE, "Unsupported get request"),
+        ("(#4) Application request limit reached for alice", "Application request limit reached"),
+        ("An unknown error occurred", "unknown error"),
+        ("The service is temporarily unavailable", "service is temporarily unavailable"),
+        ("Cannot find user with username alice", "Cannot find user"),
+        ("the password of alice is hunter2", "an error"),
+        ("a\nb\x1b[31m\ud800 \u202ec" + "d" * 10_000, "an error"),
+        ("", "an error"),
+    ],
+)
+def test_of_an_error_only_words_that_are_known_are_told(message: str, said: str) -> None:
+    assert read(500, error(message, 7)).message == f"{said} (HTTP 500, code 7)"
+
+
+def test_a_code_that_is_none_is_not_told() -> None:
+    assert read(500, error("x", 10**7)).message == "an error (HTTP 500, code None)"
+
+
+# An answer that echoes the token, or costs too much
+
+redactor = Redactor(secrets=[TOKEN, TOKEN[-32:]], hosts=())
+ECHOES = [
+    TOKEN,
+    f"Camera {TOKEN} II",
+    TOKEN.replace("|", "%7C"),
+    f"https://x.example.org/a?access_token={TOKEN}&oe=1",
+    f"OAuth {TOKEN}",
+    TOKEN[-32:],
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("escaped", ["not", "all", "UTF-16"])
+def test_no_text_of_an_answer_holds_the_token(echo: str, escaped: str) -> None:
+    row = {
+        "id": echo,
+        "make": echo,
+        "sequence": echo,
+        "thumb_256_url": echo,
+        "creator": {"username": echo, echo: 1},
+        "camera_parameters": [1, [echo, {"x": [echo]}]],
+        "model": "MLY, honestly",
+    }
+    text = json.dumps({"data": [row], "paging": {"cursors": {"after": echo}, "next": echo}})
+    if escaped == "all":
+        for character in "MLY|":
+            text = text.replace(character, f"\\u{ord(character):04x}")
+    body = text.encode("utf-16" if escaped == "UTF-16" else "utf-8")
+    found = read_answer(200, body, redactor=redactor)
+    assert found.meaning is Meaning.DATA
+    assert TOKEN[-8:] not in json.dumps(found.data)
+    assert "MLY|" not in json.dumps(found.data)
+    assert found.data["data"][0]["model"] == "MLY, honestly"
+    assert image_url(found.data["data"][0]["thumb_256_url"]) is None
+    with pytest.raises(MalformedPage):
+        read_page({**found.data, "data": []})
+
+
+def test_an_answer_without_it_is_what_it_was() -> None:
+    page = {"data": [{"id": "1", "make": "\u003cb\u003e", "thumb_256_url": "https://x/a?oe=1"}]}
+    assert read_answer(200, json.dumps(page).encode(), redactor=redactor).data == page
+    assert read(200, {"data": [{"make": TOKEN}]}).data["data"][0]["make"] == TOKEN
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data":[' + b"{}," * 600_000 + b"{}]}",
+        b'{"data":[' + b"[]," * 600_000 + b"[]]}",
+        b'{"data":[' + b"0," * 600_000 + b"0]}",
+        b'{"data":["' + b"x" * (16 << 20) + b'"]}',
+        b'{"data":[' + b"[" * 600_000 + b"]" * 600_000 + b"]}",
+    ],
+    ids=["objects", "lists", "numbers", "text", "depth"],
+)
+def test_an_answer_beyond_reason_is_not_decoded_but_asked_for_in_parts(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        assert read_answer(200, body).meaning is Meaning.ASK_FOR_LESS
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_largest_page_that_is_served_is_none() -> None:
+    row = {name: [1.0, 2.0, {"x": "y" * 20}] for name in IMAGE_FIELDS}
+    body = json.dumps({"data": [row] * 2000}).encode()
+    assert read_answer(200, body).meaning is Meaning.DATA
 
 
 def nested(depth: int) -> bytes:

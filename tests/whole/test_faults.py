@@ -125,6 +125,20 @@ def test_api_that_never_answers(sandbox: Sandbox, tmp_path: Path) -> None:
     assert "the token may be wrong" in result.output
 
 
+def test_a_cursor_of_five_megabytes_is_not_followed(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    sandbox.set_faults({"api": {"long_cursor": 5_000_000, **SMALL}})
+    crawling = Crawling(tmp_path / "store", sandbox)
+    result = crawling.run("-s", "API_PATIENCE=2", username="carol", quality="256", check_ia=0)
+    assert result.code == 7, result.output
+    assert "the cursor has 5,000,000 characters" in result.output
+    assert len(result.output) < 100_000
+    folder = crawling.store / ".incomplete" / "mapillary-carol-256"
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 1_000_000
+    sandbox.set_faults({"api": {"long_cursor": 0}})
+    assert crawling.run(username="carol", quality="256", check_ia=0).code == 0
+
+
 def test_image_servers_that_block_us_are_waited_for(sandbox: Sandbox, tmp_path: Path) -> None:
     """A log-in page for every image is no fault of the images: none uses up its attempts."""
     sandbox.reset()
