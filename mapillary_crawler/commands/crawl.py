@@ -7,7 +7,9 @@ import asyncio
 import gc
 import logging
 import os
+import sqlite3
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
@@ -20,11 +22,13 @@ from scrapy.utils.log import configure_logging
 
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.scheduled import withhold
 from mapillary_crawler.crawl.stopping import Stopping, end_now
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.pipelines.storage import BATCH_IMAGES
 from mapillary_crawler.spiders.user import UserSpider, is_closing, spider_of
 from mapillary_crawler.terminal.command import refuse_errors
@@ -126,6 +130,7 @@ class Command(crawl.Command):
             self._ending = asyncio.ensure_future(_end(crawler))
 
         self._stopping.forward_to(stop)
+        self._stopping.last_words = self._say_recorded
         process.crawl(crawler, staging=self._staging)
         _set_up_interpreter()
         process.start(install_signal_handlers=False)
@@ -146,6 +151,20 @@ class Command(crawl.Command):
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Say what has become of the collection."""
         self._say(f"{staging.collection.name}: {outcome.words}: {staging.balance}")
+
+    def _say_recorded(self) -> None:
+        """Say what the ledger knows of a run that hangs, whatever it is that hangs.
+
+        By a connection of its own, which the end of the process closes: the ledger's thread may
+        never give it the turn. The finish may have moved the folder.
+        """
+        staging = self._staging
+        words: object = "scrapy status shows what is there"
+        for folder in (staging.folder, staging.destination):
+            with suppress(OSError, sqlite3.Error):
+                words = Ledger(folder / LEDGER_PATH, read_only=True).images.balance()
+                break
+        self._say(f"{staging.collection.name}: {Outcome.INTERRUPTED.words}: {words}")
 
     def _refuse(self, outcome: Outcome, message: str) -> NoReturn:
         """Say in one line why there is no run, and end."""

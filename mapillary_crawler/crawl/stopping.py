@@ -14,17 +14,21 @@ from mapillary_crawler.collection.outcome import Outcome
 #: Seconds after the first signal at which the process ends whatever it does: Python would
 #: join a blocked worker thread for ever. Correctness rests on the ledger only.
 _PATIENCE = 4.0
+#: Seconds that the last words may take; what hangs may hang them, too.
+_LAST_WORDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopping:
     """Turns the first SIGINT or SIGTERM into `stop`, and the second into an end at once.
 
-    `stop` is called in the signal handler and must only pass the word on.
+    `stop` is called in the signal handler and must only pass the word on. `last_words` is called,
+    in a thread of its own, before the process is ended because it hangs.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
+        self.last_words: Callable[[], None] = lambda: None
         self.requested = False
 
     def forward_to(self, stop: Callable[[], None]) -> None:
@@ -41,10 +45,17 @@ class Stopping:
         if self.requested:
             end_now()
         self.requested = True
-        watchdog = threading.Timer(_PATIENCE, end_now)
+        watchdog = threading.Timer(_PATIENCE, self._end_hanging)
         watchdog.daemon = True
         watchdog.start()
         self._stop()
+
+    def _end_hanging(self) -> None:
+        """Say the last words, if that can be done, and end the process."""
+        words = threading.Thread(target=self.last_words, daemon=True)
+        words.start()
+        words.join(_LAST_WORDS)
+        end_now()
 
 
 def _ignore() -> None:

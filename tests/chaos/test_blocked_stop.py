@@ -49,6 +49,12 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGT
     return output
 
 
+def assert_balance(output: str, name: str, listed: int) -> None:
+    """Assert that the last line states the balance, though the watchdog has ended the run."""
+    last = output.strip().splitlines()[-1]
+    assert last.startswith(f"{name}: interrupted, run the same command again: listed {listed} = ")
+
+
 def complete(crawling: Crawling, sandbox: Sandbox, username: str, **arguments: Any) -> None:
     """Run the command to its end and assert that nothing is missing."""
     sandbox.reset()
@@ -123,7 +129,7 @@ def test_a_stop_while_a_disk_thread_is_blocked(crawling: Crawling, sandbox: Sand
         wait_until(block(incoming, "0"))
         before = sandbox.counters()["requests"]["cdn"]
         wait_until(lambda: sandbox.counters()["requests"]["cdn"] > before + 4)
-        stopped(process)
+        assert_balance(stopped(process), "mapillary-ivan-256", 60)
     complete(crawling, sandbox, "ivan")
 
 
@@ -133,7 +139,7 @@ def test_a_stop_while_the_ledger_thread_is_blocked(crawling: Crawling, sandbox: 
     with crawling.started(username="heidi", quality="256", check_ia=0) as process:
         wait_until(block(finishing, "SHA256SUMS"))
         wait_until((finishing.parent.parent / ".meta" / "title" / "0").exists)
-        stopped(process)
+        assert_balance(stopped(process), "mapillary-heidi-256", 300)
     complete(crawling, sandbox, "heidi")
 
 

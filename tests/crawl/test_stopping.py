@@ -131,6 +131,25 @@ def test_the_watchdog_ends_what_hangs(work: str) -> None:
     assert ("joining" in output) is (work is BLOCKED_THREAD)
 
 
+@pytest.mark.parametrize("work", WORKS, ids=["blocked thread", "busy", "deaf"])
+def test_the_watchdog_says_the_last_words(work: str) -> None:
+    words = "handling.last_words = lambda: print('last words', flush=True)\n"
+    with running(words + work, patience=0.3) as process:
+        process.send_signal(signal.SIGTERM)
+        code, output = ended(process)
+    assert code == 4
+    assert output.endswith("last words\n")
+
+
+@pytest.mark.parametrize(
+    "words", ["time.sleep(600)", "print('begun', flush=True) or 1 / 0"], ids=["hang", "fail"]
+)
+def test_last_words_hold_nobody_back(words: str) -> None:
+    with running(f"handling.last_words = lambda: {words}\n{BUSY}", patience=0.3) as process:
+        process.send_signal(signal.SIGTERM)
+        assert ended(process)[0] == 4
+
+
 def test_the_watchdog_waits_for_nobody_who_is_done() -> None:
     with running(WAIT) as process:
         process.send_signal(signal.SIGINT)

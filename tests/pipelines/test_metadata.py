@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from io import BytesIO
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from scrapy.utils.test import get_crawler
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.exif import ExifPipeline
+from mapillary_crawler.pipelines.metadata import app1_bytes
 from mapillary_crawler.pipelines.xmp import XmpPipeline
 
 if TYPE_CHECKING:
@@ -46,6 +49,10 @@ def item(body: bytes, **values: Any) -> ImageItem:
     )
 
 
+def processed(pipeline: MetadataPipeline, image: ImageItem) -> ImageItem:
+    return asyncio.run(pipeline.process_item(image))
+
+
 @pytest.fixture
 def crawler() -> Crawler:
     crawler = get_crawler()
@@ -56,7 +63,7 @@ def crawler() -> Crawler:
 def test_both_write_into_the_body(crawler: Crawler):
     image = item(picture())
     for pipeline in BOTH:
-        assert pipeline.from_crawler(crawler).process_item(image) is image
+        assert processed(pipeline.from_crawler(crawler), image) is image
     parsed = jpeg.parse(image.body)
     assert parsed.scan == jpeg.parse(picture()).scan
     assert "@José".encode() in parsed.app1(jpeg.EXIF)[0]
@@ -68,7 +75,7 @@ def test_both_write_into_the_body(crawler: Crawler):
 @pytest.mark.parametrize("kind", BOTH)
 def test_damaged_image_stays_as_served(crawler: Crawler, kind: type[MetadataPipeline]):
     image = item(picture(), damaged=True)
-    kind.from_crawler(crawler).process_item(image)
+    processed(kind.from_crawler(crawler), image)
     assert image.body == picture()
 
 
@@ -80,7 +87,7 @@ def test_image_that_takes_no_metadata_is_kept_counted_and_named(
     odd = picture()[:20] + b"odd" + picture()[20:]
     for number in ("123", "456"):
         image = item(odd, image_id=number)
-        assert pipeline.process_item(image) is image
+        assert processed(pipeline, image) is image
         assert image.body == odd
     counted = f"metadata/{kind.kind}_failed/no marker after a segment"
     assert crawler.stats.get_value(counted) == 2
@@ -102,7 +109,67 @@ def test_metadata_of_the_file_that_had_to_go_is_said(
     caplog: pytest.LogCaptureFixture,
 ):
     body = jpeg.parse(picture()).with_app1(payload, instead_of=lambda _: False)
-    kind.from_crawler(crawler).process_item(item(body))
+    processed(kind.from_crawler(crawler), item(body))
     assert "unreadable, replaced: image 123" in caplog.text
     trouble = f"metadata/{kind.kind}_trouble/{kind.kind.upper()} of the file unreadable, replaced"
     assert crawler.stats.get_value(trouble) == 1
+
+
+def with_app1(*sizes: int) -> bytes:
+    """Return a picture with APP1 segments of so many bytes, their length included."""
+    segments = [b"\xff\xe1" + size.to_bytes(2, "big") + b"q" * (size - 2) for size in sizes]
+    return picture()[:2] + b"".join(segments) + picture()[2:]
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize(
+    ("sizes", "on_the_reactor_s"),
+    [((), True), ((4_000, 4_000), True), ((50_000,), False), ((900,) * 10, False)],
+)
+def test_large_metadata_of_a_file_is_not_parsed_on_the_reactor_s_thread(
+    crawler: Crawler,
+    kind: type[MetadataPipeline],
+    monkeypatch: pytest.MonkeyPatch,
+    sizes: tuple[int, ...],
+    on_the_reactor_s: bool,
+):
+    threads = []
+
+    def write(self: MetadataPipeline, image: ImageItem) -> Any:
+        threads.append(threading.current_thread())
+        return image.body, []
+
+    monkeypatch.setattr(kind, "write", write)
+    processed(kind.from_crawler(crawler), item(with_app1(*sizes)))
+    assert (threads == [threading.main_thread()]) is on_the_reactor_s
+
+
+def test_bytes_of_metadata_are_counted_up_to_the_scan():
+    whole = with_app1(100, 65_535)
+    assert app1_bytes(whole) == 65_635
+    assert app1_bytes(picture()) == 0
+    for length in range(300):
+        assert app1_bytes(whole[:length]) <= 65_635
+    assert app1_bytes(b"") == app1_bytes(b"\xff\xd8") == app1_bytes(b"GIF89a") == 0
+
+
+def test_hostile_xmp_leaves_the_reactor_its_turn(crawler: Crawler):
+    """Attributes without end are the dearest XMP: 160 ms in one piece."""
+    attributes = " ".join(f'q:a{number}="1"' for number in range(4_000))
+    packet = (
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description rdf:about="" xmlns:q="http://q/" {attributes}/></rdf:RDF>'
+    )
+    body = jpeg.parse(picture()).with_app1(jpeg.XMP + packet.encode(), instead_of=lambda _: False)
+
+    async def run() -> int:
+        turns, image = (
+            0,
+            asyncio.ensure_future(XmpPipeline.from_crawler(crawler).process_item(item(body))),
+        )
+        while not image.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return turns
+
+    assert asyncio.run(run()) > 10

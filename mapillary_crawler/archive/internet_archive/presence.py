@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mapillary_crawler.collection.layout import THUMBNAIL
+from mapillary_crawler.collection.layout import SUMS, THUMBNAIL
 from mapillary_crawler.ledger.records import Piece
 
 #: Digits of the longest size that is believed.
@@ -21,7 +21,7 @@ class Presence(Enum):
     EXISTS = "exists"
     DARK = "is dark (withdrawn from view)"
     UPLOADING = "is still being uploaded"
-    INCOMPLETE = "has tars and no metadata.jsonl.gz, as an upload that did not come to its end"
+    INCOMPLETE = "lacks files, as an upload that did not come to its end"
     ABSENT = "does not exist"
     UNKNOWN = "gave no usable answer"
 
@@ -69,13 +69,22 @@ class RemoteItem:
 
     @property
     def _is_half(self) -> bool:
-        """Whether there are tars without the metadata that goes with them.
+        """Whether there are tars without the metadata that goes with them, or our last file.
 
-        An upload that was given up leaves that; all collections of this family of tools have
-        their metadata beside their tars.
+        An upload that was given up leaves that. All collections of this family of tools have
+        their metadata beside their tars; this program sends it first, and SHA256SUMS last.
         """
         has_metadata = any(name.startswith("metadata.jsonl") for name in self.files)
+        if has_metadata and self._is_ours:
+            return SUMS not in self.files
         return not has_metadata and any(name.endswith(".tar") for name in self.files)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether this program has made the item's collection, as `scanner` says."""
+        scanner = self.metadata.get("scanner")
+        makers = scanner if isinstance(scanner, list) else [scanner]
+        return any(str(maker).startswith("mapillary_crawler ") for maker in makers)
 
     def holds(self, piece: Piece) -> bool:
         """Say whether the item has a piece, byte for byte as far as md5 and size tell.

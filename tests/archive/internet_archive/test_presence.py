@@ -18,6 +18,10 @@ from mapillary_crawler.archive.internet_archive.presence import (
 
 METADATA = {"identifier": "mapillary-alice-2048", "mediatype": "image"}
 TAR, MANIFEST = {"name": "2024-01-15.tar"}, {"name": "metadata.jsonl.gz"}
+SUMS = {"name": "SHA256SUMS"}
+OURS = {**METADATA, "scanner": "mapillary_crawler 0.1.0"}
+BOTH = {**METADATA, "scanner": ["mapillary_downloader 0.5", "mapillary_crawler 0.1.0"]}
+THEIRS = {**METADATA, "scanner": ["mapillary_downloader 0.5", "some encoder"]}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,13 @@ TAR, MANIFEST = {"name": "2024-01-15.tar"}, {"name": "metadata.jsonl.gz"}
         (200, {"metadata": METADATA, "files": [TAR, MANIFEST]}, Presence.EXISTS),
         (200, {"metadata": METADATA, "files": {"name": "a.tar"}}, Presence.EXISTS),
         (200, {"metadata": METADATA, "files": [{**MANIFEST, "size": "9" * 5000}]}, Presence.EXISTS),
+        (200, {"metadata": OURS, "files": [MANIFEST]}, Presence.INCOMPLETE),
+        (200, {"metadata": OURS, "files": [MANIFEST, TAR]}, Presence.INCOMPLETE),
+        (200, {"metadata": OURS, "files": [TAR]}, Presence.INCOMPLETE),
+        (200, {"metadata": OURS, "files": [MANIFEST, TAR, SUMS]}, Presence.EXISTS),
+        (200, {"metadata": OURS, "files": [MANIFEST, SUMS]}, Presence.EXISTS),
+        (200, {"metadata": BOTH, "files": [MANIFEST, TAR]}, Presence.INCOMPLETE),
+        (200, {"metadata": THEIRS, "files": [MANIFEST, TAR]}, Presence.EXISTS),
         (200, {"is_dark": True}, Presence.DARK),
         (200, {"is_dark": True, "metadata": METADATA}, Presence.DARK),
         (200, {"is_dark": False, "metadata": METADATA}, Presence.EXISTS),
