@@ -161,30 +161,68 @@ def unlink(root: Path, path: str) -> None:
 def clear(root: Path, below: str) -> None:
     """Remove a folder below `root` with all that is in it; where there is none, nothing.
 
-    Links and special files in it go by themselves. Raises `NotFollowed` where the folder, or
-    one in it, is a link or a mount point.
+    Links and special files in it go by themselves. Raises `NotFollowed` where the folder is a
+    link, or one in it a mount point.
     """
     try:
         with opened_folder(root, below) as handle:
-            _empty(handle, root / below)
+            for _ in _inner_folders(handle, root / below, others=_unlink):
+                pass
     except FileNotFoundError:
         return
     with parent(root, below) as (handle, name):
         os.rmdir(name, dir_fd=handle)
 
 
-def _empty(handle: int, path: Path) -> None:
+def prune(root: Path, below: str) -> list[Path]:
+    """Remove a folder below `root` and those in it, as far as nothing is in them.
+
+    Returns those that stay. Raises as `clear`.
+    """
+    stay = []
+    with opened_folder(root, below) as handle:
+        for path, is_gone in _inner_folders(handle, root / below):
+            if not is_gone:
+                stay.append(path)
+    with parent(root, below) as (handle, name):
+        if not _rmdir(handle, name):
+            stay.append(root / below)
+    return stay
+
+
+def _inner_folders(
+    handle: int, path: Path, others: Callable[[int, str], None] = lambda *_: None
+) -> Iterator[tuple[Path, bool]]:
+    """Remove the folders in an open one, innermost first; yield each, and whether it is gone.
+
+    What is no folder is given to `others` before.
+    """
     with os.scandir(handle) as entries:
         names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    disk = os.fstat(handle).st_dev
     for name, is_folder in names:
         if not is_folder:
-            os.unlink(name, dir_fd=handle)
+            others(handle, name)
             continue
         inner = os.open(name, _FOLDER, dir_fd=handle)
         try:
-            if os.fstat(inner).st_dev != os.fstat(handle).st_dev:
+            if os.fstat(inner).st_dev != disk:
                 raise NotFollowed(path / name, "a mount point")
-            _empty(inner, path / name)
+            yield from _inner_folders(inner, path / name, others)
         finally:
             os.close(inner)
+        yield path / name, _rmdir(handle, name)
+
+
+def _unlink(handle: int, name: str) -> None:
+    os.unlink(name, dir_fd=handle)
+
+
+def _rmdir(handle: int, name: str) -> bool:
+    try:
         os.rmdir(name, dir_fd=handle)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from mapillary_crawler.collection import descent
+
 #: Bytes read or written at once.
 CHUNK = 1 << 20
 
@@ -85,8 +87,8 @@ def flush(file: BinaryIO) -> None:
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """Yield a file's bytes."""
-    with path.open("rb", buffering=0) as file:
+    """Yield a file's bytes; raises `NotFollowed` for what is a link or no file."""
+    with os.fdopen(descent.open_file(path.parent, path.name), "rb", buffering=0) as file:
         while chunk := file.read(CHUNK):
             yield chunk
 

@@ -8,7 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 #: Where a collection's ledger lies, below the collection's folder.
-LEDGER_PATH = Path(".crawl/ledger.sqlite")
+STATE = ".crawl"
+LEDGER_PATH = Path(STATE) / "ledger.sqlite"
+META = ".meta"
 METADATA = "metadata.jsonl.gz"
 CHECKSUMS = "checksums.jsonl.gz"
 GONE = "gone.jsonl"
@@ -19,15 +21,18 @@ LOGS = "download.log.*"
 
 
 #: Top-level folders with rules of their own.
-_OWN_FOLDERS = frozenset({".crawl", ".meta"})
+_OWN_FOLDERS = frozenset({STATE, META})
 
 
 def files(folder: Path, below: str = "") -> Iterator[str]:
-    """Yield the paths of all files below `folder` in bytewise order; links are not followed."""
+    """Yield the paths of all files below `folder` in bytewise order.
+
+    Links, special files and mount points are yielded as if they were files.
+    """
+    disk = (folder / below).stat().st_dev
     with os.scandir(folder / below) as entries:
         names = sorted(
-            (os.fsencode(entry.name) + b"/" * entry.is_dir(follow_symlinks=False))
-            for entry in entries
+            os.fsencode(entry.name) + b"/" * _is_folder(entry, disk) for entry in entries
         )
     for name in names:
         path = below + os.fsdecode(name)
@@ -35,6 +40,20 @@ def files(folder: Path, below: str = "") -> Iterator[str]:
             yield from files(folder, path)
         else:
             yield path
+
+
+def _is_folder(entry: os.DirEntry[str], disk: int) -> bool:
+    is_folder = entry.is_dir(follow_symlinks=False)
+    return is_folder and entry.stat(follow_symlinks=False).st_dev == disk
+
+
+#: What desktops and network storage leave in any folder.
+_CLUTTER = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"})
+
+
+def is_clutter(path: str) -> bool:
+    """Say whether a file, or a folder that it lies in, is what desktops leave behind."""
+    return any(part.lower() in _CLUTTER or part.startswith("._") for part in path.split("/"))
 
 
 def is_summed(path: str) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.parts import size_of
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import CHUNK, sync_folder
 from mapillary_crawler.ledger.records import ImageRecord
 
@@ -30,10 +30,9 @@ def read(folder: Path, record: ImageRecord) -> Iterator[bytes]:
     """
     left = size_of(record)
     try:
-        handle = os.open(folder / record.member, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = descent.open_file(folder, record.member)
         try:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode) or status.st_size != left:
+            if os.fstat(handle).st_size != left:
                 raise MemberChanged
             while left:
                 chunk = os.read(handle, min(left, CHUNK))
@@ -65,22 +64,24 @@ def changed(work: Work, records: Iterable[ImageRecord]) -> list[int]:
 
 def set_time(folder: Path, record: ImageRecord) -> None:
     """Give a stored file the capture time, where that is known and the file has another."""
-    path = folder / record.member
-    if record.captured_at not in (None, path.stat().st_mtime_ns // 1_000_000):
-        os.utime(path, ns=(record.captured_at * 1_000_000,) * 2)
+    if record.captured_at is None:
+        return
+    with descent.parent(folder, record.member) as (within, name):
+        status = os.stat(name, dir_fd=within, follow_symlinks=False)
+        if status.st_mtime_ns // 1_000_000 != record.captured_at:
+            time = record.captured_at * 1_000_000
+            os.utime(name, ns=(time, time), dir_fd=within, follow_symlinks=False)
 
 
 def remove(folder: Path, members: Iterable[str]) -> None:
     """Remove the files of images that are in a tar."""
     for member in members:
-        (folder / member).unlink(missing_ok=True)
+        descent.unlink(folder, member)
 
 
-def remove_empty(folder: Path) -> None:
+def remove_empty(folder: Path, day: str) -> None:
     """Remove a day's folder and those within it, as far as nothing is in them, durably."""
-    for path, _, _ in os.walk(folder, topdown=False):
-        try:
-            Path(path).rmdir()
-        except OSError:  # something is in it that is not ours
-            sync_folder(Path(path))
-    sync_folder(folder.parent)
+    with suppress(FileNotFoundError):
+        for path in descent.prune(folder, day):  # something is in it that is not ours
+            sync_folder(path)
+    sync_folder(folder)

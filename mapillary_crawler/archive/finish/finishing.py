@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
 from mapillary_crawler.archive.finish.tree import foreign
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.batch import remove_incoming
 from mapillary_crawler.collection.durable import exists
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome
@@ -72,15 +72,14 @@ def finish_collection(
     _require_settled(ledger)
     if exists(destination):
         raise DestinationTaken(destination)
-    shutil.rmtree(work.scratch, ignore_errors=True)
-    work.scratch.mkdir(parents=True)
+    work.make_scratch()
     _seal_days(work, tar_max_bytes if tar else None)
     _write_files(work, collection, tar=tar)
     _name_foreign(work)
     finished = Finished(destination, ledger.images.balance())
     absent = {piece.name for piece in ledger.pieces.all() if piece.state is PieceState.REMOVED}
-    for rubbish in (work.scratch, folder / ".crawl" / "incoming"):
-        shutil.rmtree(rubbish, ignore_errors=True)
+    work.clear_scratch()
+    remove_incoming(folder)
     ledger.facts.set(finished_at=time.time(), format=FORMAT)
     ledger.close()
     move_collection(folder, destination, absent=absent, stop=stop, say=say)

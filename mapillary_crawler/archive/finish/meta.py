@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.tags import Contents, Metadata, tags
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import Digests, WholeFile, sync_folder
-from mapillary_crawler.collection.layout import files
+from mapillary_crawler.collection.layout import META, files
 
-_META = ".meta"
 _WRITING = ".meta.writing"
 _BEFORE = ".meta.before"
 _TAG = re.compile("[A-Za-z0-9._-]+")
@@ -24,7 +25,7 @@ def read_metadata(folder: Path) -> Metadata:
     One file a value, `.meta/{tag}/{n}`, in the order of n; newlines at the end do not count.
     """
     metadata: Metadata = {}
-    meta = folder / _META
+    meta = folder / META
     if not meta.is_dir():
         return metadata
     for tag in sorted(meta.iterdir()):
@@ -46,7 +47,7 @@ def write_meta(work: Work, contents: Contents) -> None:
     Tags that others put there stay. A crash leaves the old folder, the new one, or names
     that the next finish puts right.
     """
-    meta, writing, before = (work.folder / name for name in (_META, _WRITING, _BEFORE))
+    meta, writing, before = (work.folder / name for name in (META, _WRITING, _BEFORE))
     _put_right(meta, writing, before)
     written = {
         f"{tag}/{number}": _write(writing / tag / str(number), value, work.scratch)
@@ -54,12 +55,13 @@ def write_meta(work: Work, contents: Contents) -> None:
         for number, value in enumerate(values)
     }
     own = {
-        piece.name.removeprefix(f"{_META}/")
+        piece.name.removeprefix(f"{META}/")
         for piece in work.ledger.pieces.all()
-        if piece.name.startswith(f"{_META}/")
+        if piece.name.startswith(f"{META}/")
     }
     if meta.exists():
         for path in files(meta):
+            descent.is_file(meta, path)
             if path not in own and path not in written:
                 work.say(f"{meta / path} is kept as it is: it is not written by this program")
                 _copy(meta / path, writing / path)
@@ -68,19 +70,22 @@ def write_meta(work: Work, contents: Contents) -> None:
         sync_folder(folder)
     writing.rename(meta)
     sync_folder(work.folder)
-    shutil.rmtree(before, ignore_errors=True)
+    descent.clear(work.folder, before.name)
     for name in own - set(written):
-        work.ledger.pieces.forget(f"{_META}/{name}")
+        work.ledger.pieces.forget(f"{META}/{name}")
     for name, digests in written.items():
-        work.ledger.pieces.record_file(f"{_META}/{name}", **asdict(digests))
+        work.ledger.pieces.record_file(f"{META}/{name}", **asdict(digests))
 
 
 def _put_right(meta: Path, writing: Path, before: Path) -> None:
-    """Undo what a crash left half done."""
+    """Undo what a crash left half done; raises `NotFollowed` where one of them is a link."""
+    for folder in (meta, writing, before):
+        with suppress(FileNotFoundError), descent.opened_folder(folder.parent, folder.name):
+            pass
     if before.exists() and not meta.exists():
         before.rename(meta)
     for folder in (writing, before):
-        shutil.rmtree(folder, ignore_errors=True)
+        descent.clear(folder.parent, folder.name)
 
 
 def _write(path: Path, value: str, scratch: Path) -> Digests:

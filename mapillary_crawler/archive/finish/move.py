@@ -16,17 +16,20 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed
 from mapillary_crawler.archive.finish.sums import read_sums
 from mapillary_crawler.archive.finish.work import require_space
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import CHUNK, chunks, exists, flush, sync_folder
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, SUMS, files
 from mapillary_crawler.collection.outcome import RunStopped
 
-_COPIED = Path(".crawl") / "copied"
+#: The mark, below the collection.
+_COPIED = ".crawl/copied"
 
 
 def move_collection(
@@ -46,7 +49,7 @@ def move_collection(
     if exists(destination):
         raise DestinationTaken(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    (folder / _COPIED).unlink(missing_ok=True)
+    descent.unlink(folder, _COPIED)
     try:
         folder.rename(destination)
     except OSError as error:
@@ -63,10 +66,14 @@ def end_move(folder: Path, destination: Path) -> None:
     To be called before a collection is opened.
     """
     moved, incoming = _moved(folder), _incoming(destination)
-    copied = (folder / _COPIED).exists() and not incoming.exists()
+    copied = descent.is_file(folder, _COPIED) and not exists(incoming)
     if copied and destination.exists() and _holds(destination, folder):
-        folder.rename(moved)
-    shutil.rmtree(moved, ignore_errors=True)
+        if folder.is_symlink():  # what it leads to is not ours to remove
+            folder.unlink()
+        else:
+            folder.rename(moved)
+    with suppress(OSError):
+        descent.clear(moved.parent, moved.name)
 
 
 def _holds(destination: Path, folder: Path) -> bool:
@@ -101,17 +108,18 @@ def _move_over(
 ) -> None:
     """Copy to another file system, verify the copy, name it, and remove the original."""
     incoming = _incoming(destination)
-    if incoming.exists():
-        shutil.rmtree(incoming)
+    descent.clear(incoming.parent, incoming.name)
     size = sum((folder / path).lstat().st_size for path in files(folder))
     require_space(destination.parent, size, f"the copy of {folder.name}")
     say(f"copying {size:,} bytes to {destination.parent}, another file system")
     try:
         _copy_verified(folder, incoming, absent, stop)
     except BaseException:
-        shutil.rmtree(incoming, ignore_errors=True)
+        with suppress(OSError):
+            descent.clear(incoming.parent, incoming.name)
         raise
-    (folder / _COPIED).touch()
+    with descent.parent(folder, _COPIED) as (state, name):
+        os.close(descent.create_file(state, name))
     sync_folder((folder / _COPIED).parent)
     if exists(destination):
         raise DestinationTaken(destination)

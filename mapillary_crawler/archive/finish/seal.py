@@ -71,7 +71,7 @@ def seal_day(work: Work, day: str, max_bytes: int) -> list[int]:
         if not numbers:  # neither is the disk's word to be trusted
             raise ReadBackFailed(work.folder / day) from None
         return numbers
-    remove_empty(work.folder / day)
+    remove_empty(work.folder, day)
     days.set_state(day, DayState.SEALED)
     return []
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.manifests import record
 from mapillary_crawler.archive.finish.tree import recorded
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import WholeFile
 from mapillary_crawler.collection.layout import SUMS, is_summed
+from mapillary_crawler.collection.limits import lines
 
 
 def write_sums(work: Work) -> None:
@@ -24,7 +27,7 @@ def write_sums(work: Work) -> None:
 
 def read_sums(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield path and sha256 of each line of a SHA256SUMS."""
-    with path.open("rb") as lines:
-        for line in lines:
+    with os.fdopen(descent.open_file(path.parent, path.name), "rb") as file:
+        for line in lines(file):
             digest, _, name = line.decode().rstrip("\n").partition("  ")
             yield name, bytes.fromhex(digest)

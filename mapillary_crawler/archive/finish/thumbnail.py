@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from mapillary_crawler.archive.finish.day_folder import MemberChanged, read
 from mapillary_crawler.archive.finish.manifests import record
 from mapillary_crawler.archive.finish.parts import size_of
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import WholeFile
 from mapillary_crawler.collection.layout import THUMBNAIL
 from mapillary_crawler.ledger.records import ImageRecord
@@ -48,7 +50,7 @@ def image_bytes(folder: Path, image: ImageRecord) -> bytes:
     if image.tar is None:
         return b"".join(read(folder, image))
     assert image.offset is not None
-    with (folder / image.tar).open("rb") as tar:
+    with os.fdopen(descent.open_file(folder, image.tar), "rb") as tar:
         tar.seek(image.offset)
         return tar.read(size_of(image))
 

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger.ledger import Ledger
+
+#: Below the collection.
+_SCRATCH = ".crawl/finishing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,17 @@ class Work:
     @property
     def scratch(self) -> Path:
         """Where files are before they have their names; whatever lies there is rubbish."""
-        return self.folder / ".crawl" / "finishing"
+        return self.folder / _SCRATCH
+
+    def clear_scratch(self) -> None:
+        """Remove whatever lies there; raises `NotFollowed` where it is a link."""
+        descent.clear(self.folder, _SCRATCH)
+
+    def make_scratch(self) -> None:
+        """Make the folder anew; raises `NotFollowed`."""
+        self.clear_scratch()
+        with descent.opened_folder(self.folder, _SCRATCH, make=True):
+            pass
 
     def check_stop(self) -> None:
         """Raise `RunStopped` where the run is to end; called between files."""
