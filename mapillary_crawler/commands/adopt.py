@@ -13,11 +13,19 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
 from mapillary_crawler.archive.adopt.adoption import adopt
-from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder
+from mapillary_crawler.archive.adopt.foreign_folder import collection_of
+from mapillary_crawler.archive.adopt.moves import KEPT
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection
-from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
+from mapillary_crawler.collection.outcome import (
+    ArgumentRefused,
+    DiskFull,
+    Outcome,
+    Refused,
+    is_disk_full,
+)
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.terminal.command import (
     KeepsLines,
@@ -83,16 +91,20 @@ class Command(ScrapyCommand):
             refuse("adopt", refused)
         except Refused as refused:
             end("adopt", refused.outcome, refused)
+        except DiskFull as error:
+            end("adopt", Outcome.DISK_FULL, error)
+        except NotFollowed as error:
+            refuse("adopt", f"{error}; look at it, and move it away")
         except KeyboardInterrupt:
             end("adopt", Outcome.INTERRUPTED, "interrupted; run the same command again")
         except (sqlite3.DatabaseError, LedgerTooNew) as error:
             refuse("adopt", f"the ledger of {args[0]} cannot be read: {error}")
         except OSError as error:
-            end("adopt", Outcome.ERROR, f"{error.filename or args[0]}: {error.strerror}")
+            outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.ERROR
+            end("adopt", outcome, f"{error.filename or args[0]}: {error.strerror}")
 
     def _adopt(self, path: Path, configuration: Configuration) -> None:
-        folder = ForeignFolder(path)
-        collection = folder.collection
+        collection = collection_of(path)
         configuration.staging.mkdir(parents=True, exist_ok=True)
         lock = Lock({configuration.store, configuration.staging}, collection.name)
         try:
@@ -103,12 +115,17 @@ class Command(ScrapyCommand):
                     Outcome.REFUSED,
                     f"{configuration.store / collection.name} exists; move it away first",
                 )
-            target, balance, lost = adopt(folder, configuration.staging, partial(say, "adopt"))
+            target, balance, lost = adopt(path, configuration.staging, partial(say, "adopt"))
         finally:
             lock.release()
         print(f"Adopted as {target}: {balance}")
         for line in lost:
             print(f"  {line}")
+        if any((target / KEPT).glob("*.tar")):
+            print(
+                f"Its tars that are not of days were unpacked; they lie in {target / KEPT} and "
+                "are needed no more once scrapy verify finds the finished collection whole"
+            )
         print(f"Complete it with: {_command(collection)}")
 
 

@@ -192,11 +192,13 @@ class Piece:
 class AdoptedFile:
     """A readable image: its id and path as the other tool has them, its bytes as they are.
 
+    Where that path does not say the `day`, day and sequence are those of the listed row.
+
     What was served is not known, since that tool wrote metadata into the file.
     """
 
     image_id: str
-    day: str
+    day: str | None
     sequence: str
     extension: str
     sha256: bytes
@@ -205,9 +207,13 @@ class AdoptedFile:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Numbers of the images that were settled, by id; ids not listed, and ids saved before."""
+    """What became of files: settled ones by their ids, ids not listed, and ids saved before.
+
+    `members` are the paths that the settled ones have in the collection.
+    """
 
     numbers: dict[str, int]
+    members: dict[str, str]
     unlisted: list[str]
     again: list[str]
 

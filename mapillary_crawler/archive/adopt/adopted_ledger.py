@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
-from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.adopt.findings import Finding, Findings
-from mapillary_crawler.archive.adopt.foreign_folder import DayTar, ForeignFolder
+from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, ForeignTar, is_image_like
 from mapillary_crawler.archive.adopt.judged import Judge, Judged
 from mapillary_crawler.archive.adopt.listed_rows import ListedRows, row_of_file
+from mapillary_crawler.archive.adopt.moves import Moves
 from mapillary_crawler.archive.finish.meta import read_metadata
+from mapillary_crawler.archive.verify.tar_walk import TarWalk
+from mapillary_crawler.collection.batch import NewFile, write_files
 from mapillary_crawler.collection.durable import digests_of, sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.layout import LEDGER_PATH, is_clutter
+from mapillary_crawler.collection.limits import STRANGERS, TAR_STRANGERS
+from mapillary_crawler.collection.names import capture_time
+from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.adopted import Adopted
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow
+from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow, Taken
 
 _Thing = TypeVar("_Thing")
 
 #: Files settled in one transaction.
 _BATCH = 200
+#: Bytes of rows, and of images that are unpacked, in memory at once, but for one more.
+_PAGE_BYTES = _UNPACKED_BYTES = 16 << 20
 _TOOL = "mapillary_downloader"
 
 
 class AdoptedLedger:
-    """The ledger of what is there; it has its name once it is whole."""
+    """The ledger of what is there, in the new collection at `place`.
 
-    def __init__(self, folder: ForeignFolder, say: Callable[[str], None]) -> None:
+    It has its name once it is whole. Images in tars that are not of days are unpacked there.
+    """
+
+    def __init__(self, folder: ForeignFolder, place: Path, say: Callable[[str], None]) -> None:
         self._folder = folder
+        self._place = place
+        self._moves = Moves(place)
+        self._strangers: Counter[str] = Counter()
         self._say = say
         self._page = 0
         self._unreadable: set[str] = set()
@@ -40,14 +57,14 @@ class AdoptedLedger:
         self._damaged: list[str] = []
 
     def build(self, findings: Findings) -> None:
-        """Make it; nothing else changes."""
-        path = self._folder.path / LEDGER_PATH
+        """Make it; the folder stays as it is. Raises `Refused`, `DiskFull`, `OSError`."""
+        path = self._place / LEDGER_PATH
         unfinished = path.with_name("adopting.sqlite")
-        for left in path.parent.glob(f"{unfinished.name}*"):
-            left.unlink()
         ledger = Ledger(unfinished)
         try:
-            self._fill(ledger, findings)
+            with self._moves:
+                self._fill(ledger, findings)
+                self._moves.flush()
         finally:
             ledger.close()
         findings.flush()  # once the ledger has its name they are read, not found again
@@ -62,6 +79,7 @@ class AdoptedLedger:
             for number, tar in enumerate(tars, 1):
                 self._say(f"tar {number} of {len(tars)}: {tar.path.name}")
                 self._adopt_tar(ledger, judge, tar, findings)
+            self._say(f"what lies loose in {self._folder.path}")
             self._take(ledger, judge.loose(self._folder), None, findings)
         for image_id, _, _ in ledger.images.failures():
             if image_id not in self._unreadable:
@@ -70,63 +88,80 @@ class AdoptedLedger:
         ledger.facts.set(
             username=self._folder.collection.username,
             versions=[__version__],
-            adopted={"tool": _TOOL, "version": tool, "listing_complete": complete},
+            adopted={
+                "tool": _TOOL,
+                "version": tool,
+                "listing_complete": complete,
+                "folder": str(self._folder.path),
+            },
             passed_over=self._passed_over,
             damaged_tars=self._damaged,
         )
-        if tars:
+        if any(tar.day for tar in tars):
             ledger.facts.set(tar=True)
 
     def _list(self, ledger: Ledger, findings: Findings) -> bool:
         """Take the rows that were listed; say whether that listing had come to its end."""
-        assert self._folder.metadata is not None
-        rows = ListedRows(self._folder.metadata, self._folder.collection)
-        for page in _pages(rows, PAGE_ROWS):
-            self._commit(ledger, page)
-        if rows.damage:
-            findings.note(Finding.METADATA, rows.damage)
-        if rows.unusable:
-            findings.note(Finding.METADATA, f"{rows.unusable:,} lines that name no image")
-        if not rows.complete:
+        complete = False
+        for name in self._folder.metadata:
+            rows = ListedRows(self._folder.path, name, self._folder.collection)
+            for page in _pages(rows, PAGE_ROWS, lambda row: len(row.line), _PAGE_BYTES):
+                self._commit(ledger, page)
+            if rows.damage:
+                findings.note(Finding.METADATA, rows.damage)
+            if rows.unusable:
+                findings.note(Finding.METADATA, f"{rows.unusable:,} lines that name no image")
+            complete = complete or rows.complete
+        if not complete:
             findings.note(Finding.METADATA, "that tool did not come to the end of the listing")
-        return rows.complete
+        return complete
 
     def _commit(self, ledger: Ledger, rows: list[ListedRow]) -> None:
         asked = str(self._page) if self._page else None
         self._page += 1
         ledger.listing.commit(asked, str(self._page), rows)
 
-    def _adopt_tar(self, ledger: Ledger, judge: Judge, tar: DayTar, findings: Findings) -> None:
-        number = ledger.pieces.start_tar(tar.path.name, tar.day, tar.part)
-        ledger.pieces.written(number, **asdict(digests_of(tar.path)))
-
+    def _adopt_tar(self, ledger: Ledger, judge: Judge, tar: ForeignTar, findings: Findings) -> None:
         def damaged(why: str) -> None:
             findings.note(Finding.DAMAGED_TAR, why)
-            if tar.path.name not in self._damaged:
+            if tar.day and tar.path.name not in self._damaged:
                 self._damaged.append(tar.path.name)
 
         members = judge.tar(tar, damaged)
+        if tar.day is None:
+            self._take(ledger, members, tar, findings)
+            return
+        number = ledger.pieces.start_tar(tar.path.name, tar.day, tar.part)
+        ledger.pieces.written(number, **asdict(digests_of(tar.path)))
         places = self._take(ledger, members, tar, findings)
         ledger.pieces.seal_tar(number, places)
         ledger.days.set_state(tar.day, DayState.SEALED)
+        self._moves.add(tar.path.name, tar.path.name)
 
     def _take(
-        self, ledger: Ledger, judged: Iterator[Judged], tar: DayTar | None, findings: Findings
+        self, ledger: Ledger, judged: Iterator[Judged], tar: ForeignTar | None, findings: Findings
     ) -> list[tuple[int, int]]:
-        """Settle the good images; return their numbers and offsets, where they are in a tar."""
+        """Settle the good images; return their numbers and offsets, where they stay in a tar."""
         places = []
         for batch in _pages(judged, _BATCH):
-            for file, number in self._settle(ledger, batch, tar, findings):
-                places.append((number, file.offset or 0))
-                if tar is None:
-                    assert file.place is not None
-                    ledger.days.set_state(file.place.day, DayState.OPEN)
+            good, taken = self._settle(ledger, batch, tar, findings)
+            if tar and tar.day:
+                places += [(n, good[each].offset or 0) for each, n in taken.numbers.items()]
+                continue
+            for member in taken.members.values():
+                ledger.days.set_state(member.split("/", maxsplit=1)[0], DayState.OPEN)
+            files = [(good[each], member) for each, member in taken.members.items()]
+            if tar:
+                unpack(tar, self._place, files)
+            else:
+                for file, member in files:
+                    self._moves.add(file.name, member)
         return places
 
     def _settle(
-        self, ledger: Ledger, batch: list[Judged], tar: DayTar | None, findings: Findings
-    ) -> Iterator[tuple[Judged, int]]:
-        """Yield the files that stand for their images from now on, with the images' numbers."""
+        self, ledger: Ledger, batch: list[Judged], tar: ForeignTar | None, findings: Findings
+    ) -> tuple[dict[str, Judged], Taken]:
+        """Return the good files by id, and which of them stand for their images from now on."""
         good: dict[str, Judged] = {}
         for judged in batch:
             place = judged.place
@@ -141,26 +176,66 @@ class AdoptedLedger:
         taken = adopted.take([_file(judged) for judged in good.values()])
         for image_id in taken.again:
             self._pass_over(good[image_id], tar, findings, Finding.AGAIN)
-        numbers = taken.numbers
         if taken.unlisted:
             unlisted = [good[image_id] for image_id in taken.unlisted]
             self._commit(ledger, [row_of_file(each, self._folder.collection) for each in unlisted])
-            numbers |= adopted.take([_file(judged) for judged in unlisted]).numbers
+            late = adopted.take([_file(judged) for judged in unlisted])
+            taken.numbers.update(late.numbers)
+            taken.members.update(late.members)
             for judged in unlisted:
                 findings.note(Finding.UNLISTED, judged.name)
-        self._unreadable -= numbers.keys()
-        yield from ((good[image_id], number) for image_id, number in numbers.items())
+        self._unreadable -= taken.numbers.keys()
+        return good, taken
 
     def _pass_over(
-        self, judged: Judged, tar: DayTar | None, findings: Findings, finding: Finding
+        self, judged: Judged, tar: ForeignTar | None, findings: Findings, finding: Finding
     ) -> None:
-        """Note a file that stands for no image; in a tar it stays, beside what the ledger has."""
+        """Note a file that stands for no image; in a tar of a day it stays there.
+
+        Raises `Refused` where that may be an image after all, or there are too many of them.
+        """
+        is_foreign = finding is Finding.FOREIGN and not is_clutter(judged.name)
+        if tar and is_foreign and (tar.day is None or is_image_like(judged.name)):
+            raise self._folder.unknown(f"{tar.path.name}: {judged.name}")
+        if finding is not Finding.UNREADABLE or not judged.size:
+            self._count_stranger(tar)
         why = None
         if finding is Finding.UNREADABLE:
             why = judged.fault or f"too large, {judged.size:,} bytes"
         findings.note(finding, judged.name, why)
-        if tar:
+        if tar and tar.day:
             self._passed_over.append((tar.path.name, judged.name, judged.offset))
+
+    def _count_stranger(self, tar: ForeignTar | None) -> None:
+        name = tar.path.name if tar else ""
+        self._strangers[name] += 1
+        of_all = self._strangers.total()
+        if (tar and self._strangers[name] > TAR_STRANGERS) or of_all > STRANGERS:
+            raise Refused(
+                Outcome.REFUSED,
+                f"{self._folder.path / name} has {self._strangers[name]:,} members or more that "
+                "stand for no image: it is no such file; nothing was changed",
+            )
+
+
+def unpack(tar: ForeignTar, place: Path, files: list[tuple[Judged, str]]) -> None:
+    """Bring images out of a tar to the disk, each under its path in the collection.
+
+    Raises `DiskFull`, `OSError`; the images are what was judged, or else it is an OSError.
+    """
+    with closing(TarWalk(tar.path)) as walk:
+        for some in _pages(files, _BATCH, lambda file: file[0].size, _UNPACKED_BYTES):
+            new = [
+                NewFile(
+                    member,
+                    walk.at(file.offset or 0, file.size),
+                    capture_time(file.modified * 1000 // 1),
+                )
+                for file, member in some
+            ]
+            for (file, _), sha256 in zip(some, write_files(place, new), strict=True):
+                if sha256 != file.sha256:
+                    raise OSError(errno.EIO, "reads otherwise each time", str(tar.path))
 
 
 def _file(judged: Judged) -> AdoptedFile:
@@ -176,7 +251,20 @@ def _file(judged: Judged) -> AdoptedFile:
     )
 
 
-def _pages(things: Iterable[_Thing], size: int) -> Iterator[list[_Thing]]:
-    source = iter(things)
-    while page := list(islice(source, size)):
+def _pages(
+    things: Iterable[_Thing],
+    number: int,
+    size: Callable[[_Thing], int] = lambda _: 0,
+    most: int = 0,
+) -> Iterator[list[_Thing]]:
+    """Yield so many things at a time, fewer where their sizes come to `most`."""
+    page: list[_Thing] = []
+    left = most
+    for thing in things:
+        page.append(thing)
+        left -= size(thing)
+        if len(page) == number or left < 0:
+            yield page
+            page, left = [], most
+    if page:
         yield page

@@ -1,103 +1,133 @@
-"""The adoption itself: a ledger for what is there, manifests, and the folder into staging.
+"""The adoption itself: a new collection in staging, into which what is there is moved.
 
-The ledger gets its name once it is whole, and the folder moves last, so that an adoption
-that was killed is begun again, or only moved.
+It is begun in `.adopting-NAME` in staging: nothing that came with the folder can be taken for
+state of this program. The ledger gets its name once it is whole; until then the folder is as it
+was. From then on an adoption that was killed only goes on with moving.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from mapillary_crawler.archive.adopt.adopted_ledger import AdoptedLedger
 from mapillary_crawler.archive.adopt.findings import Findings
-from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder
+from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, collection_of
+from mapillary_crawler.archive.adopt.moves import KEPT, move_in
 from mapillary_crawler.archive.finish.manifests import write_manifests
 from mapillary_crawler.archive.finish.meta import write_meta
 from mapillary_crawler.archive.finish.sums import write_sums
 from mapillary_crawler.archive.finish.tags import Contents
 from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
-from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.archive.finish.work import Work, require_space
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.durable import sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.durable import exists, sync_folder
+from mapillary_crawler.collection.layout import LEDGER_PATH, META, STATE
+from mapillary_crawler.collection.limits import META_BYTES
+from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 
-#: Where that tool's own files go: kept, and never published.
-_KEPT = Path(".crawl/adopted")
+_FOUND = f"{STATE}/adoption.jsonl"
 
 
-def adopt(
-    folder: ForeignFolder, staging: Path, say: Callable[[str], None]
-) -> tuple[Path, Balance, list[str]]:
+def adopt(path: Path, staging: Path, say: Callable[[str], None]) -> tuple[Path, Balance, list[str]]:
     """Take a folder over into `staging`, with its listing open.
 
     Returns where it is now, its balance, and what that tool lost, as lines for people.
-    Raises `Refused`, and `OSError`.
+    Raises `Refused`, `DiskFull`, and `OSError`.
     """
-    target = staging / folder.collection.name
-    _refuse_target(folder, target)
-    crawl = folder.path / LEDGER_PATH.parent
-    crawl.mkdir(exist_ok=True)
-    found = crawl / "adoption.jsonl"
-    if folder.is_adopted:
-        findings = Findings.read(found)
+    collection = collection_of(path)
+    target, place = staging / collection.name, staging / f".adopting-{collection.name}"
+    if exists(target):
+        raise _refused(f"{target} is being crawled already; finish that one, or move it away")
+    if _is_whole(place):
+        _refuse_another(path, place)
+        findings = Findings.read(place / _FOUND)
     else:
-        with Findings(found) as findings:
-            AdoptedLedger(folder, say).build(findings)
-    balance = _write_manifests(folder, say)
-    folder.path.rename(target)
-    sync_folder(target.parent)
+        findings = _begin(ForeignFolder(path), place, say)
+    for name in move_in(path, place):
+        say(f"{path / name} is a link or a special file; it is left where it is")
+    balance = _write_manifests(collection, place, say)
+    place.rename(target)
+    sync_folder(staging)
     return target, balance, findings.lines()
 
 
-def _refuse_target(folder: ForeignFolder, target: Path) -> None:
-    if target.exists():
-        raise Refused(
-            Outcome.REFUSED,
-            f"{target} is being crawled already; finish that one, or move it away",
-        )
-    if folder.path.stat().st_dev != target.parent.stat().st_dev:
-        raise Refused(
-            Outcome.REFUSED,
-            f"{folder.path} is on another file system than {target.parent}; move it into the "
-            "store first, or set MAPILLARY_STAGING to a folder beside it",
-        )
-
-
-def _write_manifests(folder: ForeignFolder, say: Callable[[str], None]) -> Balance:
-    """Write manifests and `.meta` of what is there so far; that tool's own are kept aside."""
-    _keep_own_files(folder)
-    ledger = Ledger(folder.path / LEDGER_PATH)
-    work = Work(ledger, folder.path, lambda: False, say)
+def _is_whole(place: Path) -> bool:
     try:
-        work.scratch.mkdir(exist_ok=True)
+        return descent.is_file(place.parent, f"{place.name}/{LEDGER_PATH}")
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_another(path: Path, place: Path) -> None:
+    """Refuse another folder of that name than the one whose adoption was interrupted."""
+    ledger = Ledger(place / LEDGER_PATH)  # what a kill left in its journal is to be read, too
+    try:
+        source = ledger.facts.get("adopted")["folder"]
+    finally:
+        ledger.close()
+    if source != str(path):
+        raise _refused(f"the adoption of {source} was interrupted; adopt that one first")
+
+
+def _begin(folder: ForeignFolder, place: Path, say: Callable[[str], None]) -> Findings:
+    """Look at everything and make the ledger; what was refused leaves nothing."""
+    if folder.path.stat().st_dev != place.parent.stat().st_dev:
+        raise _refused(
+            f"{folder.path} is on another file system than {place.parent}; move it into the "
+            "store first, or set MAPILLARY_STAGING to a folder beside it"
+        )
+    descent.clear(place.parent, place.name)
+    older = sum(tar.path.stat().st_size for tar in folder.tars() if tar.day is None)
+    require_space(place.parent, older, "the images in tars that are not of days")
+    for name in folder.clutter:
+        say(f"{folder.path / name} is none of the collection's: left by a desktop")
+    with descent.opened_folder(place.parent, f"{place.name}/{STATE}", make=True):
+        pass
+    try:
+        with Findings(place / _FOUND) as findings:
+            AdoptedLedger(folder, place, say).build(findings)
+    except Refused:
+        descent.clear(place.parent, place.name)
+        raise
+    return findings
+
+
+def _write_manifests(collection: Collection, place: Path, say: Callable[[str], None]) -> Balance:
+    """Write manifests and `.meta` of what is there so far."""
+    _keep_scanner(place)
+    ledger = Ledger(place / LEDGER_PATH)
+    work = Work(ledger, place, lambda: False, say)
+    try:
+        work.make_scratch()
         balance, days = ledger.images.balance(), ledger.days.all()
         write_manifests(work)
         write_thumbnail(work)
         tar = bool(ledger.facts.get("tar"))
         adopted = ledger.facts.get("adopted")
-        write_meta(work, Contents(folder.collection, balance, days, tar, adopted=adopted))
+        write_meta(work, Contents(collection, balance, days, tar, adopted=adopted))
         write_sums(work)
     finally:
-        shutil.rmtree(work.scratch, ignore_errors=True)
+        work.clear_scratch()
         ledger.close()
     return balance
 
 
-def _keep_own_files(folder: ForeignFolder) -> None:
-    """Move that tool's files aside, and leave in `.meta` that it was the one that saved."""
-    kept = folder.path / _KEPT
-    for path in folder.own_files():
-        target = kept / path.name
-        if not target.exists():
-            kept.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
-    scanner = kept / ".meta" / "scanner" / "0"
-    if scanner.is_file():
-        # Numbers 0 and 1 are this program's and the encoder's.
-        ours = folder.path / ".meta" / "scanner" / "2"
-        ours.parent.mkdir(parents=True, exist_ok=True)
-        ours.write_text(scanner.read_text(encoding="utf-8"), encoding="utf-8")
+def _keep_scanner(place: Path) -> None:
+    """Leave in `.meta` that that tool was the one that saved."""
+    scanner = f"{KEPT}/{META}/scanner/0"
+    try:
+        value = descent.read(place, scanner, META_BYTES)
+    except FileNotFoundError:
+        return
+    # Numbers 0 and 1 are this program's and the encoder's.
+    ours = place / META / "scanner" / "2"
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    ours.write_bytes(value)
+
+
+def _refused(message: str) -> Refused:
+    return Refused(Outcome.REFUSED, message)

@@ -1,128 +1,155 @@
-"""A folder that mapillary_downloader made: whose it is, and what lies in it."""
+"""A folder that mapillary_downloader made: whose it is, and what lies in it.
+
+What is not known here is not read, so the folder is refused: a crawl would take images that lie
+in it for lost, and call them gone.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 
-from mapillary_crawler.collection.layout import LEDGER_PATH
-from mapillary_crawler.collection.names import QUALITIES, UNKNOWN_DATE, Collection, escape
+from mapillary_crawler.archive.adopt.image_paths import IMAGE_LIKE, ImagePath, image_path, is_day
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.descent import NotFollowed
+from mapillary_crawler.collection.layout import CHECKSUMS, META, STATE, files, is_clutter
+from mapillary_crawler.collection.limits import META_VALUES
+from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
-from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.terminal.quoting import printable
 
 METADATA = ("metadata.jsonl.gz", "metadata.jsonl")
 
 #: Its logs may hold absolute paths and URLs with the token; its thumbnail has another name.
-_OWN = (*METADATA, "progress.json", ".api_cursor*", "__ia_thumb__.jpg", "download.log.*", ".meta")
+_OWN = (*METADATA, "progress.json*", ".api_cursor*", "__ia_thumb*.jpg", "download.log.*")
 
 #: mapillary_downloader: mapillary-{username}-{quality}[-webp], the name as it is.
 _NAME = re.compile(
     rf"mapillary-(?P<username>.+)-(?P<quality>{'|'.join(QUALITIES)})(?P<webp>-webp)?", re.DOTALL
 )
-_DAY = rf"(?:[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{UNKNOWN_DATE})"
-_TAR = re.compile(rf"(?P<day>{_DAY})(?:\.(?P<part>[1-9][0-9]*))?\.tar")
-_IMAGE = re.compile(
-    rf"(?P<day>{_DAY})/(?:(?P<sequence>[^/]+)/)?(?P<name>[A-Za-z0-9_-]+)\.(?P<extension>jpg|webp)"
-)
+_TAR = re.compile(r"(?P<stem>[^/]+?)(?:\.(?P<part>[1-9][0-9]{0,8}))?\.tar")
 
 
 @dataclass(frozen=True, slots=True)
-class DayTar:
-    """A tar of that tool: DAY.tar, then DAY.1.tar and so on."""
+class ForeignTar:
+    """A tar of that tool: DAY.tar, then DAY.1.tar and so on; before 0.7 of other names."""
 
     path: Path
-    day: str
+    #: None where the name says none.
+    day: str | None
     part: int
 
+    def image_path(self, member: str) -> ImagePath | None:
+        """Return what a member's path says, None if it is no image's, or of another day."""
+        found = image_path(member)
+        return found if found and found.day == self.day else None
 
-@dataclass(frozen=True, slots=True)
-class ImagePath:
-    """What an image's path says: DAY/[SEQUENCE/]ID.jpg or .webp."""
 
-    day: str
-    sequence: str
-    image_id: str
-    extension: str
+def collection_of(path: Path) -> Collection:
+    """Return the collection that a folder's name stands for; raises `Refused`."""
+    found = _NAME.fullmatch(path.name)
+    if found is None:
+        raise _refused(
+            f"{path} has no name that mapillary_downloader gives: "
+            "mapillary-USERNAME-QUALITY, with -webp or without"
+        )
+    return Collection(found["username"], found["quality"], webp=found["webp"] is not None)
 
 
 class ForeignFolder:
-    """The folder; raises `Refused` if it is none of that tool's.
-
-    `is_adopted` says that it has its ledger already, from an adoption that was interrupted.
-    """
+    """The folder; raises `Refused` if it is none of that tool's, or holds what is not known."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         if not path.is_dir():
             raise _refused(f"{path} is no folder")
-        found = _NAME.fullmatch(path.name)
-        if found is None:
-            raise _refused(
-                f"{path} has no name that mapillary_downloader gives: "
-                "mapillary-USERNAME-QUALITY, with -webp or without"
-            )
-        self.path = path
-        self.is_adopted = _is_adopted(path)
-        self.metadata = next((path / name for name in METADATA if (path / name).exists()), None)
-        if self.metadata is None and not self.is_adopted:
+        self.collection = collection_of(path)
+        if any(os.path.lexists(path / name) for name in (STATE, CHECKSUMS)):
+            raise _refused(f"{path} was made by this program; only others' folders are adopted")
+        #: Folders with loose images, and images that lie beside them.
+        self._loose: list[str] = []
+        self._tars: list[ForeignTar] = []
+        #: What a desktop has left, by name.
+        self.clutter: list[str] = []
+        try:
+            for name in sorted(entry.name for entry in path.iterdir()):
+                self._know(name)
+        except NotFollowed as error:
+            raise _refused(f"{error}; put the thing itself there, or take it away") from None
+        self.metadata = [name for name in METADATA if os.path.lexists(path / name)]
+        if not self.metadata:
             raise _refused(f"{path} has no {METADATA[0]}: nothing says what was listed")
-        self.collection = Collection(
-            found["username"], found["quality"], webp=found["webp"] is not None
+
+    def _know(self, name: str) -> None:
+        """Find out what an entry is; raises `Refused`, and `NotFollowed` for what is special."""
+        if is_clutter(name):
+            self.clutter.append(name)
+        elif stat.S_ISDIR(descent.status(self.path, name).st_mode):
+            self._know_folder(name)
+        else:
+            descent.is_file(self.path, name)
+            self._know_file(name)
+
+    def _know_file(self, name: str) -> None:
+        if any(fnmatch(name, pattern) for pattern in _OWN):
+            return
+        if found := _TAR.fullmatch(name):
+            day = found["stem"] if is_day(found["stem"]) else None
+            self._tars.append(ForeignTar(self.path / name, day, int(found["part"] or 0)))
+        elif image_path(name):
+            self._loose.append(name)
+        else:
+            raise self.unknown(name)
+
+    def _know_folder(self, name: str) -> None:
+        with descent.opened_folder(self.path, name):
+            pass
+        paths = files(self.path, f"{name}/")
+        if name == META:
+            for path in islice(paths, META_VALUES + 1):
+                descent.is_file(self.path, path)
+            return
+        for path in paths:
+            if is_clutter(path):
+                self.clutter.append(path)
+            elif not (descent.is_file(self.path, path) and image_path(path)):
+                raise self.unknown(path)
+        self._loose.append(name)
+
+    def unknown(self, path: str) -> Refused:
+        """Return the refusal of a folder that holds what no known version of that tool makes."""
+        return _refused(
+            f"{self.path} holds {printable(path)!r}, and adopt knows no version of "
+            "mapillary_downloader that makes it; nothing was changed. Take it away if it is none "
+            "of the collection's"
         )
 
-    def tars(self) -> list[DayTar]:
-        """Return the tars of days by day and part."""
-        found = (
-            (file, _TAR.fullmatch(file.name))
-            for file in self.path.iterdir()
-            if file.is_file() and not file.is_symlink()
+    def tars(self) -> list[ForeignTar]:
+        """Return the tars, those of days first, by day and part."""
+        return sorted(
+            self._tars, key=lambda tar: (tar.day is None, tar.day or "", tar.part, tar.path.name)
         )
-        tars = [DayTar(file, name["day"], int(name["part"] or 0)) for file, name in found if name]
-        return sorted(tars, key=lambda tar: (tar.day, tar.part))
 
     def loose(self) -> Iterator[str]:
-        """Yield the paths of files in the folders of days, which that tool left there."""
-        for folder in sorted(self.path.iterdir()):
-            if re.fullmatch(_DAY, folder.name) and folder.is_dir() and not folder.is_symlink():
-                for file in sorted(folder.rglob("*")):
-                    if file.is_file() and not file.is_symlink():
-                        yield file.relative_to(self.path).as_posix()
-
-    def own_files(self) -> list[Path]:
-        """Return that tool's own files: its metadata, state, logs and thumbnail."""
-        return [path for pattern in _OWN for path in sorted(self.path.glob(pattern))]
+        """Yield the paths of images that lie in folders, or beside them."""
+        for name in self._loose:
+            if image_path(name):
+                yield name
+                continue
+            for path in files(self.path, f"{name}/"):
+                if not is_clutter(path):
+                    yield path
 
 
-def image_path(name: str, day: str | None = None) -> ImagePath | None:
-    """Return what a path says, None if it is no image's, or of another day than its tar."""
-    found = _IMAGE.fullmatch(name)
-    if found is None or (day is not None and found["day"] != day):
-        return None
-    sequence = found["sequence"] or ""
-    if (
-        sequence in {".", ".."}
-        or not sequence.isprintable()
-        or escape(found["name"]) != found["name"]
-    ):
-        return None
-    return ImagePath(found["day"], sequence, found["name"], found["extension"])
-
-
-def _is_adopted(path: Path) -> bool:
-    ours = f"{path} was made by this program; only others' folders are adopted"
-    ledger_path = path / LEDGER_PATH
-    if not ledger_path.exists():
-        if (path / "checksums.jsonl.gz").exists():
-            raise _refused(ours)
-        return False
-    ledger = Ledger(ledger_path)  # what a kill left in its journal is to be read, too
-    try:
-        if ledger.facts.get("adopted") is None:
-            raise _refused(ours)
-    finally:
-        ledger.close()
-    return True
+def is_image_like(member: str) -> bool:
+    """Say whether a path looks like that of an image, wherever it lies."""
+    return member.lower().endswith(IMAGE_LIKE)
 
 
 def _refused(message: str) -> Refused:

@@ -11,13 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapillary_crawler.archive.adopt.foreign_folder import (
-    DayTar,
-    ForeignFolder,
-    ImagePath,
-    image_path,
-)
+from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, ForeignTar
+from mapillary_crawler.archive.adopt.image_paths import ImagePath, image_path
 from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
+from mapillary_crawler.collection import descent
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
 
 #: Bytes of a file that is looked at; no image of the service is near it.
@@ -54,7 +51,7 @@ class Judge:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def tar(self, tar: DayTar, damaged: Callable[[str], None]) -> Iterator[Judged]:
+    def tar(self, tar: ForeignTar, damaged: Callable[[str], None]) -> Iterator[Judged]:
         """Yield the members of a tar in their order.
 
         `damaged` hears where it cannot be read; what lies behind that is looked for.
@@ -66,7 +63,7 @@ class Judge:
         return self._in_order(self._files(folder))
 
     def _members(
-        self, tar: DayTar, damaged: Callable[[str], None]
+        self, tar: ForeignTar, damaged: Callable[[str], None]
     ) -> Iterator[Future[Judged] | Judged]:
         try:
             walk = TarWalk(tar.path)
@@ -79,13 +76,17 @@ class Judge:
                 start, place = place, None
                 for entry in walk.entries(start):
                     if entry.name is not None:
-                        yield self._member(walk, entry, entry.name, tar.day)
+                        # Who verifies the tars of days later is to know all their members.
+                        if tar.day is not None or not entry.is_folder:
+                            yield self._member(walk, entry, entry.name, tar)
                         continue
                     damaged(_damage(tar.path.name, walk, entry.offset))
                     place = entry.end if entry.end < walk.size else None
 
-    def _member(self, walk: TarWalk, entry: Entry, name: str, day: str) -> Future[Judged] | Judged:
-        place = image_path(name, day) if entry.is_file else None
+    def _member(
+        self, walk: TarWalk, entry: Entry, name: str, tar: ForeignTar
+    ) -> Future[Judged] | Judged:
+        place = tar.image_path(name) if entry.is_file else None
         found = Judged(name, entry.size, entry.modified, place, entry.offset)
         if place is None or entry.size > _LARGEST:
             return found
@@ -99,13 +100,12 @@ class Judge:
 
     def _files(self, folder: ForeignFolder) -> Iterator[Future[Judged] | Judged]:
         for name in folder.loose():
-            path = folder.path / name
-            status = path.stat()
+            status = descent.status(folder.path, name)
             found = Judged(name, status.st_size, status.st_mtime, image_path(name))
             if found.place is None or status.st_size > _LARGEST:
                 yield found
             else:
-                yield self._pool.submit(_judge_file, found, path)
+                yield self._pool.submit(_judge_file, found, folder.path)
 
     def _in_order(self, judged: Iterable[Future[Judged] | Judged]) -> Iterator[Judged]:
         """Yield results in order, with a bounded number of images in memory."""
@@ -128,9 +128,9 @@ def _result(judged: Future[Judged] | Judged) -> Judged:
     return judged.result() if isinstance(judged, Future) else judged
 
 
-def _judge_file(found: Judged, path: Path) -> Judged:
+def _judge_file(found: Judged, folder: Path) -> Judged:
     try:
-        return _judge(found, path.read_bytes())
+        return _judge(found, descent.read(folder, found.name, _LARGEST))
     except OSError as error:
         return _with(found, b"", str(error.strerror))
 

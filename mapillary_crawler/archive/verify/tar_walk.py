@@ -29,6 +29,7 @@ class Entry:
     size: int
     end: int
     is_file: bool = True
+    is_folder: bool = False
     modified: float = 0.0
 
 
@@ -51,7 +52,13 @@ class TarWalk:
                     break  # tarfile would go back, and round and round
                 place = found.offset_data + padded(found.size if found.isreg() else 0)
                 yield Entry(
-                    found.name, found.offset_data, found.size, place, found.isreg(), found.mtime
+                    found.name,
+                    found.offset_data,
+                    found.size,
+                    place,
+                    found.isreg(),
+                    found.isdir(),
+                    found.mtime,
                 )
         except Exception:  # noqa: BLE001, S110  tarfile raises many kinds
             pass  # what is there is looked at now
@@ -73,8 +80,12 @@ class TarWalk:
 
     def read(self, entry: Entry) -> bytes:
         """Return what a member holds, less than its size where the tar is cut; raises OSError."""
-        self._file.seek(entry.offset)
-        return self._file.read(entry.size)
+        return self.at(entry.offset, entry.size)
+
+    def at(self, offset: int, size: int) -> bytes:
+        """Return the bytes at a place, fewer at the end of the tar; raises OSError."""
+        self._file.seek(offset)
+        return self._file.read(size)
 
     def _block(self, place: int) -> bytes:
         try:
