@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, files
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, files, is_clutter
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.collection.places import Places
@@ -36,24 +38,24 @@ def remove(folder: Path, places: Places) -> bool:
         if not _is_empty(folder):
             return False
         for path in list(files(folder)):
-            if _is_worthless(path):
-                (folder / path).unlink()
+            if _is_worthless(folder, path):
+                descent.unlink(folder, path)
         with suppress(OSError):  # a folder that is not empty stays
-            for inner in sorted(folder.rglob("*"), reverse=True):
-                inner.rmdir()
-            folder.rmdir()
+            descent.prune(folder.parent, folder.name)
     finally:
         lock.release()
     return not folder.exists()
 
 
-def _is_worthless(path: str) -> bool:
-    return any(fnmatch(path, pattern) for pattern in (LOGS, *_STATE))
+def _is_worthless(folder: Path, path: str) -> bool:
+    """Say whether a file is a log, state or clutter; links and special files are none."""
+    known = is_clutter(path) or any(fnmatch(path, pattern) for pattern in (LOGS, *_STATE))
+    return known and stat.S_ISREG(descent.status(folder, path).st_mode)
 
 
 def _is_empty(folder: Path) -> bool:
     """Say whether a folder has nothing but logs and a ledger that lists nothing."""
-    if not all(_is_worthless(path) for path in files(folder)):
+    if not all(_is_worthless(folder, path) for path in files(folder)):
         return False
     if not (folder / LEDGER_PATH).exists():
         return True

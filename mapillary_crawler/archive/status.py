@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.places import Places
@@ -50,7 +51,7 @@ def look_at(folder: Path, places: Places) -> Overview:
     times = []
     for path in _WRITTEN:
         with suppress(OSError):
-            times.append((folder / path).stat().st_mtime)
+            times.append(descent.status(folder, str(path)).st_mtime)
     active_at = max(times, default=None)
     try:
         with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:

@@ -35,6 +35,9 @@ class NotFollowed(OSError):
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(errno.ELOOP, f"is {what}, which is not followed", str(path))
 
+    def __str__(self) -> str:
+        return f"{self.filename} {self.strerror}"
+
 
 def kind(mode: int) -> str:
     """Return what a mode is of, for people: a link, a pipe, a folder."""

@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 LINE_BYTES = MIB
 #: A manifest unpacked: so many times its size, and so much on top for small ones. Rows of JSON
 #: pack to a tenth or a thirtieth, zeros to a thousandth.
-UNPACKED_RATIO, UNPACKED_BYTES = 200, 64 * MIB
+UNPACKED_RATIO, UNPACKED_BYTES = 100, 64 * MIB
 #: `damaged.jsonl`, whose names are kept in memory: about 500,000 images that were cut when served.
 DAMAGED_BYTES = 64 * MIB
 #: An image; a crawl stores none above 128 MiB (DOWNLOAD_MAXSIZE).
@@ -19,8 +19,9 @@ IMAGE_BYTES = 256 * MIB
 META_BYTES, META_VALUES = MIB, 1000
 #: `.crawl/progress.json` and what an adoption found last time.
 STATE_BYTES = MIB
-#: What stands before a member of a tar: a long name, attributes in pax format.
-TAR_HEADER_BYTES = MIB
+#: What stands before a member of a tar, a long name or attributes in pax format, and how many
+#: attributes may hold for all that follow. Such headers nest, so all of them are in memory.
+TAR_HEADER_BYTES, TAR_ATTRIBUTES = 64 * 1024, 100
 #: Members of one tar that stand for no image of the collection, and of all tars of a folder.
 TAR_STRANGERS, STRANGERS = 20_000, 100_000
 

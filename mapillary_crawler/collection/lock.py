@@ -40,7 +40,7 @@ class Lock:
         while True:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             except (FileNotFoundError, FileExistsError):
                 if path.parent.is_file() or path.parent.is_symlink():
                     raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
+from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.schema import LedgerTooNew
@@ -125,7 +126,7 @@ def _verify(folder: Path, places: Places, *, full: bool) -> Outcome:
         return Outcome.LOCKED
     try:
         inventory = open_inventory(folder)
-    except NoInventory as error:
+    except (NoInventory, NotFollowed) as error:
         say("verify", str(error))
         return Outcome.REFUSED
     except (sqlite3.DatabaseError, LedgerTooNew) as error:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.move import end_move
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.batch import remove_incoming
 from mapillary_crawler.collection.configuration import Configuration
-from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA
+from mapillary_crawler.collection.descent import NotFollowed
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, STATE
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
@@ -92,7 +94,9 @@ class OpenCollection:
         if not begun:
             _refuse_foreign(self.folder)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with descent.opened_folder(self.folder, STATE, make=True):
+                pass
             remove_incoming(self.folder)
             with ExitStack() as on_failure:
                 if not begun:
@@ -105,6 +109,8 @@ class OpenCollection:
                 on_failure.pop_all()
         except LedgerTooNew as error:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
+        except NotFollowed as error:
+            raise _unusable(error, self.folder) from None
         except (OSError, sqlite3.DatabaseError) as error:
             if is_disk_full(error):
                 raise Refused(Outcome.DISK_FULL, f"no space left for {path}: {error}") from None
@@ -170,10 +176,11 @@ class OpenCollection:
 
     def _remove_state(self) -> None:
         """Remove the state and the logs of runs; whatever else there is stays."""
-        state = self.folder / LEDGER_PATH.parent
-        for path in [*sorted(state.rglob("*"), reverse=True), state, *self.folder.glob(LOGS)]:
+        with suppress(OSError):
+            descent.clear(self.folder, STATE)
+        for log in self.folder.glob(LOGS):
             with suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
+                log.unlink()
         with suppress(OSError):
             self.folder.rmdir()
 
@@ -208,6 +215,8 @@ def _writable(folder: Path) -> None:
 
 
 def _unusable(error: OSError, folder: Path) -> Refused:
+    if isinstance(error, NotFollowed):
+        return Refused(Outcome.REFUSED, f"{error}; look at it, and move it away")
     outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
     return Refused(
         outcome,

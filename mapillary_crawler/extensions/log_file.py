@@ -29,6 +29,8 @@ from mapillary_crawler.terminal.redaction import Redactor
 
 logger = logging.getLogger(__name__)
 
+#: A link or a pipe in the place of the file is left alone.
+_APPENDED = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Records that wait for the first request to the API; more than ever come before it.
 _MOST_WAITING = 1000
 
@@ -117,7 +119,7 @@ class CollectionHandler(logging.Handler):
             if self._waiting is not None:
                 waiting, self._waiting = self._waiting, None
                 with suppress(OSError):
-                    self._paths[0].touch()
+                    os.close(os.open(self._paths[0], _APPENDED | os.O_CREAT, 0o666))
                 self._append("".join(waiting))
         finally:
             self.release()
@@ -137,7 +139,7 @@ class CollectionHandler(logging.Handler):
     def _append(self, text: str) -> None:
         for path in self._paths:
             with suppress(OSError):
-                handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+                handle = os.open(path, _APPENDED)
                 try:
                     os.write(handle, text.encode(errors="replace"))
                 finally:

@@ -8,7 +8,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import STATE
 from mapillary_crawler.ledger.schema import migrate
+
+#: What SQLite keeps beside a database, and opens by itself.
+_BESIDE = ("", "-wal", "-shm", "-journal")
+
+
+def _refuse_links(path: Path) -> None:
+    """Raise `sqlite3.DatabaseError` where a ledger is a link or no file: SQLite would follow it."""
+    if path.parent.name == STATE and path.parent.is_symlink():
+        raise sqlite3.DatabaseError(f"{path.parent} is a link, which is not followed")
+    for beside in _BESIDE:
+        name = f"{path.name}{beside}"
+        try:
+            descent.is_file(path.parent, name)
+        except descent.NotFollowed as error:
+            raise sqlite3.DatabaseError(f"{error.filename} {error.strerror}") from None
+        except OSError:
+            return  # SQLite says what is the matter
 
 
 class Database:
@@ -19,6 +38,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        _refuse_links(path)
         address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         self._connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
         self._depth = 0

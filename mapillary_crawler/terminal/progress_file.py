@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.limits import STATE_BYTES
 
 PROGRESS_PATH = Path(".crawl/progress.json")
 
@@ -25,21 +29,26 @@ class ProgressFile:
         """Write the file where the collection is now."""
         content = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
         for folder in self._folders:
-            path = folder / PROGRESS_PATH
             with suppress(OSError):
-                if path.parent.is_dir():
+                if (folder / PROGRESS_PATH).parent.is_dir():
                     # Beside the collection, on its file system, since staging and store may be on
                     # two; not within it, since the finish copies whatever it finds there.
-                    _replace(path, content, folder.with_name(f".progress-{folder.name}"))
+                    _replace(folder, content.encode(), f".progress-{folder.name}")
                     return
 
 
-def _replace(path: Path, content: str, writing: Path) -> None:
-    try:
-        writing.write_text(content, encoding="utf-8")
-        writing.replace(path)
-    finally:
-        writing.unlink(missing_ok=True)
+def _replace(folder: Path, content: bytes, writing: str) -> None:
+    with (
+        descent.opened_folder(folder.parent) as beside,
+        descent.parent(folder, str(PROGRESS_PATH)) as (state, name),
+    ):
+        try:
+            with os.fdopen(descent.create_file(beside, writing), "wb") as file:
+                file.write(content)
+            os.rename(writing, name, src_dir_fd=beside, dst_dir_fd=state)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(writing, dir_fd=beside)
 
 
 def read_progress(folders: Iterable[Path]) -> dict[str, Any]:
@@ -50,7 +59,7 @@ def read_progress(folders: Iterable[Path]) -> dict[str, Any]:
     """
     for folder in folders:
         with suppress(OSError, ValueError, RecursionError):
-            fields = json.loads((folder / PROGRESS_PATH).read_text(encoding="utf-8"))
+            fields = json.loads(descent.read(folder, str(PROGRESS_PATH), STATE_BYTES))
             if isinstance(fields, dict):
                 return fields
     return {}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from mapillary_crawler.archive.finish.manifests import REASONS, SAVED_STATES
 from mapillary_crawler.archive.finish.parts import tar_name
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import CHECKSUMS, GONE, METADATA
+from mapillary_crawler.collection.limits import IMAGE_BYTES, lines
 from mapillary_crawler.collection.names import Collection, member_path
 from mapillary_crawler.graph.rows import listed_row
 from mapillary_crawler.ledger.records import ListedRow, State, StoredFile
@@ -91,7 +94,7 @@ def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
     if tar:
         found = re.fullmatch(r".*?(?:\.([1-9][0-9]{0,8}))?\.tar", str(name))
         part = int(found[1] or 0) if found else 0
-        if name != tar_name(row.day, part) or not isinstance(offset, int):
+        if name != tar_name(row.day, part) or not isinstance(offset, int) or offset < 0:
             raise checksums.disagree("has another tar than its day's, or no offset")
     elif name is not None:
         raise checksums.disagree("is in a tar, though there are none")
@@ -101,7 +104,7 @@ def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
             extension=extension,
             sha256_served=_digest(served) if (served := fields["sha256_served"]) else None,
             sha256_stored=_digest(fields["sha256_stored"]),
-            size=int(fields["size"]),
+            size=_size(fields["size"]),
             damaged=_SAVED_STATES[fields["state"]] is State.DAMAGED,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -116,13 +119,20 @@ def _digest(text: str) -> bytes:
     return digest
 
 
+def _size(value: Any) -> int:
+    size = int(value)
+    if not 0 <= size <= IMAGE_BYTES:
+        raise ValueError(value)
+    return size
+
+
 class _Manifest:
     """A manifest, read line by line; behind the last one `fields` is empty."""
 
     def __init__(self, path: Path) -> None:
         self._name = path.name
         self._number = 0
-        self._lines = _lines(path)
+        self._lines = manifest_lines(path.parent, path.name)
         self.ended = False
         self.line = b""
         self.fields: dict[str, Any] = {}
@@ -147,12 +157,22 @@ class _Manifest:
         return ManifestsDisagree(f"{self._name} line {self._number} {what}")
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    if path.exists() and not path.is_file():
-        raise OSError("it is no file")  # to open a pipe would wait for ever
-    if path.suffix == ".gz":
-        with gzip.open(path) as lines:
-            yield from lines
-    elif path.exists():
-        with path.open("rb") as lines:
-            yield from lines
+def manifest_lines(folder: Path, name: str) -> Iterator[bytes]:
+    """Yield the lines of a manifest, unpacked; none of one that is not there, unless packed.
+
+    Raises `TooLarge`, a `ValueError`, and what opening and unpacking raise.
+    """
+    is_packed = name.endswith(".gz")
+    try:
+        handle = descent.open_file(folder, name)
+    except FileNotFoundError:
+        if is_packed:
+            raise
+        return
+    with os.fdopen(handle, "rb") as file:
+        if not is_packed:
+            yield from lines(file)
+            return
+        with gzip.open(file) as unpacked:
+            size = os.fstat(handle).st_size
+            yield from lines(cast("BinaryIO", unpacked), packed=size)

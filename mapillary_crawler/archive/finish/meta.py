@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.tags import Contents, Metadata, tags
@@ -13,32 +15,32 @@ from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import Digests, WholeFile, sync_folder
 from mapillary_crawler.collection.layout import META, files
+from mapillary_crawler.collection.limits import META_BYTES, META_VALUES
 
 _WRITING = ".meta.writing"
 _BEFORE = ".meta.before"
-_TAG = re.compile("[A-Za-z0-9._-]+")
+_VALUE = re.compile("(?P<tag>[A-Za-z0-9._-]+)/(?P<n>[0-9]{1,9})")
 
 
 def read_metadata(folder: Path) -> Metadata:
     """Return the metadata in a collection's `.meta`, as `rip` reads it.
 
     One file a value, `.meta/{tag}/{n}`, in the order of n; newlines at the end do not count.
+    Raises `NotFollowed` where there is a link, and `OSError` for what is too large.
     """
-    metadata: Metadata = {}
-    meta = folder / META
-    if not meta.is_dir():
-        return metadata
-    for tag in sorted(meta.iterdir()):
-        if not (tag.is_dir() and _TAG.fullmatch(tag.name)):
-            continue
-        files = [file for file in tag.iterdir() if file.name.isdigit()]
-        values = [
-            file.read_text(encoding="utf-8").rstrip("\n")
-            for file in sorted(files, key=lambda file: int(file.name))
-        ]
-        if values:
-            metadata[tag.name] = values
-    return metadata
+    try:
+        with descent.opened_folder(folder, META):
+            paths = list(islice(files(folder, f"{META}/"), META_VALUES + 1))
+    except FileNotFoundError:
+        return {}
+    if len(paths) > META_VALUES:
+        raise OSError(errno.EFBIG, f"has more than {META_VALUES:,} files", str(folder / META))
+    numbered: dict[str, dict[int, str]] = {}
+    for path in paths:
+        if found := _VALUE.fullmatch(path.removeprefix(f"{META}/")):
+            value = descent.read(folder, path, META_BYTES).decode(errors="replace")
+            numbered.setdefault(found["tag"], {})[int(found["n"])] = value.rstrip("\n")
+    return {tag: [values[n] for n in sorted(values)] for tag, values in numbered.items()}
 
 
 def write_meta(work: Work, contents: Contents) -> None:

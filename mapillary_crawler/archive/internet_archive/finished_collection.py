@@ -19,7 +19,8 @@ from mapillary_crawler.archive.internet_archive.identifier import (
 )
 from mapillary_crawler.archive.internet_archive.item_metadata import of_volume
 from mapillary_crawler.archive.internet_archive.volumes import volumes
-from mapillary_crawler.collection.durable import chunks, digests_of
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.durable import chunks, digests_of, exists
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, SUMS
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused
@@ -42,7 +43,10 @@ class FinishedCollection:
         self.folder = folder
         self.ledger = ledger
         self.identifier = folder.name
-        self.metadata = read_metadata(folder)
+        try:
+            self.metadata = read_metadata(folder)
+        except OSError as error:
+            raise _refused(f"{error.filename} {error.strerror}; nothing is sent") from None
 
     @classmethod
     @contextmanager
@@ -108,6 +112,8 @@ class FinishedCollection:
     def record_logs(self) -> None:
         """Record the log files, which a finish does not: they belong to the first volume."""
         for log in sorted(self.folder.glob(LOGS)):
+            if not stat.S_ISREG(log.lstat().st_mode):
+                raise _refused(f"{log} is no file; nothing is sent")
             piece = self.ledger.pieces.find(log.name)
             if piece is None or piece.size != log.stat().st_size:
                 self.ledger.pieces.record_file(log.name, **asdict(digests_of(log)))
@@ -133,13 +139,13 @@ class FinishedCollection:
             if piece.day
             and piece.item == item
             and piece.state in accepted
-            and (self.folder / piece.name).exists()
+            and exists(self.folder / piece.name)
         ]
 
     def remove(self, piece: Piece) -> None:
         """Remove a tar that `removal_obstacle` has nothing against; the ledger knows it first."""
         self.ledger.pieces.set_state(piece.name, PieceState.REMOVED)
-        (self.folder / piece.name).unlink(missing_ok=True)
+        descent.unlink(self.folder, piece.name)
 
     def begin_uploaders(self) -> None:
         """Let the ledger keep who archive.org says has uploaded each item that is ours.
@@ -190,7 +196,7 @@ class FinishedCollection:
             raise _refused(f"{path} was not finished; run the crawl again")
         sha256 = hashlib.sha256()
         try:
-            status = path.lstat()
+            status = descent.status(self.folder, piece.name)
             if not stat.S_ISREG(status.st_mode):
                 raise _refused(f"{path} is no file; nothing is sent")
             if status.st_size != piece.size:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Kind, Problem
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.limits import IMAGE_BYTES
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
 from mapillary_crawler.ledger.records import Member
 
@@ -31,10 +32,10 @@ def check_file(folder: Path, file: ExpectedFile, authority: str) -> list[Problem
     """Read a file that is no tar and compare it with its checksum; decode it if it is an image."""
     sha256 = hashlib.sha256()
     try:
-        handle = os.open(folder / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = descent.open_file(folder, file.path)
         try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return [Problem(file.path, Kind.UNREADABLE, "it is no file")]
+            if file.is_image and os.fstat(handle).st_size > IMAGE_BYTES:
+                return [Problem(file.path, Kind.CHANGED, "too large for an image")]
             body = b""
             while chunk := os.read(handle, CHUNK):
                 sha256.update(chunk)
@@ -56,11 +57,11 @@ def check_file(folder: Path, file: ExpectedFile, authority: str) -> list[Problem
 def check_members(tar: Path, members: Sequence[Member]) -> list[Problem]:
     """Read members where they lie in their tar; nothing is written anywhere."""
     problems = []
-    handle = os.open(tar, os.O_RDONLY | os.O_NOFOLLOW)
+    handle = descent.open_file(tar.parent, tar.name)
     try:
         for member in members:
             try:
-                body = os.pread(handle, member.size, member.offset)
+                body = os.pread(handle, min(member.size, IMAGE_BYTES), member.offset)
             except OSError as error:
                 kind, detail = Kind.UNREADABLE, str(error.strerror)
             else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from mapillary_crawler.archive.finish.manifest_reader import (
     ListedImage,
     ManifestsDisagree,
+    manifest_lines,
     read_manifests,
 )
 from mapillary_crawler.archive.finish.parts import closed, padded
@@ -23,8 +24,10 @@ from mapillary_crawler.archive.verify.inventory import (
     NoInventory,
     Problem,
 )
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import DAMAGED, LOGS, METADATA, SUMS, THUMBNAIL
+from mapillary_crawler.collection.limits import DAMAGED_BYTES, TooLarge
 from mapillary_crawler.collection.names import Collection, escape, member_path
 from mapillary_crawler.ledger.records import Member, State
 
@@ -43,7 +46,7 @@ class ManifestInventory(Inventory):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        if not (folder / SUMS).is_file():
+        if not descent.is_file(folder, SUMS):
             raise NoInventory(
                 f"{folder} has neither a ledger nor {SUMS}: it is no collection of this program"
             )
@@ -56,33 +59,38 @@ class ManifestInventory(Inventory):
     def _read_damaged(self) -> set[str]:
         """Return the names, without folders, of images that need not decode."""
         try:
-            lines = (self.folder / DAMAGED).read_bytes().splitlines()
+            lines = descent.read(self.folder, DAMAGED, DAMAGED_BYTES).splitlines()
             return {f"{escape(json.loads(line)['id'])}.jpg" for line in lines}
         except FileNotFoundError:
             return set()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             self._problems.append(Problem(DAMAGED, Kind.UNREADABLE, str(error)))
             return set()
 
     def files(self) -> Iterator[ExpectedFile]:
         """Yield what SHA256SUMS lists; tars are remembered."""
         before = b""
-        with (self.folder / SUMS).open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                found = _LINE.fullmatch(line)
-                path = found[2].decode(errors="replace") if found else ""
-                parts = path.split("/")
-                if found is None or {"", ".", ".."} & set(parts):
-                    self._disagree(number, "is no checksum of a file below the collection")
-                elif found[2] <= before:
-                    self._disagree(number, "is not in order")
-                else:
-                    before = found[2]
-                    sha256 = bytes.fromhex(found[1].decode())
-                    file = ExpectedFile(path, None, sha256, parts[-1] in self._damaged)
-                    if file.is_tar:
-                        self._tars[path] = sha256
-                    yield file
+        for number, line in enumerate(self._sums(), 1):
+            found = _LINE.fullmatch(line)
+            path = found[2].decode(errors="replace") if found else ""
+            parts = path.split("/")
+            if found is None or {"", ".", ".."} & set(parts):
+                self._disagree(number, "is no checksum of a file below the collection")
+            elif found[2] <= before:
+                self._disagree(number, "is not in order")
+            else:
+                before = found[2]
+                sha256 = bytes.fromhex(found[1].decode())
+                file = ExpectedFile(path, None, sha256, parts[-1] in self._damaged)
+                if file.is_tar:
+                    self._tars[path] = sha256
+                yield file
+
+    def _sums(self) -> Iterator[bytes]:
+        try:
+            yield from manifest_lines(self.folder, SUMS)
+        except TooLarge as error:
+            self._problems.append(Problem(SUMS, Kind.UNREADABLE, str(error)))
 
     def _disagree(self, number: int, what: str) -> None:
         self._problems.append(Problem(SUMS, Kind.DISAGREES, f"line {number} {what}"))

@@ -10,10 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.parts import padded
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.limits import TAR_ATTRIBUTES, TAR_HEADER_BYTES
 
 _EMPTY = bytes(tarfile.BLOCKSIZE)
 #: What the headers of all tars since POSIX have (tar(5)).
 _MAGIC, _MAGIC_AT = b"ustar", 257
+#: Bytes, whole blocks, in which the next header is looked for at once.
+_AHEAD = 1 << 20
+_BEFORE_A_MEMBER = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +44,28 @@ class Entry:
     modified: float = 0.0
 
 
+class _Header(tarfile.TarInfo):
+    """A header that takes no more memory than a header of an image needs."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        """Refuse what stands before a member and is too large, and files with holes."""
+        if self.type in _BEFORE_A_MEMBER and self.size > TAR_HEADER_BYTES:
+            raise tarfile.HeaderError(f"a header of {self.size} bytes")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            self._no_holes()
+        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
+
+    def _no_holes(self, *_: object) -> None:
+        raise tarfile.HeaderError("a file with holes")
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _no_holes
+
+
 class TarWalk:
     """The headers of a tar from a place on; a damaged one is found, not passed over."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
+        self._file = os.fdopen(descent.open_file(path.parent, path.name), "rb")
         self.size = os.fstat(self._file.fileno()).st_size
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
@@ -45,9 +73,11 @@ class TarWalk:
         self._file.seek(start)
         place = start
         try:
-            tar = tarfile.TarFile(fileobj=self._file, mode="r")
+            tar = tarfile.TarFile(fileobj=self._file, mode="r", tarinfo=_Header)
             while found := tar.next():
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                if len(tar.pax_headers) > TAR_ATTRIBUTES:
+                    break
                 if found.size < 0 or found.offset_data <= place:
                     break  # tarfile would go back, and round and round
                 place = found.offset_data + padded(found.size if found.isreg() else 0)
@@ -69,14 +99,23 @@ class TarWalk:
 
     def _next_header(self, place: int) -> int:
         """Return where the next sound header lies, as GNU tar looks for it, or else the size."""
-        for behind in range(place + tarfile.BLOCKSIZE, self.size, tarfile.BLOCKSIZE):
+        for behind in self._magic(place + tarfile.BLOCKSIZE):
             block = self._block(behind)
-            if block[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
-                continue
             with suppress(tarfile.HeaderError, ValueError, OverflowError):
                 tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
                 return behind
         return self.size
+
+    def _magic(self, start: int) -> Iterator[int]:
+        """Yield the places of blocks, counted from `start`, that have the magic of a header."""
+        for place in range(start, self.size, _AHEAD):
+            self._file.seek(place)
+            ahead = self._file.read(_AHEAD)
+            found = ahead.find(_MAGIC)
+            while found >= 0:
+                if found % tarfile.BLOCKSIZE == _MAGIC_AT:
+                    yield place + found - _MAGIC_AT
+                found = ahead.find(_MAGIC, found + 1)
 
     def read(self, entry: Entry) -> bytes:
         """Return what a member holds, less than its size where the tar is cut; raises OSError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,14 +14,19 @@ from mapillary_crawler.archive.finish.parts import padded
 from mapillary_crawler.archive.verify.images import CHUNK
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Kind, Problem
 from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.limits import TAR_STRANGERS
 from mapillary_crawler.ledger.records import Member
+
+#: Members of one tar that are told one by one where the tar ought not to have them.
+_NAMED = 100
 
 
 class WholeHash:
     """The checksum of a file, taken as far as a walk through it has come."""
 
     def __init__(self, path: Path, advance: Callable[[int], None]) -> None:
-        self._file = path.open("rb", buffering=0)
+        self._file = os.fdopen(descent.open_file(path.parent, path.name), "rb", buffering=0)
         self._buffer = memoryview(bytearray(CHUNK))
         self._sha256 = hashlib.sha256()
         self._place = 0
@@ -113,6 +119,7 @@ class TarCheck:
         self._report = report
         self._read = read
         self._follow = follow
+        self._strangers = 0
 
     def run(self) -> None:
         """Go through the tar; raises OSError where it cannot be opened."""
@@ -121,8 +128,12 @@ class TarCheck:
             place: int | None = 0
             while place is not None:
                 place = self._run_from(walk, place)
-            for member in self._wanted.unclaimed():
-                self._problem(Kind.MISSING, member=member.name)
+            if self._strangers > _NAMED:
+                detail = f"{self._strangers - _NAMED:,} further members that are no images"
+                self._problem(Kind.EXTRA, detail)
+            if self._strangers <= TAR_STRANGERS:
+                for member in self._wanted.unclaimed():
+                    self._problem(Kind.MISSING, member=member.name)
         finally:
             walk.close()
 
@@ -133,6 +144,12 @@ class TarCheck:
             if entry.name is None:
                 return self._resume(walk, entry)
             self._compare(entry, entry.name)
+            if self._strangers > TAR_STRANGERS:  # what follows is not looked at
+                detail = (
+                    f"more than {TAR_STRANGERS:,} members that are no images: it is no such tar"
+                )
+                self._problem(Kind.UNREADABLE, detail)
+                break
         return None
 
     def _resume(self, walk: TarWalk, entry: Entry) -> int | None:
@@ -158,7 +175,9 @@ class TarCheck:
             return
         member = self._wanted.claim(name)
         if member is None:
-            self._problem(Kind.EXTRA, "", name)
+            self._strangers += 1
+            if self._strangers <= _NAMED:
+                self._problem(Kind.EXTRA, "", name)
         elif not entry.is_file:
             self._problem(Kind.CHANGED, "it is no file", name)
         elif entry.size != member.size:

@@ -16,8 +16,9 @@ from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, 
 from mapillary_crawler.archive.verify.ledger_inventory import LedgerInventory
 from mapillary_crawler.archive.verify.manifest_inventory import ManifestInventory
 from mapillary_crawler.archive.verify.tars import TarCheck, WholeHash
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.layout import LEDGER_PATH, STATE, is_clutter
 from mapillary_crawler.collection.layout import files as files_below
 from mapillary_crawler.ledger.records import Member
 
@@ -40,25 +41,25 @@ class Verdict:
 def open_inventory(folder: Path) -> Inventory:
     """Return what a folder ought to hold: by its ledger, or else by its manifests.
 
-    Raises `NoInventory`, or what `Ledger` raises.
+    Raises `NoInventory`, `NotFollowed`, or what `Ledger` raises.
     """
-    if (folder / LEDGER_PATH).is_file():
+    if descent.is_file(folder, str(LEDGER_PATH)):
         return LedgerInventory(folder)
     return ManifestInventory(folder)
 
 
 def bytes_below(folder: Path) -> int:
     """Return the bytes of all files of a folder that may have to be read."""
-    paths = (path for path in files_below(folder) if not path.startswith(".crawl/"))
-    return sum((folder / path).lstat().st_size for path in paths)
+    paths = (path for path in files_below(folder) if not path.startswith(f"{STATE}/"))
+    return sum(descent.status(folder, path).st_size for path in paths)
 
 
 @dataclass
 class Verification:
     """One verification of one collection.
 
-    `report` hears of each problem, `note` of files that are on archive.org, `advance` of bytes
-    that were read; all are called in the thread that calls `run`.
+    `report` hears of each problem, `note` of files that are on archive.org or a desktop's,
+    `advance` of bytes that were read; all are called in the thread that calls `run`.
     """
 
     inventory: Inventory
@@ -111,7 +112,11 @@ class Verification:
             self._report(Problem(path, Kind.UNREADABLE, str(error.strerror)))
 
     def _check_stranger(self, path: str) -> None:
-        if self.inventory.finished and not self.inventory.is_own(path):
+        if not self.inventory.finished or self.inventory.is_own(path):
+            return
+        if is_clutter(path):
+            self.note(f"{path} is none of the collection's: left by a desktop")
+        else:
             self._report(Problem(path, Kind.EXTRA, f"{self.inventory.authority} does not have it"))
 
     def _check_expected(self, file: ExpectedFile) -> None:
@@ -127,7 +132,7 @@ class Verification:
     def _size(self, file: ExpectedFile) -> int | None:
         """Return the size of a file, None where there is none, and say what is wrong with it."""
         try:
-            status = (self.inventory.folder / file.path).lstat()
+            status = descent.status(self.inventory.folder, file.path)
         except FileNotFoundError:
             self._say_missing(file)
             return None
@@ -135,7 +140,8 @@ class Verification:
             self._report(Problem(file.path, Kind.UNREADABLE, str(error.strerror)))
             return None
         if not stat.S_ISREG(status.st_mode):
-            self._report(Problem(file.path, Kind.UNREADABLE, "it is no file"))
+            detail = f"it is {descent.kind(status.st_mode)}, which is not followed"
+            self._report(Problem(file.path, Kind.UNREADABLE, detail))
             return None
         if file.size not in (None, status.st_size):
             detail = f"{status.st_size} bytes instead of {file.size}"
