@@ -6,19 +6,15 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from fnmatch import fnmatch
 from pathlib import Path
 
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, files, is_clutter
+from mapillary_crawler.collection.layout import LEDGER_PATH, files, is_clutter, is_worthless
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
-
-#: What a run that came to nothing leaves besides its logs.
-_STATE = (".crawl/ledger.sqlite*", ".crawl/progress.json")
 
 
 def leftovers(places: Places) -> Iterator[Path]:
@@ -38,7 +34,7 @@ def remove(folder: Path, places: Places) -> bool:
         if not _is_empty(folder):
             return False
         for path in list(files(folder)):
-            if _is_worthless(folder, path):
+            if _may_go(folder, path):
                 descent.unlink(folder, path)
         with suppress(OSError):  # a folder that is not empty stays
             descent.prune(folder.parent, folder.name)
@@ -47,15 +43,15 @@ def remove(folder: Path, places: Places) -> bool:
     return not folder.exists()
 
 
-def _is_worthless(folder: Path, path: str) -> bool:
+def _may_go(folder: Path, path: str) -> bool:
     """Say whether a file is a log, state or clutter; links and special files are none."""
-    known = is_clutter(path) or any(fnmatch(path, pattern) for pattern in (LOGS, *_STATE))
+    known = is_clutter(path) or is_worthless(path)
     return known and stat.S_ISREG(descent.status(folder, path).st_mode)
 
 
 def _is_empty(folder: Path) -> bool:
     """Say whether a folder has nothing but logs and a ledger that lists nothing."""
-    if not all(_is_worthless(folder, path) for path in files(folder)):
+    if not all(_may_go(folder, path) for path in files(folder)):
         return False
     if not (folder / LEDGER_PATH).exists():
         return True

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.layout import LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH, read_progress
+from mapillary_crawler.terminal.progress_file import read_progress
 
 #: The state of a finished collection in the store.
 ARCHIVED = "archived"
 #: What is written while a crawl works.
-_WRITTEN = (LEDGER_PATH, LEDGER_PATH.with_name("ledger.sqlite-wal"), PROGRESS_PATH)
+_WRITTEN = (LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH)
 
 
 @dataclass(frozen=True, slots=True)

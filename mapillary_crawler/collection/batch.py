@@ -13,13 +13,12 @@ from pathlib import Path, PurePosixPath
 
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import sync_folder
+from mapillary_crawler.collection.layout import INCOMING
 from mapillary_crawler.collection.outcome import DiskFull, is_disk_full
 from mapillary_crawler.terminal import quantities
 
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
-#: Where files lie until they are whole, below the collection's folder.
-_INCOMING = ".crawl/incoming"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with descent.opened_folder(folder, _INCOMING, make=True) as incoming:
+        with descent.opened_folder(folder, INCOMING, make=True) as incoming:
             _ensure_room(folder, sum(len(file.body) for file in files), min_free_bytes)
             digests = [_write(incoming, str(n), file) for n, file in enumerate(files)]
             _flush(incoming, [str(n) for n in range(len(files))])
@@ -56,7 +55,7 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
 def remove_incoming(folder: Path) -> None:
     """Remove what a failed or killed run left half-written below `folder`."""
     with suppress(OSError):
-        descent.clear(folder, _INCOMING)
+        descent.clear(folder, INCOMING)
 
 
 def _ensure_room(folder: Path, size: int, min_free_bytes: int) -> None:

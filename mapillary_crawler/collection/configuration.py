@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
 
 from mapillary_crawler.collection.addresses import proxy_of, split_url
+from mapillary_crawler.collection.layout import STAGING
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.token import API_HOST, may_have_token
 
@@ -46,9 +47,7 @@ def read_configuration(
     """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
     store = _folder("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
     confined = environment.get("MAPILLARY_STORE_ROOT")
-    staging = _folder(
-        "MAPILLARY_STAGING", str(settings["MAPILLARY_STAGING"] or store / ".incomplete")
-    )
+    staging = _folder("MAPILLARY_STAGING", str(settings["MAPILLARY_STAGING"] or store / STAGING))
     if staging.resolve() == store.resolve():
         raise ArgumentRefused(
             f"MAPILLARY_STAGING {staging} is the store itself; name another folder, or none"

@@ -1,4 +1,8 @@
-"""Every name in a collection's folder, once."""
+"""Every name in a collection's folder, and of what lies beside it, once.
+
+Plain data and small functions. docs/data-format.md says what each file holds; who adds a name
+here says so there, and whether `SHA256SUMS` lists it (`is_summed`).
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,89 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-#: Where a collection's ledger lies, below the collection's folder.
-STATE = ".crawl"
-LEDGER_PATH = Path(STATE) / "ledger.sqlite"
-META = ".meta"
+# What is published.
+
 METADATA = "metadata.jsonl.gz"
 CHECKSUMS = "checksums.jsonl.gz"
 GONE = "gone.jsonl"
 DAMAGED = "damaged.jsonl"
 SUMS = "SHA256SUMS"
 THUMBNAIL = "__ia_thumb.jpg"
+#: The file name of a run's log, for strftime, and the pattern of all of them.
+LOG_NAME = "download.log.%Y%m%dT%H%M%SZ"
 LOGS = "download.log.*"
+#: What ends the name of a tar, and the names of images.
+TAR = ".tar"
+IMAGES = (".jpg", ".webp")
+
+# Metadata for archive.org: `.meta/{tag}/{n}`.
+
+META = ".meta"
+#: Where a new one is written, and the one before it, as long as it takes to change them.
+META_WRITING = ".meta.writing"
+META_BEFORE = ".meta.before"
+
+# The crawl's own: below STATE, never published.
+
+STATE = ".crawl"
+LEDGER_PATH = Path(STATE, "ledger.sqlite")
+#: What SQLite keeps beside a ledger that is open.
+LEDGER_WAL = LEDGER_PATH.with_name(f"{LEDGER_PATH.name}-wal")
+#: Ledgers to be: of an adoption, and of manifests.
+ADOPTING_PATH = LEDGER_PATH.with_name("adopting.sqlite")
+REBUILDING = ".rebuilding"
+#: How far a run is, for monitors.
+PROGRESS_PATH = Path(STATE, "progress.json")
+#: Where images lie until they are whole, and where the finish writes; what lies there is rubbish.
+INCOMING = f"{STATE}/incoming"
+SCRATCH = f"{STATE}/finishing"
+#: The mark of a collection whose copy on another file system is complete.
+COPIED = f"{STATE}/copied"
+#: What is kept of the tool that a collection was adopted from, where its images go, what was found.
+ADOPTED = f"{STATE}/adopted"
+MOVES = f"{STATE}/moves.jsonl"
+ADOPTION = f"{STATE}/adoption.jsonl"
+#: What a run that came to nothing leaves, besides its logs.
+WORTHLESS = (f"{LEDGER_PATH}*", str(PROGRESS_PATH))
+
+# In the store and in the staging folder, beside the collections.
+
+#: Where collections are worked on, in the store, unless a setting says otherwise.
+STAGING = ".incomplete"
+LOCKS = ".locks"
 
 
-#: Top-level folders with rules of their own.
-_OWN_FOLDERS = frozenset({STATE, META})
+def tar_name(day: str, part: int) -> str:
+    """Return the name of a day's tar: DAY.tar, DAY.1.tar, DAY.2.tar and so on."""
+    return f"{day}.{part}{TAR}" if part else f"{day}{TAR}"
+
+
+def incoming(destination: Path) -> Path:
+    """Return where the copy of a collection is made that comes from another file system."""
+    return destination.with_name(f".incoming-{destination.name}")
+
+
+def moved(folder: Path) -> Path:
+    """Return what a folder is called whose collection is in the store: rubbish."""
+    return folder.with_name(f".moved-{folder.name}")
+
+
+def adopting(target: Path) -> Path:
+    """Return where a collection is made ready that is adopted, beside where it will be."""
+    return target.with_name(f".adopting-{target.name}")
+
+
+def progress_writing(folder: Path) -> Path:
+    """Return where a collection's progress is written, before it has its name.
+
+    On its file system, and not within it: the finish copies whatever it finds there.
+    """
+    return folder.with_name(f".progress-{folder.name}")
+
+
+def lock_path(place: Path, name: str) -> Path:
+    """Return the lock file of a collection, in the store or the staging folder."""
+    return place / LOCKS / name
 
 
 def files(folder: Path, below: str = "") -> Iterator[str]:
@@ -56,11 +128,26 @@ def is_clutter(path: str) -> bool:
     return any(part.lower() in _CLUTTER or part.startswith("._") for part in path.split("/"))
 
 
+def is_state(path: str) -> bool:
+    """Say whether a file is the crawl's own."""
+    return path.split("/", maxsplit=1)[0] == STATE
+
+
+def is_log(path: str) -> bool:
+    """Say whether a file is the log of a run."""
+    return fnmatch(path, LOGS)
+
+
 def is_summed(path: str) -> bool:
     """Say whether SHA256SUMS lists a file of the collection."""
-    return not (path.startswith(".") or path in (SUMS, THUMBNAIL) or fnmatch(path, LOGS))
+    return not (path.startswith(".") or path in (SUMS, THUMBNAIL) or is_log(path))
 
 
 def is_own(path: str) -> bool:
     """Say whether a file is the crawl's own, metadata for archive.org, or a log."""
-    return path.split("/", maxsplit=1)[0] in _OWN_FOLDERS or fnmatch(path, LOGS)
+    return path.split("/", maxsplit=1)[0] in (STATE, META) or is_log(path)
+
+
+def is_worthless(path: str) -> bool:
+    """Say whether a file is one that a run leaves which came to nothing."""
+    return is_log(path) or any(fnmatch(path, pattern) for pattern in WORTHLESS)

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from mapillary_crawler.collection.layout import lock_path
 from mapillary_crawler.collection.outcome import Outcome, Refused
 
 
@@ -21,7 +22,7 @@ class Lock:
     def __init__(self, folders: set[Path], name: str) -> None:
         self._held: list[tuple[Path, int]] = []
         for folder in sorted(folders):
-            path = folder / ".locks" / name
+            path = lock_path(folder, name)
             try:
                 handle = self._take(path)
             except OSError:

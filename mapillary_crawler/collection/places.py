@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mapillary_crawler.collection.layout import lock_path
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
 
@@ -48,7 +49,7 @@ class Places:
         """Say whether a process works on a collection; never in the way of one that begins."""
         places = {self.store.resolve(), self.staging.resolve()}
         return folder.resolve().parent in places and any(
-            _is_locked(place / ".locks" / folder.name) for place in places
+            _is_locked(lock_path(place, folder.name)) for place in places
         )
 
 

@@ -14,9 +14,9 @@ from scrapy.settings import Settings
 
 from mapillary_crawler.archive.adopt.adoption import adopt
 from mapillary_crawler.archive.adopt.foreign_folder import collection_of
-from mapillary_crawler.archive.adopt.moves import KEPT
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
 from mapillary_crawler.collection.descent import NotFollowed
+from mapillary_crawler.collection.layout import ADOPTED
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import (
@@ -121,9 +121,9 @@ class Command(ScrapyCommand):
         print(f"Adopted as {target}: {balance}")
         for line in lost:
             print(f"  {line}")
-        if any((target / KEPT).glob("*.tar")):
+        if any((target / ADOPTED).glob("*.tar")):
             print(
-                f"Its tars that are not of days were unpacked; they lie in {target / KEPT} and "
+                f"Its tars that are not of days were unpacked; they lie in {target / ADOPTED} and "
                 "are needed no more once scrapy verify finds the finished collection whole"
             )
         print(f"Complete it with: {_command(collection)}")

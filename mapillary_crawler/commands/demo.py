@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scrapy.commands import ScrapyCommand
 
+from mapillary_crawler.collection.layout import LOCKS, STAGING, progress_writing
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.terminal.command import (
     KeepsLines,
@@ -33,10 +34,9 @@ _USER = {
 _LINES = 40
 #: An empty file that says who has made the folder.
 _MARKER = ".made-by-scrapy-demo"
+_NAME = "mapillary-demo-1024"
 #: All that a demo leaves, also one that was killed.
-_MADE = frozenset(
-    {_MARKER, "mapillary-demo-1024", ".progress-mapillary-demo-1024", ".incomplete", ".locks"}
-)
+_MADE = frozenset({_MARKER, _NAME, progress_writing(Path(_NAME)).name, STAGING, LOCKS})
 _EPILOG = """\
 Exit codes: those of scrapy crawl user -h; 2 also where ./.demo holds what no demo has made.
 

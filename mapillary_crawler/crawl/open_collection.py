@@ -16,7 +16,7 @@ from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.batch import remove_incoming
 from mapillary_crawler.collection.configuration import Configuration
 from mapillary_crawler.collection.descent import NotFollowed
-from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, STATE
+from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, STATE, TAR
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
@@ -227,7 +227,7 @@ def _unusable(error: OSError, folder: Path) -> Refused:
 
 def _refuse_foreign(folder: Path) -> None:
     """Refuse a folder whose tars or metadata no ledger knows: they would be in the way."""
-    if (folder / METADATA).exists() or any(folder.glob("*.tar")):
+    if (folder / METADATA).exists() or any(folder.glob(f"*{TAR}")):
         raise Refused(
             Outcome.REFUSED,
             f"{folder} has tars or {METADATA}, but no ledger; it is left untouched. "

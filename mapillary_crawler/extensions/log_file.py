@@ -20,6 +20,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
+from mapillary_crawler.collection.layout import LOG_NAME
 from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.collection.token import secrets_of
 from mapillary_crawler.crawl.client import API_SLOT
@@ -61,7 +62,7 @@ class LogFile:
         settings = self._crawler.settings
         self._handler = CollectionHandler(
             (staging.folder, staging.destination),
-            time.strftime("download.log.%Y%m%dT%H%M%SZ", time.gmtime()),
+            time.strftime(LOG_NAME, time.gmtime()),
             redactor(settings),
         )
         formatter = logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"])

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import PROGRESS_PATH, progress_writing
 from mapillary_crawler.collection.limits import STATE_BYTES
-
-PROGRESS_PATH = Path(".crawl/progress.json")
 
 
 class ProgressFile:
@@ -33,7 +32,7 @@ class ProgressFile:
                 if (folder / PROGRESS_PATH).parent.is_dir():
                     # Beside the collection, on its file system, since staging and store may be on
                     # two; not within it, since the finish copies whatever it finds there.
-                    _replace(folder, content.encode(), f".progress-{folder.name}")
+                    _replace(folder, content.encode(), progress_writing(folder).name)
                     return
 
 

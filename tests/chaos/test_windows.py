@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.archive.finish import move
-from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.layout import LEDGER_PATH, PROGRESS_PATH
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import CursorMoved, FailedAttempt, State
 from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.spiders.user import UserSpider
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
 from tests.archive.finish.made import ANN, Picture, add, deterministic_set, finish, pictures
 from tests.archive.finish.test_killed import TwoDisks
 from tests.crawling import Crawling, assert_complete

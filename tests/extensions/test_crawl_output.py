@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from mapillary_crawler.collection.layout import PROGRESS_PATH
 from mapillary_crawler.sandbox import Sandbox
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 from tests.pseudo_terminal import OnTerminal, on_terminal
 

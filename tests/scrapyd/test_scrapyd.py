@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mapillary_crawler.collection.layout import PROGRESS_PATH
 from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox import Sandbox
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH
 from tests.crawling import states
 from tests.scrapyd.server import NAME, Job, Scrapyd, wait_for
 

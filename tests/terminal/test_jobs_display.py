@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import PROGRESS_PATH
 from mapillary_crawler.terminal.jobs_display import JobsDisplay
 from mapillary_crawler.terminal.live_lines import LiveLines
 from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH, ProgressFile
+from mapillary_crawler.terminal.progress_file import ProgressFile
 
 
 def report(phase: Phase) -> dict[str, Any]:

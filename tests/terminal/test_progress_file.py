@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.terminal.progress_file import PROGRESS_PATH, ProgressFile, read_progress
+from mapillary_crawler.collection.layout import PROGRESS_PATH
+from mapillary_crawler.terminal.progress_file import ProgressFile, read_progress
 
 #: Usually in memory, so on another file system than what tests write.
 _ELSEWHERE = Path("/dev/shm")

@@ -20,7 +20,7 @@ from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.archive.verify.tar_walk import TarWalk
 from mapillary_crawler.collection.batch import NewFile, write_files
 from mapillary_crawler.collection.durable import digests_of, sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH, is_clutter
+from mapillary_crawler.collection.layout import ADOPTING_PATH, LEDGER_PATH, is_clutter
 from mapillary_crawler.collection.limits import STRANGERS, TAR_STRANGERS
 from mapillary_crawler.collection.names import capture_time
 from mapillary_crawler.collection.outcome import Outcome, Refused
@@ -59,7 +59,7 @@ class AdoptedLedger:
     def build(self, findings: Findings) -> None:
         """Make it; the folder stays as it is. Raises `Refused`, `DiskFull`, `OSError`."""
         path = self._place / LEDGER_PATH
-        unfinished = path.with_name("adopting.sqlite")
+        unfinished = self._place / ADOPTING_PATH
         ledger = Ledger(unfinished)
         try:
             with self._moves:

@@ -13,7 +13,7 @@ from pathlib import Path
 from mapillary_crawler.archive.adopt.adopted_ledger import AdoptedLedger
 from mapillary_crawler.archive.adopt.findings import Findings
 from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, collection_of
-from mapillary_crawler.archive.adopt.moves import KEPT, move_in
+from mapillary_crawler.archive.adopt.moves import move_in
 from mapillary_crawler.archive.finish.manifests import write_manifests
 from mapillary_crawler.archive.finish.meta import write_meta
 from mapillary_crawler.archive.finish.sums import write_sums
@@ -23,13 +23,18 @@ from mapillary_crawler.archive.finish.work import Work, require_space
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.durable import exists, sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH, META, STATE
+from mapillary_crawler.collection.layout import (
+    ADOPTED,
+    ADOPTION,
+    LEDGER_PATH,
+    META,
+    STATE,
+    adopting,
+)
 from mapillary_crawler.collection.limits import META_BYTES
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
-
-_FOUND = f"{STATE}/adoption.jsonl"
 
 
 def adopt(path: Path, staging: Path, say: Callable[[str], None]) -> tuple[Path, Balance, list[str]]:
@@ -39,12 +44,12 @@ def adopt(path: Path, staging: Path, say: Callable[[str], None]) -> tuple[Path, 
     Raises `Refused`, `DiskFull`, and `OSError`.
     """
     collection = collection_of(path)
-    target, place = staging / collection.name, staging / f".adopting-{collection.name}"
+    target, place = staging / collection.name, adopting(staging / collection.name)
     if exists(target):
         raise _refused(f"{target} is being crawled already; finish that one, or move it away")
     if _is_whole(place):
         _refuse_another(path, place)
-        findings = Findings.read(place / _FOUND)
+        findings = Findings.read(place / ADOPTION)
     else:
         findings = _begin(ForeignFolder(path), place, say)
     for name in move_in(path, place):
@@ -88,7 +93,7 @@ def _begin(folder: ForeignFolder, place: Path, say: Callable[[str], None]) -> Fi
     with descent.opened_folder(place.parent, f"{place.name}/{STATE}", make=True):
         pass
     try:
-        with Findings(place / _FOUND) as findings:
+        with Findings(place / ADOPTION) as findings:
             AdoptedLedger(folder, place, say).build(findings)
     except Refused:
         descent.clear(place.parent, place.name)
@@ -118,7 +123,7 @@ def _write_manifests(collection: Collection, place: Path, say: Callable[[str], N
 
 def _keep_scanner(place: Path) -> None:
     """Leave in `.meta` that that tool was the one that saved."""
-    scanner = f"{KEPT}/{META}/scanner/0"
+    scanner = f"{ADOPTED}/{META}/scanner/0"
     try:
         value = descent.read(place, scanner, META_BYTES)
     except FileNotFoundError:

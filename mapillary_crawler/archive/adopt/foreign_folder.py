@@ -18,16 +18,17 @@ from pathlib import Path
 from mapillary_crawler.archive.adopt.image_paths import IMAGE_LIKE, ImagePath, image_path, is_day
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.descent import NotFollowed
-from mapillary_crawler.collection.layout import CHECKSUMS, META, STATE, files, is_clutter
+from mapillary_crawler.collection.layout import CHECKSUMS, LOGS, META, STATE, files, is_clutter
+from mapillary_crawler.collection.layout import METADATA as PACKED_METADATA
 from mapillary_crawler.collection.limits import META_VALUES
 from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.terminal.quoting import printable
 
-METADATA = ("metadata.jsonl.gz", "metadata.jsonl")
+METADATA = (PACKED_METADATA, "metadata.jsonl")
 
 #: Its logs may hold absolute paths and URLs with the token; its thumbnail has another name.
-_OWN = (*METADATA, "progress.json*", ".api_cursor*", "__ia_thumb*.jpg", "download.log.*")
+_OWN = (*METADATA, "progress.json*", ".api_cursor*", "__ia_thumb*.jpg", LOGS)
 
 #: mapillary_downloader: mapillary-{username}-{quality}[-webp], the name as it is.
 _NAME = re.compile(

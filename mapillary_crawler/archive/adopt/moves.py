@@ -11,18 +11,14 @@ from typing import Self
 
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import flush, sync_folder
-from mapillary_crawler.collection.layout import STATE
-
-#: Where everything else goes: kept, and never published.
-KEPT = f"{STATE}/adopted"
-_LIST = f"{STATE}/moves.jsonl"
+from mapillary_crawler.collection.layout import ADOPTED, MOVES
 
 
 class Moves:
     """The list of files that get another path; used as a context while it is written."""
 
     def __init__(self, place: Path) -> None:
-        self._path = place / _LIST
+        self._path = place / MOVES
 
     def __enter__(self) -> Self:
         self._file = self._path.open("wb")
@@ -49,7 +45,7 @@ def move_in(folder: Path, place: Path) -> list[str]:
     """
     if not folder.is_dir():
         return []
-    with (place / _LIST).open("rb") as moves:
+    with (place / MOVES).open("rb") as moves:
         for line in moves:
             source, target = json.loads(line)
             _move(folder, source, place, target)
@@ -59,7 +55,7 @@ def move_in(folder: Path, place: Path) -> list[str]:
         if stat.S_ISDIR(mode):
             descent.prune(folder, name)
         if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
-            _move(folder, name, place, f"{KEPT}/{name}")
+            _move(folder, name, place, f"{ADOPTED}/{name}")
         else:
             left.append(name)
     _sync(place)

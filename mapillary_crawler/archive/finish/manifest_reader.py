@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from mapillary_crawler.archive.finish.manifests import REASONS, SAVED_STATES
-from mapillary_crawler.archive.finish.parts import tar_name
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.layout import CHECKSUMS, GONE, METADATA
+from mapillary_crawler.collection.layout import CHECKSUMS, GONE, METADATA, tar_name
 from mapillary_crawler.collection.limits import IMAGE_BYTES, lines
 from mapillary_crawler.collection.names import Collection, member_path
 from mapillary_crawler.graph.rows import listed_row
@@ -89,7 +88,7 @@ def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
     if extension not in ("jpg", "webp") or member != member_path(
         row.day, row.sequence, row.image_id, extension
     ):
-        raise checksums.disagree("has another member than its row in metadata.jsonl.gz")
+        raise checksums.disagree(f"has another member than its row in {METADATA}")
     part = 0
     if tar:
         found = re.fullmatch(r".*?(?:\.([1-9][0-9]{0,8}))?\.tar", str(name))

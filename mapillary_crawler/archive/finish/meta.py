@@ -14,11 +14,9 @@ from mapillary_crawler.archive.finish.tags import Contents, Metadata, tags
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import Digests, WholeFile, sync_folder
-from mapillary_crawler.collection.layout import META, files
+from mapillary_crawler.collection.layout import META, META_BEFORE, META_WRITING, files
 from mapillary_crawler.collection.limits import META_BYTES, META_VALUES
 
-_WRITING = ".meta.writing"
-_BEFORE = ".meta.before"
 _VALUE = re.compile("(?P<tag>[A-Za-z0-9._-]+)/(?P<n>[0-9]{1,9})")
 
 
@@ -49,7 +47,7 @@ def write_meta(work: Work, contents: Contents) -> None:
     Tags that others put there stay. A crash leaves the old folder, the new one, or names
     that the next finish puts right.
     """
-    meta, writing, before = (work.folder / name for name in (META, _WRITING, _BEFORE))
+    meta, writing, before = (work.folder / name for name in (META, META_WRITING, META_BEFORE))
     _put_right(meta, writing, before)
     written = {
         f"{tag}/{number}": _write(writing / tag / str(number), value, work.scratch)

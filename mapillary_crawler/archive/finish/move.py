@@ -15,28 +15,25 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed
 from mapillary_crawler.archive.finish.sums import read_sums
 from mapillary_crawler.archive.finish.work import require_space
-from mapillary_crawler.collection import descent
+from mapillary_crawler.collection import descent, layout
 from mapillary_crawler.collection.durable import CHUNK, chunks, exists, flush, sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, SUMS, files
+from mapillary_crawler.collection.layout import COPIED, LEDGER_PATH, SUMS, files, is_log, is_state
 from mapillary_crawler.collection.outcome import RunStopped
-
-#: The mark, below the collection.
-_COPIED = ".crawl/copied"
 
 
 def move_collection(
     folder: Path,
     destination: Path,
     *,
-    absent: Collection[str],
+    absent: AbstractSet[str],
     stop: Callable[[], bool],
     say: Callable[[str], None],
 ) -> None:
@@ -49,7 +46,7 @@ def move_collection(
     if exists(destination):
         raise DestinationTaken(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    descent.unlink(folder, _COPIED)
+    descent.unlink(folder, COPIED)
     try:
         folder.rename(destination)
     except OSError as error:
@@ -65,8 +62,8 @@ def end_move(folder: Path, destination: Path) -> None:
 
     To be called before a collection is opened.
     """
-    moved, incoming = _moved(folder), _incoming(destination)
-    copied = descent.is_file(folder, _COPIED) and not exists(incoming)
+    moved, incoming = layout.moved(folder), layout.incoming(destination)
+    copied = descent.is_file(folder, COPIED) and not exists(incoming)
     if copied and destination.exists() and _holds(destination, folder):
         if folder.is_symlink():  # what it leads to is not ours to remove
             folder.unlink()
@@ -83,31 +80,23 @@ def _holds(destination: Path, folder: Path) -> bool:
     ledger does.
     """
     for path in files(folder):
-        is_state = path.startswith(".crawl/") and Path(path) != LEDGER_PATH
-        if not is_state and not fnmatch(path, LOGS):
+        is_passing = (is_state(path) and Path(path) != LEDGER_PATH) or is_log(path)
+        if not is_passing:
             copy = destination / path
             if not exists(copy) or copy.lstat().st_size != (folder / path).lstat().st_size:
                 return False
     return True
 
 
-def _moved(folder: Path) -> Path:
-    return folder.with_name(f".moved-{folder.name}")
-
-
-def _incoming(destination: Path) -> Path:
-    return destination.with_name(f".incoming-{destination.name}")
-
-
 def _move_over(
     folder: Path,
     destination: Path,
-    absent: Collection[str],
+    absent: AbstractSet[str],
     stop: Callable[[], bool],
     say: Callable[[str], None],
 ) -> None:
     """Copy to another file system, verify the copy, name it, and remove the original."""
-    incoming = _incoming(destination)
+    incoming = layout.incoming(destination)
     descent.clear(incoming.parent, incoming.name)
     size = sum((folder / path).lstat().st_size for path in files(folder))
     require_space(destination.parent, size, f"the copy of {folder.name}")
@@ -118,9 +107,9 @@ def _move_over(
         with suppress(OSError):
             descent.clear(incoming.parent, incoming.name)
         raise
-    with descent.parent(folder, _COPIED) as (state, name):
+    with descent.parent(folder, COPIED) as (state, name):
         os.close(descent.create_file(state, name))
-    sync_folder((folder / _COPIED).parent)
+    sync_folder((folder / COPIED).parent)
     if exists(destination):
         raise DestinationTaken(destination)
     incoming.rename(destination)
@@ -129,7 +118,7 @@ def _move_over(
 
 
 def _copy_verified(
-    folder: Path, incoming: Path, absent: Collection[str], stop: Callable[[], bool]
+    folder: Path, incoming: Path, absent: AbstractSet[str], stop: Callable[[], bool]
 ) -> None:
     """Copy all files; each is read back, and those that SHA256SUMS lists are compared with it."""
     sums = (line for line in read_sums(folder / SUMS) if line[0] not in absent)

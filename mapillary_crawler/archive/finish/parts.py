@@ -26,11 +26,6 @@ class Placed(NamedTuple):
     offset: int
 
 
-def tar_name(day: str, part: int) -> str:
-    """Return the name of a day's tar: DAY.tar, DAY.1.tar, DAY.2.tar and so on."""
-    return f"{day}.{part}.tar" if part else f"{day}.tar"
-
-
 def parts(records: Iterable[ImageRecord], max_bytes: int) -> Iterator[list[Placed]]:
     """Yield the parts of a day; each stays below `max_bytes`.
 

@@ -15,7 +15,16 @@ from mapillary_crawler.archive.finish.manifest_reader import (
 from mapillary_crawler.archive.finish.manifests import REASONS
 from mapillary_crawler.archive.finish.sums import read_sums
 from mapillary_crawler.collection.durable import digests_of
-from mapillary_crawler.collection.layout import CHECKSUMS, DAMAGED, GONE, METADATA, SUMS, THUMBNAIL
+from mapillary_crawler.collection.layout import (
+    CHECKSUMS,
+    DAMAGED,
+    GONE,
+    METADATA,
+    REBUILDING,
+    SUMS,
+    TAR,
+    THUMBNAIL,
+)
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.ledger import Ledger
@@ -32,7 +41,7 @@ def rebuild_ledger(folder: Path, ledger_path: Path, collection: Collection, *, t
     if ledger_path.exists():
         raise FileExistsError(f"{ledger_path} exists already")
     ledger_path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = ledger_path.with_name(f"{ledger_path.name}.rebuilding")
+    unfinished = ledger_path.with_name(f"{ledger_path.name}{REBUILDING}")
     unfinished.unlink(missing_ok=True)
     ledger = Ledger(unfinished)
     try:
@@ -52,7 +61,7 @@ class _Rebuild:
         self._sums: dict[str, bytes] = {}
         if (folder / SUMS).exists():
             self._sums = {
-                name: sha256 for name, sha256 in read_sums(folder / SUMS) if name.endswith(".tar")
+                name: sha256 for name, sha256 in read_sums(folder / SUMS) if name.endswith(TAR)
             }
 
     def fill(self, collection: Collection, *, tar: bool) -> None:

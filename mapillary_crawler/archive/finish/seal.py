@@ -30,11 +30,11 @@ from mapillary_crawler.archive.finish.parts import (
     padding,
     parts,
     size_of,
-    tar_name,
     tar_size,
 )
 from mapillary_crawler.archive.finish.work import Work, require_space
 from mapillary_crawler.collection.durable import CHUNK, WholeFile, chunks, exists, sync_folder
+from mapillary_crawler.collection.layout import tar_name
 from mapillary_crawler.ledger.records import DayState
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import CHECKSUMS
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
 
 #: Values by tag, in their order.
@@ -144,7 +145,7 @@ def _treatment(contents: Contents) -> str:
         maker = f"{contents.adopted['tool']} {contents.adopted['version'] or ''}".rstrip()
         return (
             f"A part of the images was taken over as {maker} had stored them, with the metadata "
-            "it wrote; checksums.jsonl.gz has no sha256_served for these."
+            f"it wrote; {CHECKSUMS} has no sha256_served for these."
         )
     added = (
         "EXIF and XMP metadata with position, capture time, compass direction and licence was added"

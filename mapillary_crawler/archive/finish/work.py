@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import SCRATCH
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger.ledger import Ledger
-
-#: Below the collection.
-_SCRATCH = ".crawl/finishing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +26,16 @@ class Work:
     @property
     def scratch(self) -> Path:
         """Where files are before they have their names; whatever lies there is rubbish."""
-        return self.folder / _SCRATCH
+        return self.folder / SCRATCH
 
     def clear_scratch(self) -> None:
         """Remove whatever lies there; raises `NotFollowed` where it is a link."""
-        descent.clear(self.folder, _SCRATCH)
+        descent.clear(self.folder, SCRATCH)
 
     def make_scratch(self) -> None:
         """Make the folder anew; raises `NotFollowed`."""
         self.clear_scratch()
-        with descent.opened_folder(self.folder, _SCRATCH, make=True):
+        with descent.opened_folder(self.folder, SCRATCH, make=True):
             pass
 
     def check_stop(self) -> None:

@@ -260,7 +260,7 @@ def _open_ledger(folder: Path) -> Ledger:
     if not path.is_file():
         hint = (
             f"; was it made by mapillary_downloader? Take it over with: scrapy adopt {folder}"
-            if (folder / "metadata.jsonl.gz").exists()
+            if (folder / METADATA).exists()
             else ""
         )
         raise _refused(f"{folder} is no collection of this program, it has no ledger{hint}")

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mapillary_crawler.collection.layout import SUMS, THUMBNAIL
+from mapillary_crawler.collection.layout import SUMS, TAR, THUMBNAIL
 from mapillary_crawler.ledger.records import Piece
 
 #: Digits of the longest size that is believed.
@@ -77,7 +77,7 @@ class RemoteItem:
         has_metadata = any(name.startswith("metadata.jsonl") for name in self.files)
         if has_metadata and self._is_ours:
             return SUMS not in self.files
-        return not has_metadata and any(name.endswith(".tar") for name in self.files)
+        return not has_metadata and any(name.endswith(TAR) for name in self.files)
 
     @property
     def _is_ours(self) -> bool:

@@ -9,12 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import IMAGES, TAR
 from mapillary_crawler.ledger.records import Member
 from mapillary_crawler.terminal.quoting import printable
-
-#: Extensions of images, and of tars.
-IMAGES = (".jpg", ".webp")
-TAR = ".tar"
 
 
 class Kind(StrEnum):

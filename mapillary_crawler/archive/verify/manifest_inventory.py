@@ -6,7 +6,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from mapillary_crawler.archive.verify.inventory import (
 )
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.layout import DAMAGED, LOGS, METADATA, SUMS, THUMBNAIL
+from mapillary_crawler.collection.layout import DAMAGED, METADATA, SUMS, THUMBNAIL, is_log
 from mapillary_crawler.collection.limits import DAMAGED_BYTES, TooLarge
 from mapillary_crawler.collection.names import Collection, escape, member_path
 from mapillary_crawler.ledger.records import Member, State
@@ -146,7 +145,7 @@ class ManifestInventory(Inventory):
         return (
             path.startswith(".")
             or path in (SUMS, THUMBNAIL)
-            or fnmatch(path, LOGS)
+            or is_log(path)
             or bool(_ARCHIVE_ORG.fullmatch(path))
         )
 

@@ -18,7 +18,7 @@ from mapillary_crawler.archive.verify.manifest_inventory import ManifestInventor
 from mapillary_crawler.archive.verify.tars import TarCheck, WholeHash
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.layout import LEDGER_PATH, STATE, is_clutter
+from mapillary_crawler.collection.layout import LEDGER_PATH, is_clutter, is_state
 from mapillary_crawler.collection.layout import files as files_below
 from mapillary_crawler.ledger.records import Member
 
@@ -50,7 +50,7 @@ def open_inventory(folder: Path) -> Inventory:
 
 def bytes_below(folder: Path) -> int:
     """Return the bytes of all files of a folder that may have to be read."""
-    paths = (path for path in files_below(folder) if not path.startswith(f"{STATE}/"))
+    paths = (path for path in files_below(folder) if not is_state(path))
     return sum(descent.status(folder, path).st_size for path in paths)
 
 

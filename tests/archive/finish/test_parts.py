@@ -14,7 +14,6 @@ from mapillary_crawler.archive.finish.parts import (
     header,
     padding,
     parts,
-    tar_name,
     tar_size,
 )
 from mapillary_crawler.collection.names import capture_day
@@ -126,9 +125,3 @@ def test_gnu_tar_makes_the_same(tmp_path, longer):
             entries.append([{**entry.get_info(), "chksum": 0} for entry in tar])
     assert entries[0] == entries[1]
     assert len(made) == tar_size(part)
-
-
-def test_tar_names():
-    assert [tar_name("unknown-date", part) for part in (0, 1, 12)] == [
-        "unknown-date.tar", "unknown-date.1.tar", "unknown-date.12.tar",
-    ]  # fmt: skip
