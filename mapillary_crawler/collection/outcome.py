@@ -1,4 +1,38 @@
-"""How a run ends: outcomes with their exit codes, and the exceptions that carry them."""
+"""How a run ends: outcomes with their exit codes, and the exceptions that carry them.
+
+    Exception
+     |-- ProjectError              1  an error of ours that no class below names
+     |    |-- ArgumentRefused      2  also a ValueError
+     |    |-- Refused              the exit code of the outcome that it is given
+     |    |-- EndOfRun             the exit code of the outcome that it is given
+     |    |-- RunStopped           4
+     |    |-- DiskFull             6
+     |    |-- LedgerTooNew         2  ledger/schema.py
+     |    |-- CursorMoved          1  ledger/records.py; the listing goes on from another cursor
+     |    |-- CursorLoop           1  ledger/records.py; the listing begins anew
+     |    |-- OutOfPatience        7  graph/patience.py
+     |    |-- FinishError          1  archive/finish/errors.py; nothing is lost by any of them
+     |    |    |-- NotSettled      3
+     |    |    |-- ImagesChanged   3
+     |    |    |-- ForeignTar      1
+     |    |    |-- DestinationTaken  1
+     |    |    `-- ReadBackFailed  1  also an OSError
+     |    |-- ManifestsDisagree    1  archive/finish/manifest_reader.py; also a ValueError
+     |    |-- NoInventory          2  archive/verify/inventory.py
+     |    |-- CredentialsMissing   2  archive/internet_archive/session.py
+     |    |-- UnreadableFile       1  archive/internet_archive/upload.py
+     |    |-- NotVerified          3  archive/internet_archive/verified.py
+     |    `-- Trouble              1  archive/internet_archive/trouble.py
+     |         |-- Denied          1
+     |         |-- Unavailable     7
+     |         |    |-- SlowDown   7
+     |         |    `-- BadDigest  7
+     |         `-- OutOfPatience   7
+     `-- OSError, sqlite3.Error    6 where the disk is full, else 1
+
+What concerns one image or one answer, and never ends a run by itself, is not among them:
+`image/inspection.py`, `crawl/failures.py`, `graph/api.py`.
+"""
 
 from __future__ import annotations
 
@@ -34,45 +68,61 @@ class Outcome(Enum):
         self.words = words
 
 
-class ArgumentRefused(ValueError):
-    """An argument or setting that cannot be used; the message is one line for the user."""
+class ProjectError(Exception):
+    """What this program raises where it cannot go on; the message is one line for people."""
+
+    #: How a run ends that this error ends.
+    outcome = Outcome.ERROR
 
 
-class Refused(Exception):
-    """The run cannot start; carries the outcome, the message is one line for the user."""
+class ArgumentRefused(ProjectError, ValueError):
+    """An argument or setting that cannot be used."""
+
+    outcome = Outcome.REFUSED
+
+
+class Refused(ProjectError):
+    """The run cannot start, for the reason that its outcome is."""
 
     def __init__(self, outcome: Outcome, message: str) -> None:
         super().__init__(message)
         self.outcome = outcome
 
 
-class EndOfRun(Exception):
-    """The run cannot go on; carries the outcome, the message says why."""
+class EndOfRun(ProjectError):
+    """The run cannot go on, for the reason that its outcome is."""
 
     def __init__(self, outcome: Outcome, message: str) -> None:
         super().__init__(message)
         self.outcome = outcome
 
 
-class RunStopped(Exception):
+class RunStopped(ProjectError):
     """The run is being stopped; the next one goes on where this one was."""
 
+    outcome = Outcome.INTERRUPTED
 
-class DiskFull(Exception):
+
+class DiskFull(ProjectError):
     """There is no room for the next files; the message says how much is needed."""
+
+    outcome = Outcome.DISK_FULL
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Say whether an error of the file system or of SQLite means that there is no room."""
+    """Say whether an error, of the file system or of SQLite too, means that there is no room."""
     if isinstance(error, OSError):
         return error.errno in _DISK_FULL
-    return getattr(error, "sqlite_errorcode", None) == _SQLITE_FULL
+    is_full = getattr(error, "sqlite_errorcode", None) == _SQLITE_FULL
+    return is_full or isinstance(error, DiskFull)
 
 
 def end_of_run(error: BaseException) -> EndOfRun:
-    """Return the end of a run that an error brings about."""
+    """Return the end of a run that an error brings about: the outcome is its class's."""
     if isinstance(error, EndOfRun):
         return error
-    if isinstance(error, DiskFull) or is_disk_full(error):
+    if is_disk_full(error):
         return EndOfRun(Outcome.DISK_FULL, f"the disk is full: {error}")
+    if isinstance(error, ProjectError):
+        return EndOfRun(error.outcome, str(error))
     return EndOfRun(Outcome.ERROR, f"{type(error).__name__}: {error}")

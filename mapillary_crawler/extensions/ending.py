@@ -12,9 +12,8 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 from twisted.python.failure import Failure
 
-from mapillary_crawler.archive.finish.errors import ImagesChanged, NotSettled
 from mapillary_crawler.archive.finish.finishing import finish_collection
-from mapillary_crawler.collection.outcome import Outcome, RunStopped, end_of_run
+from mapillary_crawler.collection.outcome import Outcome, end_of_run
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.records import FailedAttempt
@@ -95,14 +94,13 @@ def conclude(staging: OpenCollection, stop: Callable[[], bool]) -> Outcome:
             stop=stop,
             say=logger.info,
         )
-    except RunStopped:
-        return Outcome.INTERRUPTED
-    except (ImagesChanged, NotSettled) as error:
-        logger.warning("%s", error)
-        staging.balance = staging.ledger.images.balance()
-        return Outcome.INCOMPLETE
     except Exception as error:  # noqa: BLE001  the outcome must be told whatever it was
-        logger.error("The collection could not be finished: %s", error)  # noqa: TRY400  one line
-        return end_of_run(error).outcome
+        outcome = end_of_run(error).outcome
+        if outcome is Outcome.INCOMPLETE:
+            logger.warning("%s", error)
+            staging.balance = staging.ledger.images.balance()
+        elif outcome is not Outcome.INTERRUPTED:
+            logger.error("The collection could not be finished: %s", error)  # noqa: TRY400  one line
+        return outcome
     staging.balance = finished.balance
     return finished.outcome

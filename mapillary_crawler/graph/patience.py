@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.graph.answers import Meaning
 from mapillary_crawler.graph.api import PAGE_ROWS, PAGE_ROWS_LEAST
 from mapillary_crawler.graph.backoff import full_jitter, half_jitter
@@ -21,8 +22,10 @@ _FIRST_ANSWER = 300.0
 _PAGES_TO_GROW = 8
 
 
-class OutOfPatience(Exception):
+class OutOfPatience(ProjectError):
     """The API stayed away for too long; the message says how long, and what may be wrong."""
+
+    outcome = Outcome.SERVICE_AWAY
 
 
 @dataclass

@@ -7,6 +7,7 @@ from enum import Enum, IntEnum
 from typing import Any
 
 from mapillary_crawler.collection.names import member_path
+from mapillary_crawler.collection.outcome import ProjectError
 
 
 class State(IntEnum):
@@ -164,11 +165,11 @@ class Committed:
     outside: int
 
 
-class CursorMoved(Exception):
+class CursorMoved(ProjectError):
     """The page answers a cursor that the listing has left; it is not committed."""
 
 
-class CursorLoop(Exception):
+class CursorLoop(ProjectError):
     """The page leads to a cursor that this round has already gone through."""
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
+
 #: One script a version: script n brings a ledger of version n to n + 1.
 MIGRATIONS = (
     """
@@ -103,8 +105,10 @@ VERSION = len(MIGRATIONS)
 FORMAT = 1
 
 
-class LedgerTooNew(Exception):
+class LedgerTooNew(ProjectError):
     """The ledger, or the collection it is of, was written by a newer version of this program."""
+
+    outcome = Outcome.REFUSED
 
 
 def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 
-class NotSettled(Exception):
+
+class FinishError(ProjectError):
+    """The collection is not finished; what is there stays as it is."""
+
+
+class NotSettled(FinishError):
     """The listing is open, or images are unsettled: there is nothing to finish yet."""
 
+    outcome = Outcome.INCOMPLETE
 
-class ImagesChanged(Exception):
+
+class ImagesChanged(FinishError):
     """Stored files are missing or do not match; their rows are unsettled, to be fetched again."""
+
+    outcome = Outcome.INCOMPLETE
 
     def __init__(self, count: int) -> None:
         super().__init__(
@@ -21,7 +31,7 @@ class ImagesChanged(Exception):
         self.count = count
 
 
-class ForeignTar(Exception):
+class ForeignTar(FinishError):
     """A file has a tar's name and is not in the ledger."""
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +42,7 @@ class ForeignTar(Exception):
         self.name = path.name
 
 
-class DestinationTaken(Exception):
+class DestinationTaken(FinishError):
     """Something in the store has the collection's name already."""
 
     def __init__(self, destination: Path) -> None:
@@ -42,7 +52,7 @@ class DestinationTaken(Exception):
         )
 
 
-class ReadBackFailed(OSError):
+class ReadBackFailed(FinishError, OSError):
     """A file does not read as it was written, from files that are good: the disk is at fault."""
 
     def __init__(self, path: Path) -> None:

@@ -17,6 +17,7 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import CHECKSUMS, GONE, METADATA, tar_name
 from mapillary_crawler.collection.limits import IMAGE_BYTES, lines
 from mapillary_crawler.collection.names import Collection, member_path
+from mapillary_crawler.collection.outcome import ProjectError
 from mapillary_crawler.graph.rows import listed_row
 from mapillary_crawler.ledger.records import ListedRow, State, StoredFile
 
@@ -24,7 +25,7 @@ _STATES = {reason: state for state, reason in REASONS.items()}
 _SAVED_STATES = {name: state for state, name in SAVED_STATES.items()}
 
 
-class ManifestsDisagree(ValueError):
+class ManifestsDisagree(ProjectError, ValueError):
     """A manifest is damaged, or does not fit the others; the message names file and line."""
 
 

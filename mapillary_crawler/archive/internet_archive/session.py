@@ -24,6 +24,7 @@ from requests.utils import get_environ_proxies
 from mapillary_crawler.archive.internet_archive.trouble import Denied, Trouble, Unavailable, trouble
 from mapillary_crawler.collection.addresses import is_loopback
 from mapillary_crawler.collection.configuration import refuse_clear
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 
 _ARCHIVE, _S3 = "archive.org", "s3.us.archive.org"
 #: Seconds for an answer that has no upload before it.
@@ -32,8 +33,10 @@ _ANSWER_TIMEOUT = 60.0
 _SENDABLE = re.compile(r"[!-~]+")
 
 
-class CredentialsMissing(Exception):
+class CredentialsMissing(ProjectError):
     """There are no keys, or only half of them; the message says where they are looked for."""
+
+    outcome = Outcome.REFUSED
 
 
 class ArchiveOrg:

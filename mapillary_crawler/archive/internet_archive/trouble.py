@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.terminal.quoting import one_line
 
 _CODE = re.compile("<Code>(.{1,100}?)</Code>", re.DOTALL)
@@ -21,7 +22,7 @@ _TRANSIENT_CODES = frozenset({"RequestTimeout", "OperationAborted", "InternalErr
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 
 
-class Trouble(Exception):
+class Trouble(ProjectError):
     """archive.org did not do what it was asked; the message is one line."""
 
 
@@ -43,6 +44,8 @@ class Unavailable(Trouble):
     `retry_after` is the Retry-After header as sent.
     """
 
+    outcome = Outcome.SERVICE_AWAY
+
     def __init__(self, message: str, retry_after: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
@@ -58,6 +61,8 @@ class BadDigest(Unavailable):
 
 class OutOfPatience(Trouble):
     """archive.org stayed unavailable for too long."""
+
+    outcome = Outcome.SERVICE_AWAY
 
 
 def trouble(status: int, body: bytes, retry_after: str | None = None) -> Trouble:

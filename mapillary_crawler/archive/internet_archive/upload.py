@@ -19,7 +19,7 @@ from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import BadDigest, SlowDown
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
-from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import Progress
@@ -46,7 +46,7 @@ class Archive(Protocol):
         """Put a file into an item."""
 
 
-class UnreadableFile(Exception):
+class UnreadableFile(ProjectError):
     """A local file could not be read while it was sent; no trouble of archive.org's."""
 
 

@@ -11,6 +11,7 @@ from mapillary_crawler.archive.internet_archive.removal import answer_obstacle
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import Trouble
 from mapillary_crawler.archive.internet_archive.upload import Volume
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.work_display import Progress
 
@@ -35,8 +36,10 @@ class Archive(Protocol):
         """Replace tags of an item."""
 
 
-class NotVerified(Exception):
+class NotVerified(ProjectError):
     """Not all is there as it was sent; the message says what, in one line."""
+
+    outcome = Outcome.INCOMPLETE
 
 
 class UploadVerification:

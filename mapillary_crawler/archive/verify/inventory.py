@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import IMAGES, TAR
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.ledger.records import Member
 from mapillary_crawler.terminal.quoting import printable
 
@@ -65,8 +66,10 @@ class ExpectedFile:
         return self.path.endswith(IMAGES) and "/" in self.path
 
 
-class NoInventory(Exception):
+class NoInventory(ProjectError):
     """Nothing says what a folder ought to hold; the message names the folder."""
+
+    outcome = Outcome.REFUSED
 
 
 class Inventory(ABC):
