@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,15 @@ def chunks(path: Path) -> Iterator[bytes]:
     with os.fdopen(descent.open_file(path.parent, path.name), "rb", buffering=0) as file:
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> bytes:
+    """Return the sha256 of a file; `advance` hears of the bytes that were read, and may raise."""
+    sha256 = hashlib.sha256()
+    for chunk in chunks(path):
+        sha256.update(chunk)
+        advance(len(chunk))
+    return sha256.digest()
 
 
 def digests_of(path: Path) -> Digests:

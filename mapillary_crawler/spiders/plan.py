@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -147,4 +148,12 @@ class PlanSpider(UserSpider):
         ledger.facts.set(planned=balance.saved)
         kinds = count_kinds(ledger.survey.rows())
         extent = ledger.survey.extent()
-        return Plan(self.staging, extent, kinds, balance, self._sample, self._presence)
+        opened = self.staging
+        disk = shutil.disk_usage(opened.folder)
+        return Plan(
+            opened.collection, extent, kinds, balance, self._sample, self._presence,
+            free=disk.free - opened.configuration.min_free_bytes,
+            siblings=opened.siblings(),
+            tar=opened.tar,
+            tar_max_bytes=opened.configuration.tar_max_bytes,
+        )  # fmt: skip

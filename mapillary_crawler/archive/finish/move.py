@@ -24,7 +24,14 @@ from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFa
 from mapillary_crawler.archive.finish.sums import read_sums
 from mapillary_crawler.archive.finish.work import require_space
 from mapillary_crawler.collection import descent, layout
-from mapillary_crawler.collection.durable import CHUNK, chunks, exists, flush, sync_folder
+from mapillary_crawler.collection.durable import (
+    CHUNK,
+    chunks,
+    exists,
+    flush,
+    sha256_of,
+    sync_folder,
+)
 from mapillary_crawler.collection.layout import COPIED, LEDGER_PATH, SUMS, files, is_log, is_state
 from mapillary_crawler.collection.outcome import RunStopped
 
@@ -160,9 +167,6 @@ def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
             file.write(chunk)
         flush(file)
     shutil.copystat(source, target)
-    read_back = hashlib.sha256()
-    for chunk in chunks(target):
-        read_back.update(chunk)
-    if read_back.digest() != sha256.digest():
+    if sha256_of(target) != sha256.digest():
         raise ReadBackFailed(target)
     return sha256.digest()

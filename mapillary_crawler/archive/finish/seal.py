@@ -33,7 +33,7 @@ from mapillary_crawler.archive.finish.parts import (
     tar_size,
 )
 from mapillary_crawler.archive.finish.work import Work, require_space
-from mapillary_crawler.collection.durable import CHUNK, WholeFile, chunks, exists, sync_folder
+from mapillary_crawler.collection.durable import CHUNK, WholeFile, exists, sha256_of, sync_folder
 from mapillary_crawler.collection.layout import tar_name
 from mapillary_crawler.ledger.records import DayState
 
@@ -42,14 +42,10 @@ def forget_unfinished(work: Work) -> None:
     """Remove the tars that were begun and never recorded; what is not ours stays."""
     for piece in work.ledger.pieces.unfinished():
         path = work.folder / piece.name
-        if piece.sha256 and path.is_file() and not path.is_symlink():
-            sha256 = hashlib.sha256()
-            for chunk in chunks(path):
-                work.check_stop()
-                sha256.update(chunk)
-            if sha256.digest() == piece.sha256:
-                path.unlink()
-                sync_folder(work.folder)
+        is_ours = piece.sha256 and path.is_file() and not path.is_symlink()
+        if is_ours and sha256_of(path, lambda _: work.check_stop()) == piece.sha256:
+            path.unlink()
+            sync_folder(work.folder)
         work.ledger.pieces.forget(piece.name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from mapillary_crawler.archive.internet_archive.identifier import (
 from mapillary_crawler.archive.internet_archive.item_metadata import of_volume
 from mapillary_crawler.archive.internet_archive.volumes import volumes
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.durable import chunks, digests_of, exists
+from mapillary_crawler.collection.durable import digests_of, exists, sha256_of
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, SUMS
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused
@@ -194,19 +193,16 @@ class FinishedCollection:
         path = self.folder / piece.name
         if piece.state is PieceState.WRITING:
             raise _refused(f"{path} was not finished; run the crawl again")
-        sha256 = hashlib.sha256()
         try:
             status = descent.status(self.folder, piece.name)
             if not stat.S_ISREG(status.st_mode):
                 raise _refused(f"{path} is no file; nothing is sent")
             if status.st_size != piece.size:
                 raise _refused(f"{path} has another size than when it was made; nothing is sent")
-            for chunk in chunks(path):
-                sha256.update(chunk)
-                advance(len(chunk))
+            sha256 = sha256_of(path, advance)
         except OSError as error:
             raise _refused(f"{path} cannot be read: {error.strerror}; nothing is sent") from None
-        if sha256.digest() != piece.sha256:
+        if sha256 != piece.sha256:
             raise _refused(
                 f"{path} does not match its checksum; nothing is sent. "
                 "See what is wrong with: scrapy verify"

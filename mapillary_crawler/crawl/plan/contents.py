@@ -1,9 +1,8 @@
-"""What a listing says of a user's images, and what a sample of them weighs."""
+"""Pure: what a listing says of a user's images, and what a sample of them weighs."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -11,8 +10,7 @@ from typing import Any
 
 from mapillary_crawler.archive.internet_archive.presence import Presence
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.names import QUALITIES, UNKNOWN_DATE, capture_day
-from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.collection.names import QUALITIES, UNKNOWN_DATE, Collection, capture_day
 from mapillary_crawler.crawl.plan.estimate import Estimate, estimate
 from mapillary_crawler.ledger.records import Extent
 
@@ -66,14 +64,22 @@ def _camera(fields: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is known before a crawl; sizes in bytes, `free` on the disk of staging."""
+    """All that is known before a crawl; sizes in bytes.
 
-    staging: OpenCollection
+    `free` are those of the disk of staging that the crawl may use, `siblings` the same user's
+    collections that are here, `tar` whether days become tars, of at most `tar_max_bytes`.
+    """
+
+    collection: Collection
     extent: Extent
     kinds: Kinds
     balance: Balance
     sample: Sample
     presence: Presence | None
+    free: int
+    siblings: list[str]
+    tar: bool
+    tar_max_bytes: int
 
     def estimates(self) -> dict[str, Estimate | None]:
         """Return the estimated bytes of each quality."""
@@ -84,7 +90,7 @@ class Plan:
 
     @property
     def _chosen(self) -> Estimate | None:
-        return self.estimates()[self.staging.collection.quality]
+        return self.estimates()[self.collection.quality]
 
     @property
     def left(self) -> int:
@@ -97,18 +103,9 @@ class Plan:
         chosen = self._chosen
         if chosen is None:
             return None
-        largest = min(
-            self.staging.configuration.tar_max_bytes, self.extent.largest_day * chosen.mean
-        )
+        largest = min(self.tar_max_bytes, self.extent.largest_day * chosen.mean)
         images = self.left * chosen.mean
-        return round(images + largest * self.staging.tar + self.extent.images * _BESIDES)
-
-    @property
-    def free(self) -> int:
-        """Bytes that are free for it."""
-        return (
-            shutil.disk_usage(self.staging.folder).free - self.staging.configuration.min_free_bytes
-        )
+        return round(images + largest * self.tar + self.extent.images * _BESIDES)
 
     @property
     def seconds(self) -> float | None:
@@ -118,14 +115,14 @@ class Plan:
 
     def items(self, item_max_bytes: int) -> int | None:
         """Return how many items on archive.org it would make; a selection makes none."""
-        if self.staging.collection.selection:
+        if self.collection.selection:
             return 0
         chosen = self._chosen
         return None if chosen is None else max(1, -(-round(chosen.size) // item_max_bytes))
 
     def fields(self, item_max_bytes: int) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
-        collection, extent = self.staging.collection, self.extent
+        collection, extent = self.collection, self.extent
         return {
             "collection": collection.name,
             "username": collection.username,
@@ -152,7 +149,7 @@ class Plan:
             "seconds": _whole(self.seconds),
             "items": self.items(item_max_bytes),
             "archive_org": self.presence.name.lower() if self.presence else None,
-            "siblings": self.staging.siblings(),
+            "siblings": self.siblings,
         }
 
 

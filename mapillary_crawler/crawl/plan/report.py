@@ -27,7 +27,7 @@ def overview(plan: Plan) -> list[str]:
     if more := len(plan.kinds.cameras) - _CAMERAS:
         cameras += f", and {more} more" if more > 0 else ""
     return [
-        f"{plan.staging.collection.name}",
+        f"{plan.collection.name}",
         *_lines(("images", images), ("captured", captured),
                 ("sequences", f"{extent.sequences:,}"), ("cameras", cameras)),
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def sizes(plan: Plan) -> Table:
         ("quality", "estimate", "an image", "sample", ""),
         frozenset({"estimate", "an image", "sample"}),
     )
-    collection = plan.staging.collection
+    collection = plan.collection
     for quality, found in plan.estimates().items():
         chosen = quality == collection.quality
         note = ("as WebP, chosen" if collection.webp else "chosen") if chosen else ""
@@ -63,8 +63,8 @@ def needs(plan: Plan, item_max_bytes: int, command: str) -> list[str]:
         speed = quantities.rate(plan.sample.images_per_second)
         time = f"{quantities.duration(plan.seconds)} if all come as the sample, {speed} images/s"
     saved = f"{plan.balance.saved:,} saved, {plan.left:,} to fetch"
-    if siblings := plan.staging.siblings():
-        saved += f"; also here: {', '.join(siblings)}"
+    if plan.siblings:
+        saved += f"; also here: {', '.join(plan.siblings)}"
     return _lines(
         ("disk", f"{disk} needed, {quantities.size(plan.free)} free"),
         ("time", time),
@@ -79,9 +79,9 @@ def _upload(plan: Plan, items: int | None) -> str:
         return "none: a selection is not uploaded"
     text = "unknown" if items is None else f"{items} item{'s' * (items > 1)} on archive.org"
     if plan.presence is Presence.EXISTS:
-        text += f"; {plan.staging.collection.identifier} exists there already"
+        text += f"; {plan.collection.identifier} exists there already"
     elif plan.presence not in (None, Presence.ABSENT):
-        text += f"; {plan.staging.collection.identifier} {plan.presence.value}"
+        text += f"; {plan.collection.identifier} {plan.presence.value}"
     return text
 
 
