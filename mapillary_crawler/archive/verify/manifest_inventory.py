@@ -86,10 +86,13 @@ class ManifestInventory(Inventory):
                 yield file
 
     def _sums(self) -> Iterator[bytes]:
+        """Yield the lines of SHA256SUMS, as far as it can be read."""
         try:
             yield from manifest_lines(self.folder, SUMS)
         except TooLarge as error:
             self._problems.append(Problem(SUMS, Kind.UNREADABLE, str(error)))
+        except OSError as error:
+            self._problems.append(Problem(SUMS, Kind.UNREADABLE, str(error.strerror)))
 
     def _disagree(self, number: int, what: str) -> None:
         self._problems.append(Problem(SUMS, Kind.DISAGREES, f"line {number} {what}"))

@@ -7,7 +7,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,8 +50,12 @@ def open_inventory(folder: Path) -> Inventory:
 
 def bytes_below(folder: Path) -> int:
     """Return the bytes of all files of a folder that may have to be read."""
-    paths = (path for path in files_below(folder) if not is_state(path))
-    return sum(descent.status(folder, path).st_size for path in paths)
+    size = 0
+    with suppress(OSError):  # what cannot be looked at is named when it is to be read
+        for path in files_below(folder):
+            if not is_state(path):
+                size += descent.status(folder, path).st_size
+    return size
 
 
 @dataclass
@@ -73,7 +77,7 @@ class Verification:
         """Compare everything."""
         self._verdict = Verdict(Balance(), self.inventory.finished)
         self._reported: set[tuple[str, Kind]] = set()
-        self._running: deque[tuple[int, Future[list[Problem]]]] = deque()
+        self._running: deque[tuple[str, int, Future[list[Problem]]]] = deque()
         self._pool = ThreadPoolExecutor(self.processors, thread_name_prefix="verify")
         try:
             self._check_files()
@@ -109,7 +113,7 @@ class Verification:
             yield from files_below(self.inventory.folder)
         except OSError as error:
             path = os.path.relpath(str(error.filename or "."), self.inventory.folder)
-            self._report(Problem(path, Kind.UNREADABLE, str(error.strerror)))
+            self._report(_unreadable(path, error))
 
     def _check_stranger(self, path: str) -> None:
         if not self.inventory.finished or self.inventory.is_own(path):
@@ -127,7 +131,9 @@ class Verification:
         self._verdict.files += 1
         self._verdict.bytes += size
         if self.full and not file.is_tar:
-            self._submit(size, check_file, self.inventory.folder, file, self.inventory.authority)
+            self._submit(
+                file.path, size, check_file, self.inventory.folder, file, self.inventory.authority
+            )
 
     def _size(self, file: ExpectedFile) -> int | None:
         """Return the size of a file, None where there is none, and say what is wrong with it."""
@@ -137,7 +143,7 @@ class Verification:
             self._say_missing(file)
             return None
         except OSError as error:
-            self._report(Problem(file.path, Kind.UNREADABLE, str(error.strerror)))
+            self._report(_unreadable(file.path, error))
             return None
         if not stat.S_ISREG(status.st_mode):
             detail = f"it is {descent.kind(status.st_mode)}, which is not followed"
@@ -180,19 +186,25 @@ class Verification:
                     detail = f"its checksum is not that of {self.inventory.authority}"
                     self._report(Problem(file.path, Kind.CHANGED, detail))
         except OSError as error:
-            self._report(Problem(file.path, Kind.UNREADABLE, str(error.strerror)))
+            self._report(_unreadable(file.path, error))
 
-    def _submit(self, size: int, check: Callable[..., list[Problem]], *arguments: object) -> None:
-        """Let a processor check something, once not too much waits."""
+    def _submit(
+        self, path: str, size: int, check: Callable[..., list[Problem]], *arguments: object
+    ) -> None:
+        """Let a processor check something of a file, once not too much waits."""
         while len(self._running) >= self.processors * _WAITING:
             self._collect()
-        self._running.append((size, self._pool.submit(check, *arguments)))
+        self._running.append((path, size, self._pool.submit(check, *arguments)))
 
     def _collect(self) -> None:
-        """Take the result of what was submitted first."""
-        size, check = self._running.popleft()
-        for problem in check.result():
-            self._report(problem)
+        """Take the result of what was submitted first; what ended it is its own file's fault."""
+        path, size, check = self._running.popleft()
+        error = check.exception()
+        if error is None:
+            for problem in check.result():
+                self._report(problem)
+        else:
+            self._report(_unreadable(path, error))
         self.advance(size)
 
     def _report(self, problem: Problem) -> None:
@@ -203,6 +215,11 @@ class Verification:
             self._reported.add((problem.path, problem.kind))
         self._verdict.problems += 1
         self.report(problem)
+
+
+def _unreadable(path: str, error: BaseException) -> Problem:
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return Problem(path, Kind.UNREADABLE, strerror or f"{type(error).__name__}: {error}")
 
 
 class _Batch:
@@ -224,5 +241,5 @@ class _Batch:
     def submit(self) -> None:
         """Let the members be read."""
         if self._members:
-            self._submit(0, check_members, self._tar, self._members)
+            self._submit(self._tar.name, 0, check_members, self._tar, self._members)
         self._members, self._bytes = [], 0

@@ -12,14 +12,21 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mapillary_crawler.archive.verify import verification as verification_module
 from mapillary_crawler.archive.verify.inventory import Kind, NoInventory, Problem
-from mapillary_crawler.archive.verify.verification import Verdict, Verification, open_inventory
+from mapillary_crawler.archive.verify.verification import (
+    Verdict,
+    Verification,
+    bytes_below,
+    open_inventory,
+)
 from mapillary_crawler.collection.layout import LEDGER_PATH, files
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState, State
@@ -546,3 +553,74 @@ def test_other_names_do_not_matter(made: Made, tmp_path: Path) -> None:
     folder = made(tmp_path, "tars", "manifests")
     assert ANN.name == folder.name
     assert verify(folder.rename(tmp_path / "downloaded")).problems == []
+
+
+def test_a_tar_that_goes_away_is_named_and_no_other(made: Made, tmp_path: Path, by: str) -> None:
+    folder = made(tmp_path, "tars", by)
+    inventory = open_inventory(folder)
+    problems: list[Problem] = []
+    gone = min(path.name for path in folder.glob("*.tar"))
+
+    def advance(_: int) -> None:
+        """Remove the first tar once it is open: its members are read by its name."""
+        (folder / gone).unlink(missing_ok=True)
+
+    try:
+        verification = Verification(
+            inventory, True, problems.append, lambda note: None, advance, processors=1
+        )
+        verdict = verification.run()
+    finally:
+        inventory.close()
+    assert verdict.problems == len(problems) > 0
+    assert {(problem.path, problem.kind) for problem in problems} <= {
+        (gone, Kind.UNREADABLE),
+        (gone, Kind.MISSING),
+    }
+
+
+def test_an_error_is_its_own_tars_however_late_it_comes(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(tmp_path, "tars", "ledger")
+    tars = sorted(path.name for path in folder.glob("*.tar"))
+    monkeypatch.setattr(verification_module, "_WAITING", 1)  # taken while another is read
+    check = verification_module.check_members
+
+    def check_members(tar: Path, *rest: Any) -> list[Problem]:
+        if tar.name == tars[0]:
+            raise MemoryError("no room for it")
+        return check(tar, *rest)
+
+    monkeypatch.setattr(verification_module, "check_members", check_members)
+    inventory = open_inventory(folder)
+    problems: list[Problem] = []
+    try:
+        verification = Verification(
+            inventory, True, problems.append, lambda note: None, lambda _: None, processors=1
+        )
+        verification.run()
+    finally:
+        inventory.close()
+    assert problems == [Problem(tars[0], Kind.UNREADABLE, "MemoryError: no room for it")]
+
+
+def test_manifests_that_cannot_be_read_are_no_traceback(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(tmp_path, "tars", "manifests")
+    inventory = open_inventory(folder)
+    (folder / "SHA256SUMS").unlink()  # as a disk that loses it
+    (folder / "SHA256SUMS").mkdir()
+    problems: list[Problem] = []
+    try:
+        Verification(inventory, True, problems.append, lambda note: None, lambda _: None).run()
+    finally:
+        inventory.close()
+    assert Kind.UNREADABLE in {p.kind for p in problems if p.path == "SHA256SUMS"}
+
+
+def test_what_cannot_be_looked_at_does_not_end_the_counting(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(7))
+    assert bytes_below(tmp_path) == 7
+    assert bytes_below(tmp_path / "nowhere") == 0
