@@ -15,7 +15,6 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import sync_folder
 from mapillary_crawler.collection.layout import INCOMING
 from mapillary_crawler.collection.outcome import DiskFull, is_disk_full
-from mapillary_crawler.terminal import quantities
 
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
@@ -63,8 +62,8 @@ def _ensure_room(folder: Path, size: int, min_free_bytes: int) -> None:
     needed = size + _BESIDES + min_free_bytes
     if disk.total and disk.free < needed:  # some network file systems know neither
         raise DiskFull(
-            f"{quantities.size(disk.free)} are free on the disk of the staging folder, and at "
-            f"least {quantities.size(needed)} are needed (MIN_FREE_BYTES {min_free_bytes})"
+            f"{disk.free:,} bytes are free on the disk of the staging folder, and at "
+            f"least {needed:,} are needed (MIN_FREE_BYTES {min_free_bytes})"
         )
 
 
