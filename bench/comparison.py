@@ -11,8 +11,8 @@ from bench import report
 from bench.places import RESULTS
 from bench.tools import USERNAME, Tool, bare
 from bench.work import Measurement, Work, medians
-from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.sandbox.photographs import GENERATED, Photographs
+from mapillary_crawler.sandbox.process import Sandbox
 
 _COLUMNS = (
     "tool", "images/s, first to last", "ratio", "whole run, s", "start, s", "finish, s",

@@ -12,7 +12,7 @@ from bench.comparison import compare
 from bench.measured import Run, run
 from bench.tools import Tool, bare
 from bench.work import Measurement, Work, measurement
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 #: As the crawl tells cwebp, so that both do the same.
 _CWEBP = "-metadata all -q 75 -m 4 -quiet"

@@ -14,7 +14,7 @@ from bench.measured import resident, run
 from bench.places import RESULTS
 from bench.tools import USERNAME, crawl_command, crawl_environment, crawler
 from bench.work import Work
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 #: Quality, whether WebP, and the megabytes that are wanted at most.
 _BOUNDS = (

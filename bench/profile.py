@@ -15,7 +15,7 @@ from bench.measured import run
 from bench.places import RESULTS
 from bench.tools import USERNAME, crawl_command, crawl_environment
 from bench.work import Measurement, Work, measurement
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 _PROFILE = RESULTS / "crawl.prof"
 _SHOWN = 60

@@ -22,7 +22,7 @@ from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import ListedRow, StoredFile
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 _UNSETTLED = 1000
 _PAGE = 2000

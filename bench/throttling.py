@@ -15,7 +15,7 @@ from bench import report
 from bench.measured import run
 from bench.places import RESULTS
 from bench.tools import USERNAME, crawl_command, crawl_environment
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 #: More images than any of the runs below can fetch; listing them is over after some seconds.
 _IMAGES = 60_000

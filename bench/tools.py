@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.measured import run
 from bench.places import RESULTS
 from bench.work import Measurement, Work, measurement
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 USERNAME = "ada"
 #: Does some work against a sandbox in a folder, and returns what that took.

@@ -21,7 +21,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import capture_day, capture_time, member_path, sequence_part
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import State
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 PROJECT = Path(__file__).parent.parent
 SCRAPY = [sys.executable, "-W", "error::DeprecationWarning:mapillary_crawler", "-m", "scrapy"]

@@ -72,7 +72,7 @@ class DemoCommand(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Run the real command in a process of its own, against a sandbox."""
-        from mapillary_crawler.sandbox import Sandbox  # noqa: PLC0415  only this command needs it
+        from mapillary_crawler.sandbox.process import Sandbox  # noqa: PLC0415  only this command needs it
 
         refuse_arguments("demo", args)
         store = Path(".demo").absolute()

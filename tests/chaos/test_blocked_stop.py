@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.killing import MOMENTS, crawl
 from tests.crawling import Crawling, assert_complete, wait_until
 

@@ -15,7 +15,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import is_disk_full
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.chaos.small_disk import mounted
 from tests.crawling import Crawling, Result

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.ledger.records import State
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, Crawling, Result, states
 
 pytestmark = pytest.mark.slow

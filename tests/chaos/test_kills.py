@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.chaos.killing import MOMENTS, Moment, crawl
 from tests.crawling import Crawling

@@ -16,7 +16,7 @@ import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.killing import MOMENTS, crawl
 from tests.crawling import Crawling, images, wait_until
 

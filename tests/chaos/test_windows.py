@@ -15,7 +15,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH, PROGRESS_PATH
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import CursorMoved, FailedAttempt, State
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from mapillary_crawler.spiders.user import UserSpider
 from tests.archive.finish.made import ANN, Picture, add, deterministic_set, finish, pictures
 from tests.archive.finish.test_killed import TwoDisks

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 USERS = [
     {"username": "alice", "images": 60, "days": 2.0},

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.collection.layout import PROGRESS_PATH
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 from tests.pseudo_terminal import OnTerminal, on_terminal
 

@@ -25,7 +25,8 @@ from typing import Any
 import PIL
 from PIL import features
 
-from mapillary_crawler.sandbox import Catalogue, Sandbox
+from mapillary_crawler.sandbox.catalogue import Catalogue
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling
 
 HERE = Path(__file__).parent

@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import manifest
 from tests.golden.collections import GOLDEN, Golden, crawl, encoder, golden_sandbox, recorded
 

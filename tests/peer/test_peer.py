@@ -18,7 +18,8 @@ from PIL import Image
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import ImageRecord
-from mapillary_crawler.sandbox import Catalogue, Sandbox
+from mapillary_crawler.sandbox.catalogue import Catalogue
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, Result, compressed_data
 
 IMAGES = 240

@@ -4,8 +4,8 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from mapillary_crawler.sandbox import Catalogue
 from mapillary_crawler.sandbox.answer import Request
+from mapillary_crawler.sandbox.catalogue import Catalogue
 from mapillary_crawler.sandbox.graph import TOKEN
 from mapillary_crawler.sandbox.server import Server
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 import requests
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 KEYS = {"Authorization": "LOW key:secret", "x-archive-auto-make-bucket": "1"}
 

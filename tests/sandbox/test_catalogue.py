@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.sandbox import Catalogue
-from mapillary_crawler.sandbox.catalogue import User
+from mapillary_crawler.sandbox.catalogue import Catalogue, User
 from mapillary_crawler.sandbox.photographs import WIDTHS
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapillary_crawler.sandbox import Catalogue
+from mapillary_crawler.sandbox.catalogue import Catalogue
 from mapillary_crawler.sandbox.cdn import Cdn
 from mapillary_crawler.sandbox.photographs import WIDTHS
 

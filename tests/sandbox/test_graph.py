@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.sandbox import Catalogue
+from mapillary_crawler.sandbox.catalogue import Catalogue
 from mapillary_crawler.sandbox.fields import NAMES
 from mapillary_crawler.sandbox.graph import TOKEN
 from mapillary_crawler.sandbox.server import Server

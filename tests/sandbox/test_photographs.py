@@ -6,7 +6,8 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from mapillary_crawler.sandbox import Catalogue, damage
+from mapillary_crawler.sandbox import damage
+from mapillary_crawler.sandbox.catalogue import Catalogue
 from mapillary_crawler.sandbox.photographs import GENERATED, WIDTHS, Photograph, Photographs
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 
 pytestmark = pytest.mark.slow
 
@@ -215,7 +215,7 @@ def test_wrong_users_and_faults_are_named_before_anything_starts() -> None:
 def test_it_ends_when_its_parent_is_gone() -> None:
     program = (
         "import os, sys\n"
-        "from mapillary_crawler.sandbox import Sandbox\n"
+        "from mapillary_crawler.sandbox.process import Sandbox\n"
         "with Sandbox.running([{'username': 'a'}]) as sandbox:\n"
         "    print(sandbox.url, flush=True)\n"
         "    os._exit(1)\n"

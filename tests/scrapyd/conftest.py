@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, Crawling
 from tests.scrapyd.server import NAME, Scrapyd
 

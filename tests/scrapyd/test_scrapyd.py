@@ -11,7 +11,7 @@ import pytest
 
 from mapillary_crawler.collection.layout import PROGRESS_PATH
 from mapillary_crawler.ledger.records import State
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import states
 from tests.scrapyd.server import NAME, Job, Scrapyd, wait_for
 

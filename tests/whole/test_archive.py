@@ -9,7 +9,7 @@ from scrapy.pqueues import _path_safe
 
 from mapillary_crawler.collection.names import capture_day
 from mapillary_crawler.ledger.records import State
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, assert_complete, manifest, states
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling
 
 pytestmark = pytest.mark.slow

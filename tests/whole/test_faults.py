@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, assert_complete, manifest
 
 pytestmark = pytest.mark.slow

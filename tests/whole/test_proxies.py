@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.internet_archive.collections_made import ANN, make
 from tests.crawling import PROJECT, Crawling
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, wait_until
 
 pytestmark = pytest.mark.slow

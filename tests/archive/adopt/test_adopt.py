@@ -24,7 +24,7 @@ from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState, State
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.adopt.peer_folder import FIELDS, META, PeerFolder
 from tests.archive.finish.made import NOON, jpeg
 from tests.crawling import Crawling, compressed_data

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.adopt.peer_folder import FIELDS, PeerFolder
 from tests.archive.finish.made import DAY as A_DAY
 from tests.archive.finish.made import NOON, jpeg

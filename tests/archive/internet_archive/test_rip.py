@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from mapillary_crawler.collection.names import Collection
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.internet_archive.collections_made import make
 
 ODD = Collection('o\'Neil & Söhne: "k%20n" x', quality="2048")

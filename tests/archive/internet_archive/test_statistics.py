@@ -13,7 +13,7 @@ from mapillary_crawler.archive.internet_archive.archived_item import ArchivedIte
 from mapillary_crawler.archive.internet_archive.cache import Cache, Found, with_known_uploaders
 from mapillary_crawler.archive.internet_archive.report import aligned, report
 from mapillary_crawler.archive.internet_archive.statistics import statistics
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.internet_archive.archive_crowd import crowd
 
 

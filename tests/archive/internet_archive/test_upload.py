@@ -23,8 +23,8 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection, Selection
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
-from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.sandbox.archive_answers import ODD
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import add, finish
 from tests.archive.internet_archive.collections_made import (
     ANN,
