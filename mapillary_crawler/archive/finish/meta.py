@@ -35,6 +35,7 @@ def read_metadata(folder: Path) -> Metadata:
         raise OSError(errno.EFBIG, f"has more than {META_VALUES:,} files", str(folder / META))
     numbered: dict[str, dict[int, str]] = {}
     for path in paths:
+        descent.is_file(folder, path)
         if found := _VALUE.fullmatch(path.removeprefix(f"{META}/")):
             value = descent.read(folder, path, META_BYTES).decode(errors="replace")
             numbered.setdefault(found["tag"], {})[int(found["n"])] = value.rstrip("\n")
