@@ -172,6 +172,9 @@ MAPILLARY_CONCURRENCY_FIXED = _setting("MAPILLARY_CONCURRENCY_FIXED", 0)
 API_PATIENCE = _setting("API_PATIENCE", 7200)
 # Attempts an image has in a run; what the CDN as a whole does costs none.
 IMAGE_ATTEMPTS = _setting("IMAGE_ATTEMPTS", 6)
+# 0: images are not walked by native/ but decoded, for who would rather not have C of this project
+# read what strangers send; the verdicts are the same.
+JPEG_WALK = _setting("JPEG_WALK", 1)
 # Bytes of images on their way, every copy counted; one larger image passes alone.
 IN_FLIGHT_BYTES = _setting("IN_FLIGHT_BYTES", 64 * 1024 * 1024)
 # Bytes that stay free on the disk; below, a run ends with exit code 6.

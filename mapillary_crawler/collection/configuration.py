@@ -31,6 +31,7 @@ class Configuration:
     concurrency_fixed: int
     api_patience: float
     image_attempts: int
+    jpeg_walk: bool
     in_flight_bytes: int
     min_free_bytes: int
     tar_max_bytes: int
@@ -66,6 +67,7 @@ def read_configuration(
         concurrency_fixed=read_number(settings, "MAPILLARY_CONCURRENCY_FIXED", 0),
         api_patience=read_number(settings, "API_PATIENCE", 0, float),
         image_attempts=read_number(settings, "IMAGE_ATTEMPTS", 1),
+        jpeg_walk=bool(read_number(settings, "JPEG_WALK", 0, int, 1)),
         in_flight_bytes=read_number(settings, "IN_FLIGHT_BYTES", 1),
         min_free_bytes=read_number(settings, "MIN_FREE_BYTES", 0),
         tar_max_bytes=read_number(settings, "TAR_MAX_BYTES", 1),

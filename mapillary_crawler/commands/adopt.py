@@ -115,7 +115,9 @@ class Command(ScrapyCommand):
                     Outcome.REFUSED,
                     f"{configuration.store / collection.name} exists; move it away first",
                 )
-            target, balance, lost = adopt(path, configuration.staging, partial(say, "adopt"))
+            target, balance, lost = adopt(
+                path, configuration.staging, partial(say, "adopt"), walk=configuration.jpeg_walk
+            )
         finally:
             lock.release()
         print(f"Adopted as {target}: {balance}")

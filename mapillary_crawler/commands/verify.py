@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 
+from mapillary_crawler.collection.configuration import read_number
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
@@ -98,11 +99,14 @@ class Command(ScrapyCommand):
         try:
             places = read_places(self.settings, os.environ)
             folders = [places.find(named) for named in args]
+            walk = bool(read_number(self.settings, "JPEG_WALK", 0, int, 1))
         except ArgumentRefused as error:
             refuse("verify", error)
         outcomes = []
         try:
-            outcomes = [_verify(folder, places, full=not opts.fast) for folder in folders]
+            outcomes = [
+                _verify(folder, places, full=not opts.fast, walk=walk) for folder in folders
+            ]
         except KeyboardInterrupt:
             say("verify", "interrupted")
             outcomes = [Outcome.INTERRUPTED]
@@ -110,7 +114,7 @@ class Command(ScrapyCommand):
         self.exitcode = next(code for code in (4, 1, 2, 9, 3, 0) if code in codes)
 
 
-def _verify(folder: Path, places: Places, *, full: bool) -> Outcome:
+def _verify(folder: Path, places: Places, *, full: bool, walk: bool) -> Outcome:
     """Verify one collection and say what came of it."""
     # Imported here: every scrapy command imports this module.
     from mapillary_crawler.archive.verify.inventory import NoInventory  # noqa: PLC0415
@@ -142,6 +146,7 @@ def _verify(folder: Path, places: Places, *, full: bool) -> Outcome:
                 report=lambda problem: print(f"{folder.name}/{problem}", flush=True),
                 note=lambda note: print(f"{folder.name}/{note}", flush=True),
                 advance=bar.advance,
+                walk=walk,
             ).run()
     except sqlite3.DatabaseError as error:
         say("verify", f"{folder}: the ledger cannot be read to its end: {error}")

@@ -1,29 +1,47 @@
-"""Whether a body is a whole image, and how large its picture is."""
+"""The judge: whether a body is a whole image, and how large its picture is.
+
+The crawl, `verify` and `adopt` share it. Its answer is a `Verdict`; no exception of a decoder
+leaves it. Work is limited by what the header says, before anything decodes.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
+from enum import StrEnum
 
-from PIL.JpegImagePlugin import JpegImageFile
 from simplejpeg import decode_jpeg, decode_jpeg_header  # type: ignore[attr-defined]
 
 from mapillary_crawler.image import jpeg
+from mapillary_crawler.image import walk as slow_walk
+from mapillary_crawler.image.jpeg_stream import (
+    Frame,
+    Stream,
+    StreamError,
+    TooManySegments,
+    read_frame,
+    read_stream,
+)
 
+_Walk = Callable[[bytes], bool]
+_native_walk: _Walk | None
 try:
-    from jpeg_entropy import is_whole
+    from jpeg_entropy import is_whole as _native_walk
 except ImportError:  # it takes a C compiler to install it: without it, libjpeg decodes every file
-
-    def is_whole(body: bytes) -> bool:  # noqa: ARG001  the signature of the other
-        """Say that it cannot be said."""
-        return False
-
+    _native_walk = None
 
 #: Pixels of the largest picture that is decoded; the service's largest known has 60 million.
-_PIXELS = 250_000_000
+PIXELS = 250_000_000
+#: Scans of a picture, and pixels times scans; encoders write a dozen scans at most.
+_SCANS, _PIXELS_OF_SCANS = 500, 2_000_000_000
+#: How long a picture is compared to its width, at most, where its row does not say so.
+_ANY_RATIO = 4.0
 #: Pixels beyond which pictures are decoded one at a time: a progressive one costs up to six
 #: bytes a pixel at any scale, also where a body of a few bytes only claims to be so large.
 _LARGE_PIXELS = 64_000_000
@@ -32,62 +50,259 @@ _large = threading.Lock()
 _REDUCED = 64
 #: Colour spaces that libjpeg cannot turn into grey.
 _FOUR_INKS = frozenset({"CMYK", "YCCK"})
+#: Seconds that the walk in Python may take, a net: 4 MB take six.
+_CLOCK = 300
+_START_OF_SCAN = b"\xff\xda"
+
+
+class State(StrEnum):
+    """What a judge may say of a body."""
+
+    WHOLE = "whole"
+    #: All its pixels are there; the end marker is not, or zeros stand before it.
+    NO_END = "without its end marker"
+    DAMAGED = "damaged"
+    #: What there is decodes, but coefficients are missing: it ends between two scans.
+    CUT = "cut"
+    #: It would cost more than any picture of the service; nothing was decoded.
+    REFUSED = "refused"
+    #: No verdict: the machine was at fault, not the body.
+    NOT_JUDGED = "not judged"
+    #: It does not start as an image does: a page of HTML, text, nothing at all.
+    NO_IMAGE = "no image"
 
 
 class NotAnImage(ValueError):
-    """The body does not start as a JPEG does: a page of HTML, text, nothing at all."""
+    """The body does not start as an image does."""
 
 
 class DamagedImage(ValueError):
-    """The body cannot be decoded whole, though it starts as a JPEG, or ought to be WebP."""
+    """The body is damaged, cut, or beyond what is decoded, though it starts as an image."""
+
+
+class NotJudged(Exception):
+    """The body could not be judged, which says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
-    """A whole JPEG: its size in pixels and the sha256 of its bytes."""
+class Verdict:
+    """What was found; `reason` says why it is not whole, or what is odd about it."""
 
+    state: State
+    reason: str
+    #: Pixels, 0 where they are not known.
     width: int
     height: int
+    #: Of the body.
     sha256: bytes
 
+    @property
+    def is_damaged(self) -> bool:
+        """Say whether the body is to be treated as damaged at the source, if it stays so."""
+        return self.state in _DAMAGED
 
-def inspect(body: bytes) -> Inspection:
-    """Read a body to its last bit; raises `NotAnImage` or `DamagedImage`.
+    def check(self) -> None:
+        """Raise `NotAnImage`, `DamagedImage` or `NotJudged` unless it is whole."""
+        if self.is_damaged:
+            raise DamagedImage(self.reason)
+        if self.state is State.NO_IMAGE:
+            raise NotAnImage(self.reason)
+        if self.state is State.NOT_JUDGED:
+            raise NotJudged(self.reason)
 
-    Where a walk through its codes does not show it whole, libjpeg decodes it at reduced scale
-    and has the last word. Its warnings count as errors, since it fills what is missing with
-    grey; bytes after the end marker are no fault. Works without the GIL.
+
+_DAMAGED = frozenset({State.NO_END, State.DAMAGED, State.CUT, State.REFUSED})
+
+
+class _Found(Exception):
+    """Ends a judgement, since the body is not whole."""
+
+    def __init__(self, state: State, reason: str) -> None:
+        super().__init__(reason)
+        self.state, self.reason = state, reason
+
+
+def most_pixels(quality: str, width: object, height: object) -> int:
+    """Return how many pixels an image may have: twice what its quality and its row allow.
+
+    Thumbs are as wide as their quality says, and have the ratio of the row's `width` and `height`
+    (Graph API: image fields), either of which may be the longer side.
     """
-    if not body.startswith(jpeg.START):
-        raise NotAnImage(_what_it_is(body))
-    try:
-        height, width, colours, _ = decode_jpeg_header(body, strict=True)
-    except ValueError as error:
-        width, height = _decode_with_pillow(body, error)
-    else:
-        width, height = int(width), int(height)
-        with _turn(width, height):
-            if not is_whole(body):
-                _decode(body, "CMYK" if colours in _FOUR_INKS else "GRAY")
-    return Inspection(width, height, hashlib.sha256(body).digest())
+    if quality == "original":
+        return PIXELS
+    ratio = _ANY_RATIO
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        ratio = max(width, height) / min(width, height)
+    return int(min(PIXELS, 2 * int(quality) ** 2 * ratio))
 
 
-def inspect_webp(body: bytes) -> None:
-    """Decode a WebP at full size, of an animated one the first frame; raises `DamagedImage`."""
-    with _turn(*_webp_size(body)):
+def judge(body: bytes, most: int = PIXELS, *, walk: bool = True) -> Verdict:
+    """Read a JPEG to its last bit; `most`: pixels that it may have.
+
+    The walk of native/ is asked first, unless `walk` says not to. What it does not show whole is
+    decoded by libjpeg-turbo at reduced scale, its warnings being errors, since libjpeg fills what
+    is missing with grey. It gets neither application segments nor stray bytes before the first
+    scan, of which it would warn, too. Where TurboJPEG does not take a picture, the walk has the
+    last word, in Python where native/ is absent. Bytes after the end marker are no fault. Works
+    without the GIL.
+    """
+    judgement = _Judgement(body, most)
+    return judgement.verdict(lambda: judgement.of_jpeg(_native_walk if walk else None))
+
+
+def judge_webp(body: bytes, most: int = PIXELS) -> Verdict:
+    """Decode a WebP at full size, of an animated one the first frame."""
+    judgement = _Judgement(body, most)
+    return judgement.verdict(judgement.of_webp)
+
+
+def judge_file(body: bytes, extension: str, *, walk: bool = True) -> Verdict:
+    """Judge what lies in a file of that extension."""
+    return judge_webp(body) if extension == "webp" else judge(body, walk=walk)
+
+
+class _Judgement:
+    """One body before the judge."""
+
+    def __init__(self, body: bytes, most_pixels: int) -> None:
+        self._body = body
+        self._most_pixels = most_pixels
+        self._size = 0, 0
+
+    def verdict(self, find: Callable[[], State]) -> Verdict:
+        """Return what `find` returns or raises, whatever that is."""
         try:
-            # Pillow's class has a size guard of its own, below what a crawl accepts.
-            from PIL import _webp  # noqa: PLC0415  a Pillow without WebP can still crawl
+            state, reason = find(), ""
+        except _Found as found:
+            state, reason = found.state, found.reason
+        except Exception as error:  # noqa: BLE001  no memory, no process: nothing is known
+            state, reason = State.NOT_JUDGED, f"not judged: {type(error).__name__}: {error}"
+        return Verdict(state, reason, *self._size, hashlib.sha256(self._body).digest())
 
-            whole = _webp.WebPAnimDecoder(body).get_next() is not None
-        except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds
-            raise DamagedImage(f"no whole WebP: {type(error).__name__}: {error}") from None
-    if not whole:
-        raise DamagedImage("no whole WebP: its picture cannot be decoded")
+    def of_jpeg(self, walk: _Walk | None) -> State:
+        """Judge a JPEG; raises `_Found` unless it is whole."""
+        body = self._body
+        if not body.startswith(jpeg.START):
+            raise _Found(State.NO_IMAGE, _what_it_is(body))
+        try:
+            frame = read_frame(body)
+            with self._turn(frame.width, frame.height):
+                self._limit_scans(frame)
+                if walk is not None and walk(body):
+                    return State.WHOLE
+                _judge_stream(read_stream(body), walk)
+        except TooManySegments as error:
+            raise _Found(State.REFUSED, str(error)) from None
+        except StreamError as error:
+            raise _Found(State.DAMAGED, str(error)) from None
+        return State.WHOLE
+
+    def of_webp(self) -> State:
+        """Judge a WebP; raises `_Found` unless it is whole."""
+        with self._turn(*_webp_size(self._body)):
+            try:
+                # Pillow's class has a size guard of its own, below what a crawl accepts.
+                from PIL import _webp  # noqa: PLC0415  a Pillow without WebP can still crawl
+
+                whole = _webp.WebPAnimDecoder(self._body).get_next() is not None
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds
+                text = f"no whole WebP: {type(error).__name__}: {error}"
+                raise _Found(State.DAMAGED, text) from None
+        if not whole:
+            raise _Found(State.DAMAGED, "no whole WebP: its picture cannot be decoded")
+        return State.WHOLE
+
+    def _turn(self, width: int, height: int) -> AbstractContextManager[object]:
+        """Return what a picture of that size is to be decoded in; raises `_Found`."""
+        self._size = width, height
+        if width * height > self._most_pixels:
+            text = f"absurd dimensions, {width} x {height} pixels, {self._most_pixels:,} at most"
+            raise _Found(State.REFUSED, text)
+        return _large if width * height > _LARGE_PIXELS else nullcontext()
+
+    def _limit_scans(self, frame: Frame) -> None:
+        """Raise `_Found` where scans would cost too much; all are counted before any is read."""
+        most = min(_SCANS, _PIXELS_OF_SCANS // (frame.width * frame.height))
+        # No more scans than such bytes, which thumbnails and tables may have, too.
+        if self._body.count(_START_OF_SCAN) > most:
+            scans = len(read_stream(self._body).scans)
+            if scans > most:
+                text = f"{scans} scans of {frame.width} x {frame.height} pixels, {most} at most"
+                raise _Found(State.REFUSED, text)
+
+
+def _judge_stream(stream: Stream, walk: _Walk | None) -> None:
+    """Judge what the walk did not show whole in the file as it is; raises `_Found`."""
+    fault = _fault(stream.needed, walk)
+    zeros = fault is not None and any(
+        _fault(needed, walk) is None for needed in stream.without_zeros()
+    )
+    if fault is not None and not zeros:
+        raise _Found(State.DAMAGED, fault)
+    if not stream.is_complete():
+        raise _Found(State.CUT, "it ends between two scans: coefficients are missing")
+    if not stream.ended:
+        raise _Found(State.NO_END, "its end marker is missing")
+    if zeros:
+        raise _Found(State.NO_END, "zeros stand before its end marker")
+
+
+def _fault(needed: bytes, walk: _Walk | None) -> str | None:
+    """Return what is wrong with a picture, None if nothing is."""
+    try:
+        *_, colours, _ = decode_jpeg_header(needed, strict=True)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  simplejpeg does not know all answers of its library
+        return _last_word(needed, walk)
+    try:
+        decode_jpeg(
+            needed,
+            colorspace="CMYK" if colours in _FOUR_INKS else "GRAY",
+            fastdct=True,
+            fastupsample=True,
+            min_height=_REDUCED,
+            min_width=_REDUCED,
+            strict=True,
+        )
+    except ValueError as error:
+        if "nsufficient memory" in str(error) or "emory allocation" in str(error):
+            raise MemoryError(str(error)) from None
+        return str(error)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  the same
+        return _last_word(needed, walk)
+    return None
+
+
+def _last_word(needed: bytes, walk: _Walk | None) -> str | None:
+    """Return as `_fault` does what the walk finds, where TurboJPEG cannot say."""
+    if walk(needed) if walk is not None else _walk_apart(needed):
+        return None
+    return "its codes do not give a whole picture"
+
+
+def _walk_apart(needed: bytes) -> bool:
+    """Walk in Python, in a process that can be killed; raises what says nothing of the body."""
+    ran = subprocess.run(  # noqa: S603  this program's own
+        [sys.executable, "-S", "-m", slow_walk.__name__],
+        input=needed,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=_CLOCK,
+        check=False,
+    )
+    if ran.returncode not in (0, slow_walk.NOT_SHOWN):
+        raise ChildProcessError(f"the walk ended with {ran.returncode}")
+    return ran.returncode == 0
 
 
 def _webp_size(body: bytes) -> tuple[int, int]:
-    """Return width and height in pixels by the first chunk (RFC 9649); raises `DamagedImage`."""
+    """Return width and height in pixels by the first chunk (RFC 9649); raises `_Found`."""
     kind, start = body[12:16], body[20:30]
     if body[:4] == b"RIFF" and body[8:12] == b"WEBP" and len(start) == 10:
         if kind == b"VP8 ":
@@ -99,44 +314,7 @@ def _webp_size(body: bytes) -> tuple[int, int]:
         if kind == b"VP8X":
             width, height = (int.from_bytes(start[at : at + 3], "little") for at in (4, 7))
             return width + 1, height + 1
-    raise DamagedImage("no whole WebP: it does not start as one")
-
-
-def _turn(width: int, height: int) -> AbstractContextManager[object]:
-    """Return what a picture of that size is to be decoded in; raises `DamagedImage`."""
-    if width * height > _PIXELS:
-        raise DamagedImage(f"absurd dimensions, {width} x {height} pixels")
-    return _large if width * height > _LARGE_PIXELS else nullcontext()
-
-
-def _decode(body: bytes, colours: str) -> None:
-    try:
-        decode_jpeg(
-            body,
-            colorspace=colours,
-            fastdct=True,
-            fastupsample=True,
-            min_height=_REDUCED,
-            min_width=_REDUCED,
-            strict=True,
-        )
-    except ValueError as error:
-        raise DamagedImage(str(error)) from None
-
-
-def _decode_with_pillow(body: bytes, first: ValueError) -> tuple[int, int]:
-    """Decode what simplejpeg does not know, odd subsampling say; return width and height."""
-    try:
-        with JpegImageFile(BytesIO(body)) as image:
-            width, height = image.size  # before `draft`, which makes it the reduced one
-            with _turn(width, height):
-                image.draft(None, (_REDUCED, _REDUCED))
-                image.load()
-    except DamagedImage:
-        raise
-    except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds
-        raise DamagedImage(f"{first}; {error}") from None
-    return width, height
+    raise _Found(State.DAMAGED, "no whole WebP: it does not start as one")
 
 
 def _what_it_is(body: bytes) -> str:

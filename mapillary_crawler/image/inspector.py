@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 _Result = TypeVar("_Result")
+#: A body, and how many pixels it may have.
+_Work = tuple[bytes, int]
 
 #: Bodies that share a visit: so many, and no more than so many bytes, which take milliseconds.
 _BODIES, _BYTES = 16, 400_000
@@ -22,18 +24,18 @@ class Inspector(Generic[_Result]):
     cost in memory: a progressive image of 12 million pixels takes tens of megabytes.
     """
 
-    def __init__(self, inspect: Callable[[bytes], _Result], workers: int) -> None:
+    def __init__(self, inspect: Callable[[bytes, int], _Result], workers: int) -> None:
         self._inspect = inspect
         self._workers = workers
         # Threads of their own: each that ever decodes keeps the memory of its largest picture.
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="inspector")
-        self._gathered: deque[tuple[bytes, asyncio.Future[_Result]]] = deque()
+        self._gathered: deque[tuple[_Work, asyncio.Future[_Result]]] = deque()
         self._visits: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, body: bytes) -> _Result:
+    async def __call__(self, body: bytes, most_pixels: int) -> _Result:
         """Return what `inspect` makes of a body, or raise what it raises."""
         found: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
-        self._gathered.append((body, found))
+        self._gathered.append(((body, most_pixels), found))
         if len(self._visits) < self._workers:
             self._visits.add(asyncio.create_task(self._visit()))
         return await found
@@ -58,21 +60,21 @@ class Inspector(Generic[_Result]):
         # Not in a callback: a body that came between the two would wait for the next, or for ever.
         self._visits.discard(this)
 
-    def _share(self) -> list[tuple[bytes, asyncio.Future[_Result]]]:
+    def _share(self) -> list[tuple[_Work, asyncio.Future[_Result]]]:
         """Take what one visit is to inspect: a worker's part of what has gathered."""
         most = min(_BODIES, -(-len(self._gathered) // self._workers))
         share = [self._gathered.popleft()]
-        size = len(share[0][0])
-        while len(share) < most and size + len(self._gathered[0][0]) <= _BYTES:
+        size = len(share[0][0][0])
+        while len(share) < most and size + len(self._gathered[0][0][0]) <= _BYTES:
             share.append(self._gathered.popleft())
-            size += len(share[-1][0])
+            size += len(share[-1][0][0])
         return share
 
-    def _inspect_all(self, bodies: Sequence[bytes]) -> list[_Result | Exception]:
-        return [self._outcome(body) for body in bodies]
+    def _inspect_all(self, bodies: Sequence[_Work]) -> list[_Result | Exception]:
+        return [self._outcome(*body) for body in bodies]
 
-    def _outcome(self, body: bytes) -> _Result | Exception:
+    def _outcome(self, body: bytes, most_pixels: int) -> _Result | Exception:
         try:
-            return self._inspect(body)
+            return self._inspect(body, most_pixels)
         except Exception as error:  # noqa: BLE001  raised where the body came from
             return error

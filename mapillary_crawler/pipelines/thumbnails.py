@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import random
 import time
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Self
 
 from scrapy import Request, signals
@@ -19,6 +19,7 @@ from scrapy.pipelines.images import ImagesPipeline
 from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.failures import (
     Refusal,
     TransferFailed,
@@ -30,7 +31,13 @@ from mapillary_crawler.crawl.failures import (
 from mapillary_crawler.crawl.gone import DISTRUST
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
-from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect
+from mapillary_crawler.image.inspection import (
+    DamagedImage,
+    NotAnImage,
+    NotJudged,
+    judge,
+    most_pixels,
+)
 from mapillary_crawler.image.inspector import Inspector
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.spiders.user import spider_of
@@ -71,7 +78,8 @@ class ThumbnailsPipeline(ImagesPipeline):
             _MOST_MEGABYTES[quality] << 20, crawler.settings.getint("DOWNLOAD_MAXSIZE")
         )
         configuration = self._staging.configuration
-        self._inspector = Inspector(inspect, os.cpu_count() or 1)
+        walked = partial(judge, walk=configuration.jpeg_walk)
+        self._inspector = Inspector(walked, usable_processors())
         self._budget = ByteBudget(configuration.in_flight_bytes, _EXPECTED[quality] * _COPIES)
         self._throttle = ImageThrottle.of(crawler)
         self._taken: dict[int, int] = {}
@@ -107,7 +115,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         try:
             response = await self.crawler.engine.download_async(request)
             await self._check(item, response)
-        except (RunStopped, Refusal, UrlRefused, NotAnImage, DamagedImage):
+        except (RunStopped, Refusal, UrlRefused, NotAnImage, DamagedImage, NotJudged):
             raise
         except Exception as error:  # whatever ended the transfer
             raise TransferFailed(type(error).__name__) from error
@@ -135,14 +143,15 @@ class ThumbnailsPipeline(ImagesPipeline):
             self._taken[item.number], len(body) * _COPIES
         )
         refuse_status(response.status, body)
-        try:
-            inspection = await self._inspector(body)
-        except DamagedImage:
+        row = item.metadata
+        most = most_pixels(self._spider.quality, row.get("width"), row.get("height"))
+        verdict = await self._inspector(body, most)
+        if verdict.is_damaged:
             item.body = body
-            raise
+        verdict.check()
         item.body = body
-        item.sha256_served = inspection.sha256
-        item.width, item.height = inspection.width, inspection.height
+        item.sha256_served = verdict.sha256
+        item.width, item.height = verdict.width, verdict.height
         await self._spider.gone.prove()
 
     async def _report(self, item: ImageItem, trouble: Exception) -> None:

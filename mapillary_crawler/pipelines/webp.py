@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.exceptions import DropItem, NotConfigured
 
+from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.failures import failure
 from mapillary_crawler.image import webp
 from mapillary_crawler.terminal.warnings_once import WarningsOnce
@@ -51,7 +52,7 @@ class WebpPipeline:
         self._timeout = timeout
         #: Images that wait for an encoder or are with one.
         self.encoding = 0
-        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._slots = asyncio.Semaphore(usable_processors())
         self._running: set[asyncio.subprocess.Process] = set()
         self._ended = False
         self._random = Random()

@@ -109,6 +109,7 @@ static int read_scan(struct picture *picture, const uint8_t *payload, int size) 
         return 0;
     struct component *component = picture->components;
     const struct component *end = component + picture->count;
+    int blocks = 0;
     for (int i = 0; i < scan.count; i++) {
         const uint8_t *given = payload + 1 + 2 * i;
         while (component < end && component->id != given[0])
@@ -119,27 +120,29 @@ static int read_scan(struct picture *picture, const uint8_t *payload, int size) 
         component->ac = given[1] & 15;
         if (!is_due(&scan, component) || !prepare_tables(picture, &scan, component))
             return 0;
+        blocks += component->across * component->down;
         scan.components[i] = component++;
     }
+    if (scan.count > 1 && blocks > MCU_BLOCKS)
+        return 0;
     scan.mcus = scan.count == 1 ? scan.components[0]->blocks : picture->mcus;
     picture->scans++;
     return walk_scan(picture, &scan);
 }
 
-/* B.2.2: greyscale, or three components of which the second and third have one block an MCU. */
+/* B.2.2; returns 0 for what libjpeg refuses, too: larger pictures, chroma that has no whole number of
+ * the largest component's samples. */
 static int read_frame(struct picture *picture, const uint8_t *payload, int size, int progressive) {
     if (picture->count || size < 6 || payload[0] != 8)
         return 0;
-    uint32_t height = two_bytes(payload + 1), width = two_bytes(payload + 3);
+    uint32_t height = two_bytes(payload + 1), width = two_bytes(payload + 3), across = 0, down = 0;
     int count = payload[5];
-    if (!width || !height || (count != 1 && count != COMPONENTS) || size != 6 + 3 * count)
+    if (!width || !height || width > LONGEST_SIDE || height > LONGEST_SIDE)
         return 0;
-    uint32_t across = payload[7] >> 4, down = payload[7] & 15;
-    if (!across || !down || across > 4 || down > 4 || across * down + 2 > MCU_BLOCKS)
+    if (!count || count > COMPONENTS || size != 6 + 3 * count)
         return 0;
     picture->count = count;
     picture->progressive = progressive;
-    picture->mcus = divided(width, 8 * across) * divided(height, 8 * down);
     for (int i = 0; i < count; i++) {
         struct component *component = &picture->components[i];
         const uint8_t *given = payload + 6 + 3 * i;
@@ -147,14 +150,24 @@ static int read_frame(struct picture *picture, const uint8_t *payload, int size,
         component->across = given[1] >> 4;
         component->down = given[1] & 15;
         component->quantization = given[2];
-        if (given[2] >= TABLES || (i && given[1] != 0x11))
+        if (given[2] >= TABLES || component->across > 4 || component->down > 4)
+            return 0;
+        across = component->across > across ? component->across : across;
+        down = component->down > down ? component->down : down;
+        memset(component->lowest_bit, -1, sizeof component->lowest_bit);
+    }
+    for (int i = 0; i < count; i++) {
+        struct component *component = &picture->components[i];
+        if (!component->across || !component->down)
+            return 0;
+        if (across % component->across || down % component->down)
             return 0;
         component->blocks = divided(width * component->across, 8 * across) *
                             divided(height * component->down, 8 * down);
-        memset(component->lowest_bit, -1, sizeof component->lowest_bit);
         if (progressive && !(component->nonzero = calloc(component->blocks, sizeof(uint64_t))))
             return 0;
     }
+    picture->mcus = divided(width, 8 * across) * divided(height, 8 * down);
     return 1;
 }
 

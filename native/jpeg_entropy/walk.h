@@ -3,11 +3,11 @@
  * A file that was cut, or damaged in the middle, shows where its Huffman codes stop making sense:
  * the codes of a scan must give each block its coefficients, and end where the next marker is.
  * That needs no coefficient's value, and of a progressive picture only which ones are not zero,
- * so it takes a fifth to a half of what libjpeg-turbo takes to decode.
+ * so it takes a third to two thirds of what libjpeg-turbo takes to decode (docs/performance.md).
  *
- * The answer is "whole" or "cannot say", and "whole" only where libjpeg, if it accepts the header,
- * would decode the picture without a warning. What is damaged, unusual or not known here is for
- * libjpeg to judge.
+ * The answer is "whole" or "cannot say", and "whole" only where libjpeg would decode the picture
+ * without a warning, but for those of application segments, which are of no account to the codes.
+ * What is damaged, unusual or not known here is for libjpeg to judge, if it takes the header.
  *
  * Sections named are those of ITU-T T.81.
  */
@@ -20,8 +20,9 @@
 
 enum {
     BLOCK = 64,         /* coefficients of a block */
-    COMPONENTS = 3,     /* most components of a picture; four inks are for libjpeg */
-    MCU_BLOCKS = 10,    /* most blocks of an MCU (B.2.3) */
+    COMPONENTS = 4,     /* most components of a scan (B.2.3), and of a picture here */
+    MCU_BLOCKS = 10,    /* most blocks of an MCU of several components (B.2.3) */
+    LONGEST_SIDE = 65500, /* of a picture, in pixels; more is too much for libjpeg */
     TABLES = 4,         /* tables of a kind (B.2.4) */
     LONGEST_CODE = 16,
     CODE_BITS = 10,     /* the longest codes that are decoded by one look into a table */

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,12 +17,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mapillary_crawler.image import inspection
-from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
+from mapillary_crawler.image import inspection, walk
+from mapillary_crawler.image.inspection import (
+    PIXELS,
+    DamagedImage,
+    NotAnImage,
+    NotJudged,
+    State,
+    Verdict,
+    judge,
+    judge_file,
+    judge_webp,
+    most_pixels,
+)
 from tests import shared_data
 
 END = b"\xff\xd9"
 START_OF_SCAN = b"\xff\xda"
+
+
+def inspect(body: bytes) -> Verdict:
+    """Return the verdict on a whole JPEG, or raise what says that it is none."""
+    verdict = judge(body)
+    verdict.check()
+    return verdict
+
+
+def inspect_webp(body: bytes) -> None:
+    judge_webp(body).check()
 
 
 @cache
@@ -115,9 +137,13 @@ def ways_to_damage(body: bytes) -> dict[str, bytes]:
 
 @pytest.fixture(params=[True, False], ids=["walked", "decoded"])
 def _walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the walk of native/, and as if that were not installed."""
+    """With the walk of native/, and as if that were not installed.
+
+    The walk in Python is not given a process here, which takes longer than the picture.
+    """
     if not request.param:
-        monkeypatch.setattr(inspection, "is_whole", lambda _: False)
+        monkeypatch.setattr(inspection, "_native_walk", None)
+        monkeypatch.setattr(inspection, "_walk_apart", walk.is_whole)
 
 
 @pytest.mark.usefixtures("_walked")
@@ -220,9 +246,11 @@ def test_absurd_dimensions_are_not_even_tried(
     size: tuple[int, int], progressive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspection, "decode_jpeg", None)
-    monkeypatch.setattr(inspection.JpegImageFile, "load", None)
-    with pytest.raises(DamagedImage, match="absurd dimensions"):
-        inspect(claiming(*size, picture(progressive=progressive)))
+    monkeypatch.setattr(inspection, "_native_walk", None)
+    verdict = judge(claiming(*size, picture(progressive=progressive)))
+    assert verdict.state is State.REFUSED
+    assert "absurd dimensions" in verdict.reason
+    assert verdict.is_damaged
 
 
 @pytest.mark.parametrize("size", [(0, 0), (0, 100), (200, 0)])
@@ -272,34 +300,306 @@ def test_a_large_picture_that_is_damaged_lets_the_next_one_pass(
     assert inspect(picture()).width == 200
 
 
-# What only Pillow can decode
+# What TurboJPEG does not take
 
 
+@pytest.mark.usefixtures("_walked")
 @pytest.mark.parametrize("side", [16, 256, 1024])
 def test_odd_sampling_passes_with_its_full_size(side: int) -> None:
     found = inspect(oddly_sampled(side))
     assert (found.width, found.height) == (side, side)
 
 
+@pytest.mark.usefixtures("_walked")
 def test_odd_sampling_that_is_cut_is_damaged() -> None:
     body = oddly_sampled(256)
-    with pytest.raises(DamagedImage):
-        inspect(body[: len(body) // 2])
+    for damaged in (body[: len(body) // 2], body[: len(body) // 2] + END):
+        verdict = judge(damaged)
+        assert verdict.state is State.DAMAGED
+        assert verdict.reason == "its codes do not give a whole picture"
 
 
-def test_pillow_s_warnings_are_nobody_s_business() -> None:
-    """The filters of warnings are the whole process's, and this runs in many threads."""
-    before = list(warnings.filters)
-    threads = [threading.Thread(target=inspect, args=(oddly_sampled(512),)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    seen = []
-    while any(thread.is_alive() for thread in threads):
-        seen.append(list(warnings.filters) == before)
-    for thread in threads:
-        thread.join()
-    assert all(seen)
-    assert list(warnings.filters) == before
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize("error", [KeyError(6), SystemError("odd"), IndexError(), OSError("no")])
+def test_whatever_a_decoder_raises_the_walk_has_the_last_word(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(inspection, "decode_jpeg", fail)
+    assert judge(picture()).state is State.WHOLE
+    assert judge(ways_to_damage(picture())["cut at 0.3, ended"]).state is State.DAMAGED
+    monkeypatch.setattr(inspection, "decode_jpeg_header", fail)
+    assert judge(picture()).state is State.WHOLE
+
+
+def test_the_walk_in_python_has_a_process_of_its_own() -> None:
+    body = oddly_sampled(128)
+    assert judge(body, walk=False).state is State.WHOLE
+    assert judge(body[:-20] + END, walk=False).state is State.DAMAGED
+
+
+# What says nothing of the body
+
+
+@pytest.mark.parametrize(
+    ("decode", "error"),
+    [
+        ("decode_jpeg_header", MemoryError()),
+        ("decode_jpeg", MemoryError()),
+        ("decode_jpeg", ValueError("Insufficient memory (case 4)")),
+    ],
+)
+def test_want_of_memory_is_no_verdict(
+    decode: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(inspection, decode, fail)
+    verdict = judge(picture(), walk=False)
+    assert verdict.state is State.NOT_JUDGED
+    assert not verdict.is_damaged
+    with pytest.raises(NotJudged, match="MemoryError"):
+        verdict.check()
+
+
+def test_a_walk_that_takes_too_long_is_ended_and_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inspection, "_CLOCK", 0.01)
+    verdict = judge(oddly_sampled(256), walk=False)
+    assert verdict.state is State.NOT_JUDGED
+    assert "TimeoutExpired" in verdict.reason
+
+
+def test_a_walk_that_cannot_be_started_or_breaks_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for program in (str(tmp_path / "none"), "/bin/false"):
+        monkeypatch.setattr(inspection.sys, "executable", program)
+        assert judge(oddly_sampled(16), walk=False).state is State.NOT_JUDGED
+
+
+# Odd headers
+
+
+JFIF_2 = b"\xff\xe0\0\x10JFIF\0\2\1\0\0\1\0\1\0\0"
+#: Before the first scan; libjpeg warns of most of them, and decodes all the picture.
+ODDITIES = {
+    "JFIF 2": JFIF_2,
+    "JFIF without its thumbnail": b"\xff\xe0\0\x10JFIF\0\1\2\7\0\1\0\1\x09\x09",
+    "a JFIF extension": b"\xff\xe0\0\x08JFXX\0\x13",
+    "a transform that Adobe does not know": b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\x07",
+    "two inks too few for Adobe's transform": b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\2",
+    "a cut Adobe segment": b"\xff\xee\0\4Ad",
+    "an application segment of length 0": b"\xff\xe1\0\0",
+    "an application segment of length 1": b"\xff\xe1\0\1",
+    "stray bytes": b"stray bytes, 44 of them or so, as in a10-pixel",
+    "stray zeros": bytes(100),
+    "a stuffed byte": b"\xff\0",
+    "fill bytes": b"\xff" * 20,
+    "a comment without text": b"\xff\xfe\0\2",
+    "a restart marker": b"\xff\xd3",
+    "a temporary marker": b"\xff\1",
+    "a number of lines": b"\xff\xdc\0\4\0\x10",
+    "restarts switched off": b"\xff\xdd\0\4\0\0",
+}
+
+
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize("oddity", ODDITIES.values(), ids=ODDITIES)
+@pytest.mark.parametrize(
+    "body",
+    [picture(), picture(progressive=True), picture("L"), oddly_sampled(128)],
+    ids=["colour", "progressive", "grey", "odd"],
+)
+def test_an_odd_header_makes_no_difference(body: bytes, oddity: bytes) -> None:
+    odd = body[:2] + oddity + body[2:]
+    assert judge(odd).state is State.WHOLE
+    for way, damaged in ways_to_damage(body).items():
+        found = judge(damaged[:2] + oddity + damaged[2:])
+        assert found.state is judge(damaged).state, way
+        assert found.is_damaged, way
+
+
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\xff\xd8" + END + picture(), "it ends before its first scan"),
+        (b"\xff\xd8" * 2 + picture()[2:], "it starts a second time"),
+        (picture()[: frame(picture()) - 2] + END, "it ends before its first scan"),
+        (picture()[:2] + picture()[picture().find(START_OF_SCAN) :], "no frame"),
+        (picture()[: frame(picture()) + 3], "header cut off"),
+        (picture()[:2] + b"\xff\xe1\xff\xff" + picture()[2:2000], "header cut off"),
+    ],
+)
+def test_a_header_without_a_picture_is_damaged(body: bytes, reason: str) -> None:
+    verdict = judge(body)
+    assert verdict.state is State.DAMAGED
+    assert reason in verdict.reason
+
+
+# What ends early
+
+
+def between_scans(body: bytes) -> list[int]:
+    """Return where a marker follows the codes of a scan."""
+    start = scans(body)[0]
+    return [
+        found.start()
+        for found in re.finditer(rb"\xff[\xc4\xda\xd9]", body)
+        if found.start() > start
+    ]
+
+
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_file_that_ends_between_two_scans_is_cut(mode: str, ended: bool) -> None:
+    body = picture(mode, progressive=True)
+    *places, end = between_scans(body)
+    assert len(places) >= 5
+    for place in places:
+        verdict = judge(JFIF_2.join((body[:2], body[2:place])) + END * ended)
+        assert verdict.state is State.CUT
+        assert verdict.is_damaged
+        assert "coefficients are missing" in verdict.reason
+    assert judge(body[: end + 2]).state is State.WHOLE
+
+
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize(
+    "body",
+    [picture(), picture(progressive=True), picture("CMYK"), oddly_sampled(128)],
+    ids=["colour", "progressive", "inks", "odd"],
+)
+def test_pixels_that_are_all_there_lack_their_end(body: bytes) -> None:
+    body = body[: body.rindex(END)]
+    assert judge(body).state is State.NO_END
+    for zeros in (20, 5000):
+        assert judge(body + bytes(zeros)).state is State.NO_END
+        verdict = judge(body + bytes(zeros) + END)
+        assert verdict.state is State.NO_END
+        assert verdict.is_damaged
+        assert "zeros" in verdict.reason
+
+
+# Work that the header asks for
+
+
+def many_scans(count: int, side: int) -> bytes:
+    """Return a progressive picture of scans that bring nothing."""
+    body = picture("L", (16, 16), progressive=True)
+    (first, *_), size = between_scans(body), side.to_bytes(2, "big")
+    table = b"\xff\xc4\0\x14\x10\1" + bytes(16)  # one code: the end of 16,384 blocks, say
+    scan = START_OF_SCAN + b"\0\x08\1\1\0\1\x3f\0" + b"\x55"
+    body = body[:first] + (table + scan) * count + END
+    at = frame(body) + 3
+    return body[:at] + size * 2 + body[at + 4 :]
+
+
+@pytest.mark.parametrize("walked", [True, False])
+@pytest.mark.parametrize(
+    ("scans", "side", "refused"),
+    [(499, 16, False), (500, 16, True), (9, 15_800, True), (7, 15_800, False), (100, 5_000, True)],
+)
+def test_scans_are_counted_before_any_is_read(
+    scans: int, side: int, refused: bool, walked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def not_whole(*_: object) -> bool:
+        asked.append("walk")
+        return False
+
+    def fault(*_: object) -> str:
+        asked.append("libjpeg")
+        return "it has none"
+
+    monkeypatch.setattr(inspection, "_native_walk", not_whole)
+    monkeypatch.setattr(inspection, "_fault", fault)
+    verdict = judge(many_scans(scans, side), walk=walked)
+    assert (verdict.state is State.REFUSED) == refused
+    assert bool(asked) != refused
+    assert (verdict.width, verdict.height) == (side, side)
+
+
+def test_scans_of_a_thumbnail_or_behind_the_end_do_not_count() -> None:
+    thumbnails = (b"\xff\xe1" + b"\x50\0" + START_OF_SCAN * 0x2800)[: 2 + 0x5000]
+    body = picture()
+    verdict = judge(body[:2] + thumbnails + body[2:] + START_OF_SCAN * 1000)
+    assert verdict.state is State.WHOLE
+
+
+@pytest.mark.parametrize("walked", [True, False])
+def test_too_many_segments_are_refused(walked: bool) -> None:
+    for many in (b"\xff\xe0\0\2", b"\xff\xd0"):
+        verdict = judge(picture()[:2] + many * 5000 + picture()[2:], walk=walked)
+        assert verdict.state is State.REFUSED
+    body = picture(progressive=True)
+    place = between_scans(body)[0]
+    verdict = judge(body[:place] + b"\xff\xfe\0\2" * 5000 + body[place:], walk=False)
+    assert verdict.state is State.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("quality", "width", "height", "most"),
+    [
+        ("original", 10, 10, PIXELS),
+        ("256", 4000, 3000, 2 * 256 * 256 * 4 // 3),
+        ("256", 3000, 4000, 2 * 256 * 256 * 4 // 3),
+        ("1024", 8000, 4000, 4 * 1024 * 1024),
+        ("2048", 1, 10**9, PIXELS),
+        ("2048", None, 3000, 8 * 2048 * 2048),
+        ("2048", 0, 3000, 8 * 2048 * 2048),
+        ("2048", "4000", [3000], 8 * 2048 * 2048),
+    ],
+)
+def test_pixels_are_limited_by_quality_and_row(
+    quality: str, width: object, height: object, most: int
+) -> None:
+    assert most_pixels(quality, width, height) == most
+
+
+def test_what_is_larger_than_that_is_refused() -> None:
+    assert judge(picture(), 200 * 100).state is State.WHOLE
+    assert judge(picture(), 200 * 100 - 1).state is State.REFUSED
+    assert judge_webp(webp(), 200 * 100 - 1).state is State.REFUSED
+
+
+def test_a_file_s_extension_says_what_it_is() -> None:
+    assert judge_file(webp(), "webp").state is State.WHOLE
+    assert judge_file(picture(), "jpg").state is State.WHOLE
+    assert judge_file(picture(), "webp").state is State.DAMAGED
+    assert judge_file(webp(), "jpg").state is State.NO_IMAGE
+
+
+# The inputs of ../shared/data/faults
+
+
+RIGHT = {
+    "jfif2-whole": State.WHOLE,
+    "jfif2-zero-tail": State.DAMAGED,
+    "jfif2-hole": State.DAMAGED,
+    "sampling-2x2-2x1-1x1-whole": State.WHOLE,
+    "sampling-3x1-whole": State.WHOLE,
+    "sampling-2x2-2x1-1x1-zero-tail": State.DAMAGED,
+    "sampling-3x1-zero-tail": State.DAMAGED,
+    "sampling-1x4-whole": State.WHOLE,
+    "sampling-1x4-zero-tail": State.DAMAGED,
+    "progressive-whole": State.WHOLE,
+    "progressive-cut-between-scans": State.CUT,
+    "scan-bomb": State.REFUSED,
+}
+
+
+@pytest.mark.usefixtures("_walked")
+@pytest.mark.parametrize("path", shared_data.files("faults/*.jpg"))
+def test_faults_are_judged_rightly(path: Path) -> None:
+    assert judge(path.read_bytes()).state is RIGHT.get(path.stem, State.WHOLE)
 
 
 # WebP

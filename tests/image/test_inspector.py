@@ -10,6 +10,8 @@ import pytest
 
 from mapillary_crawler.image.inspector import Inspector
 
+PIXELS = 1000
+
 
 class Judge:
     """Notes in which threads it works, and how many work at once."""
@@ -20,7 +22,7 @@ class Judge:
         self._now = 0
         self._lock = threading.Lock()
 
-    def __call__(self, body: bytes) -> bytes:
+    def __call__(self, body: bytes, most_pixels: int) -> bytes:
         with self._lock:
             self.threads.append(threading.get_ident())
             self._now += 1
@@ -30,6 +32,7 @@ class Judge:
             self._now -= 1
         if body.startswith(b"bad"):
             raise ValueError(body.decode())
+        assert most_pixels == PIXELS
         return body[::-1]
 
 
@@ -37,7 +40,9 @@ def test_each_body_gets_its_own_outcome() -> None:
     async def all_of_them() -> list[object]:
         inspector = Inspector(Judge(), workers=2)
         bodies = [b"bad%d" % n if n % 7 == 0 else b"good%d" % n for n in range(200)]
-        return await asyncio.gather(*map(inspector, bodies), return_exceptions=True)
+        return await asyncio.gather(
+            *(inspector(body, PIXELS) for body in bodies), return_exceptions=True
+        )
 
     outcomes = asyncio.run(all_of_them())
     for number, outcome in enumerate(outcomes):
@@ -56,7 +61,7 @@ def test_never_more_at_once_than_workers(workers: int, size: int) -> None:
     async def several_rounds() -> None:
         inspector = Inspector(judge, workers)
         for count in (1, 40, 2):
-            await asyncio.gather(*(inspector(bytes(size)) for _ in range(count)))
+            await asyncio.gather(*(inspector(bytes(size), PIXELS) for _ in range(count)))
 
     asyncio.run(several_rounds())
     assert judge.most <= workers
@@ -67,7 +72,7 @@ def test_never_more_at_once_than_workers(workers: int, size: int) -> None:
 def test_a_body_that_comes_as_the_last_visit_ends_does_not_wait() -> None:
     async def one_after_the_other() -> list[bytes]:
         inspector = Inspector(Judge(), workers=1)
-        return [await inspector(b"%d" % n) for n in range(10, 13)]
+        return [await inspector(b"%d" % n, PIXELS) for n in range(10, 13)]
 
     found = asyncio.run(asyncio.wait_for(one_after_the_other(), 10))
     assert found == [b"01", b"11", b"21"]
@@ -79,7 +84,9 @@ def test_where_no_thread_can_be_had_nobody_waits_for_ever(monkeypatch: pytest.Mo
 
     async def both() -> list[object]:
         inspector = Inspector(Judge(), workers=1)
-        return await asyncio.gather(*map(inspector, (b"a", b"b")), return_exceptions=True)
+        return await asyncio.gather(
+            *(inspector(body, PIXELS) for body in (b"a", b"b")), return_exceptions=True
+        )
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert [str(outcome) for outcome in asyncio.run(asyncio.wait_for(both(), 10))] == [
@@ -90,7 +97,7 @@ def test_where_no_thread_can_be_had_nobody_waits_for_ever(monkeypatch: pytest.Mo
 def test_who_does_not_wait_any_more_disturbs_nobody() -> None:
     async def some_leave() -> list[bytes]:
         inspector = Inspector(Judge(), workers=1)
-        tasks = [asyncio.create_task(inspector(b"%d" % n)) for n in range(30)]
+        tasks = [asyncio.create_task(inspector(b"%d" % n, PIXELS)) for n in range(30)]
         await asyncio.sleep(0)
         for task in tasks[::3]:
             task.cancel()

@@ -1,49 +1,55 @@
-/* Walks changed copies of the files named, so that sanitizers see what hostile bodies do.
+/* Walks changed copies of the files named, so that sanitizers see what hostile bodies do, and, built
+ * with LIBJPEG, compares each that is called whole with what libjpeg says.
  * mutations COPIES SEED FILE... */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "walk.h"
 
-static uint64_t state;
+enum { ROOM = 1 << 20 };
 
-static uint64_t below(uint64_t limit) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state % limit;
+static size_t read_file(const char *name, uint8_t *file) {
+    FILE *opened = fopen(name, "rb");
+    size_t size = opened ? fread(file, 1, ROOM, opened) : 0;
+    if (opened)
+        fclose(opened);
+    return size;
 }
 
-/* Change a byte, or fill a few with ones, in the header as often as behind it. */
-static void change(uint8_t *body, size_t size) {
-    size_t at = below(below(2) && size > 700 ? 700 : size);
-    if (below(3))
-        body[at] = (uint8_t)below(256);
-    else
-        memset(body + at, 0xFF, below(size - at < 40 ? size - at : 40));
+/* Say whether the walk calls a body whole; ends the program where libjpeg does not. */
+static int walk_one(const uint8_t *changed, size_t size, const char *name, uint64_t seed) {
+    uint8_t *body = malloc(size); /* exactly, so that no byte beyond goes unseen */
+    memcpy(body, changed, size);
+    int whole = jpeg_is_whole(body, size);
+#ifdef LIBJPEG
+    if (whole && !libjpeg_calls_whole(body, size)) {
+        fprintf(stderr, "%s, seed %llu: called whole, and libjpeg does not\n", name,
+                (unsigned long long)seed);
+        exit(1);
+    }
+#else
+    (void)name, (void)seed;
+#endif
+    free(body);
+    return whole;
 }
 
 int main(int count, char **arguments) {
-    long whole = 0;
-    state = 88172645463325252u ^ strtoul(arguments[2], NULL, 10);
+    static uint8_t file[ROOM], other[ROOM], changed[ROOM + 1];
+    long whole = 0, copies = strtol(arguments[1], NULL, 10);
+    uint64_t seed = strtoull(arguments[2], NULL, 10) << 32;
     for (int i = 3; i < count; i++) {
-        static uint8_t file[1 << 20];
-        FILE *opened = fopen(arguments[i], "rb");
-        size_t length = opened ? fread(file, 1, sizeof file, opened) : 0;
-        if (length < 4 || fclose(opened))
+        size_t size = read_file(arguments[i], file);
+        size_t other_size = read_file(arguments[i + 1 < count ? i + 1 : 3], other);
+        if (size < 4 || other_size < 4)
             return 2;
-        for (long copies = strtol(arguments[1], NULL, 10); copies; copies--) {
-            size_t size = below(3) ? length : 4 + below(length - 3);
-            uint8_t *body = malloc(size); /* exactly, so that no byte beyond goes unseen */
-            memcpy(body, file, size);
-            for (uint64_t changes = below(6); changes; changes--)
-                change(body, size);
-            if (!below(4))
-                memcpy(body + size - 2, "\xff\xd9", 2);
-            whole += jpeg_is_whole(body, size);
-            free(body);
+        for (long copy = 0; copy < copies; copy++, seed++) {
+            memcpy(changed, file, size);
+            size_t now = mutate(changed, size, ROOM, other, other_size, seed);
+            whole += walk_one(changed, now, arguments[i], seed);
         }
     }
     printf("%ld\n", whole);

@@ -69,14 +69,12 @@ class Maker:
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
 
-    def jpeg(self) -> bytes:
-        """Return a JPEG of a few blocks: sequential or progressive, of one or three components."""
+    def jpeg(self, samplings: Sequence[int] = ()) -> bytes:
+        """Return a JPEG of a few blocks: sequential or progressive, of any samplings or those."""
         progressive = self._random.random() < 0.6
         frame = self._random.choice([0xC2] if progressive else [0xC0, 0xC1])
         width, height = self._random.randint(1, 40), self._random.randint(1, 40)
-        samplings = self._random.choice(
-            [[each, 0x11, 0x11] for each in (0x11, 0x21, 0x22, 0x12, 0x41)] + [[0x11], [0x22]]
-        )
+        samplings = samplings or self._samplings()
         self._lay_out(width, height, samplings)
         header = struct.pack(">BHHB", 8, height, width, len(samplings))
         for number, sampling in enumerate(samplings, 1):
@@ -85,8 +83,19 @@ class Maker:
         tables = segment(DQT, b"\0" + b"\1" * 64)
         return SOI + tables + segment(frame, header) + b"".join(scans) + EOI
 
-    def _lay_out(self, width: int, height: int, samplings: list[int]) -> None:
-        across, down = samplings[0] >> 4, samplings[0] & 15
+    def _samplings(self) -> Sequence[int]:
+        """Return those that encoders use, or any that are legal, for up to four components."""
+        if self._random.random() < 0.5:
+            luma = self._random.choice([0x11, 0x21, 0x22, 0x12, 0x41])
+            return self._random.choice([[luma, 0x11, 0x11], [luma]])
+        count = self._random.randint(1, 4)
+        while True:
+            factors = [[self._random.randint(1, 4) for _ in range(count)] for _ in range(2)]
+            if all(max(each) % factor == 0 for each in factors for factor in each):
+                return [across << 4 | down for across, down in zip(*factors, strict=True)]
+
+    def _lay_out(self, width: int, height: int, samplings: Sequence[int]) -> None:
+        across, down = max(each >> 4 for each in samplings), max(each & 15 for each in samplings)
 
         def blocks(wide: int, high: int) -> int:
             return -(-width * wide // (8 * across)) * -(-height * high // (8 * down))
@@ -151,6 +160,8 @@ class Maker:
         numbers = list(self._components)
         cut = self._random.choice([0, 0, 1, len(numbers) - 1])
         groups = [each for each in (numbers[:cut], numbers[cut:]) if each]
+        if any(sum(each.across * each.down for each in group) > 10 for group in groups):
+            groups = [[each] for each in numbers]
         self._random.shuffle(groups)
         return groups
 

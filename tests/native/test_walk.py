@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from mapillary_crawler.image import walk
 from tests import shared_data
 from tests.crawling import PROJECT
 from tests.native.pictures import HOSTILE, KINDS, START_OF_SCAN, libjpeg_warns, picture
@@ -22,6 +24,11 @@ from tests.native.streams import EOI, SOS, Maker, segment, stuffed
 jpeg_entropy = pytest.importorskip(
     "jpeg_entropy", reason="native/ is not installed: it takes a C compiler"
 )
+
+#: Sampling factors of three components in one direction: the largest is a multiple of each.
+FACTORS = [
+    each for each in product(range(1, 5), repeat=3) if not any(max(each) % one for one in each)
+]
 
 options = st.fixed_dictionaries(
     {
@@ -55,8 +62,22 @@ def test_three_components_without_chroma_are_called_whole(progressive: bool) -> 
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_four_inks_are_left_to_libjpeg(progressive: bool) -> None:
-    assert not jpeg_entropy.is_whole(picture((40, 30), "CMYK", progressive=progressive))
+def test_four_inks_are_called_whole(progressive: bool) -> None:
+    body = picture((40, 30), "CMYK", progressive=progressive)
+    assert jpeg_entropy.is_whole(body)
+    assert not jpeg_entropy.is_whole(body[:-30] + EOI)
+
+
+@pytest.mark.parametrize("across", FACTORS)
+def test_any_legal_sampling_is_called_whole_by_both_walks(across: tuple[int, ...]) -> None:
+    maker = Maker(1)
+    for down in FACTORS:
+        body = maker.jpeg([wide << 4 | high for wide, high in zip(across, down, strict=True)])
+        assert jpeg_entropy.is_whole(body)
+        assert not jpeg_entropy.is_whole(body[: len(body) * 2 // 3] + EOI)
+        if down == across[::-1]:  # of those in Python, which take long, some
+            assert walk.is_whole(body)
+            assert not walk.is_whole(body[: len(body) * 2 // 3] + EOI)
 
 
 def test_bytes_after_the_end_are_no_matter() -> None:
@@ -113,9 +134,12 @@ def test_any_valid_stream_is_called_whole_and_damage_as_libjpeg_does(seed: int) 
         body = maker.jpeg()
         assert not libjpeg_warns(body)
         assert jpeg_entropy.is_whole(body)
+        assert walk.is_whole(body)
         damaged = bytearray(body)
         damaged[random.randrange(20, len(body))] = random.choice((0, 0xFF, random.randrange(256)))
-        if jpeg_entropy.is_whole(bytes(damaged)):
+        whole = jpeg_entropy.is_whole(bytes(damaged))
+        assert walk.is_whole(bytes(damaged)) == whole
+        if whole:
             assert not libjpeg_warns(bytes(damaged))
 
 
@@ -167,7 +191,7 @@ def test_a_library_that_cannot_be_loaded_is_as_none(tmp_path: Path) -> None:
     (copy / "__init__.py").write_bytes((installed / "__init__.py").read_bytes())
     for library in installed.glob("_walk*"):
         (copy / library.name).write_bytes(b"cut off")
-    code = "import mapillary_crawler.image.inspection as i; print(i.is_whole.__module__)"
+    code = "import mapillary_crawler.image.inspection as i; print(i._native_walk)"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
-    assert ran.stdout == "mapillary_crawler.image.inspection\n", ran.stderr
+    assert ran.stdout == "None\n", ran.stderr

@@ -44,8 +44,11 @@ class AdoptedLedger:
     It has its name once it is whole. Images in tars that are not of days are unpacked there.
     """
 
-    def __init__(self, folder: ForeignFolder, place: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: ForeignFolder, place: Path, say: Callable[[str], None], *, walk: bool = True
+    ) -> None:
         self._folder = folder
+        self._walk = walk
         self._place = place
         self._moves = Moves(place)
         self._strangers: Counter[str] = Counter()
@@ -74,7 +77,7 @@ class AdoptedLedger:
     def _fill(self, ledger: Ledger, findings: Findings) -> None:
         tool = read_metadata(self._folder.path).get(_TOOL, ["unknown version"])[0]
         complete = self._list(ledger, findings)
-        with Judge() as judge:
+        with Judge(walk=self._walk) as judge:
             tars = self._folder.tars()
             for number, tar in enumerate(tars, 1):
                 self._say(f"tar {number} of {len(tars)}: {tar.path.name}")

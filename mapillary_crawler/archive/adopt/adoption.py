@@ -37,8 +37,10 @@ from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 
 
-def adopt(path: Path, staging: Path, say: Callable[[str], None]) -> tuple[Path, Balance, list[str]]:
-    """Take a folder over into `staging`, with its listing open.
+def adopt(
+    path: Path, staging: Path, say: Callable[[str], None], *, walk: bool = True
+) -> tuple[Path, Balance, list[str]]:
+    """Take a folder over into `staging`, with its listing open; `walk`: as of `judge`.
 
     Returns where it is now, its balance, and what that tool lost, as lines for people.
     Raises `Refused`, `DiskFull`, and `OSError`.
@@ -51,7 +53,7 @@ def adopt(path: Path, staging: Path, say: Callable[[str], None]) -> tuple[Path, 
         _refuse_another(path, place)
         findings = Findings.read(place / ADOPTION)
     else:
-        findings = _begin(ForeignFolder(path), place, say)
+        findings = _begin(ForeignFolder(path), place, say, walk=walk)
     for name in move_in(path, place):
         say(f"{path / name} is a link or a special file; it is left where it is")
     balance = _write_manifests(collection, place, say)
@@ -78,7 +80,9 @@ def _refuse_another(path: Path, place: Path) -> None:
         raise _refused(f"the adoption of {source} was interrupted; adopt that one first")
 
 
-def _begin(folder: ForeignFolder, place: Path, say: Callable[[str], None]) -> Findings:
+def _begin(
+    folder: ForeignFolder, place: Path, say: Callable[[str], None], *, walk: bool
+) -> Findings:
     """Look at everything and make the ledger; what was refused leaves nothing."""
     if folder.path.stat().st_dev != place.parent.stat().st_dev:
         raise _refused(
@@ -94,7 +98,7 @@ def _begin(folder: ForeignFolder, place: Path, say: Callable[[str], None]) -> Fi
         pass
     try:
         with Findings(place / ADOPTION) as findings:
-            AdoptedLedger(folder, place, say).build(findings)
+            AdoptedLedger(folder, place, say, walk=walk).build(findings)
     except Refused:
         descent.clear(place.parent, place.name)
         raise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +13,8 @@ from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, Foreig
 from mapillary_crawler.archive.adopt.image_paths import ImagePath, image_path
 from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
 from mapillary_crawler.collection import descent
-from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
+from mapillary_crawler.collection.processors import usable_processors
+from mapillary_crawler.image.inspection import State, judge_file
 
 #: Bytes of a file that is looked at; no image of the service is near it.
 _LARGEST = 256 * 1024 * 1024
@@ -38,10 +37,11 @@ class Judged:
 
 
 class Judge:
-    """Decodes images in threads, which the decoders leave free; used as a context."""
+    """Judges images in threads, which the decoders leave free; used as a context."""
 
-    def __init__(self) -> None:
-        workers = os.cpu_count() or 1
+    def __init__(self, *, walk: bool = True) -> None:
+        self._walk = walk
+        workers = usable_processors()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
         self._ahead = 2 * workers
 
@@ -96,7 +96,7 @@ class Judge:
             return _with(found, b"", str(error.strerror))
         if len(body) != entry.size:
             return _with(found, b"", "cut off by the end of the tar")
-        return self._pool.submit(_judge, found, body)
+        return self._pool.submit(_judge, found, body, walk=self._walk)
 
     def _files(self, folder: ForeignFolder) -> Iterator[Future[Judged] | Judged]:
         for name in folder.loose():
@@ -105,7 +105,7 @@ class Judge:
             if found.place is None or status.st_size > _LARGEST:
                 yield found
             else:
-                yield self._pool.submit(_judge_file, found, folder.path)
+                yield self._pool.submit(_judge_file, found, folder.path, walk=self._walk)
 
     def _in_order(self, judged: Iterable[Future[Judged] | Judged]) -> Iterator[Judged]:
         """Yield results in order, with a bounded number of images in memory."""
@@ -128,21 +128,17 @@ def _result(judged: Future[Judged] | Judged) -> Judged:
     return judged.result() if isinstance(judged, Future) else judged
 
 
-def _judge_file(found: Judged, folder: Path) -> Judged:
+def _judge_file(found: Judged, folder: Path, *, walk: bool) -> Judged:
     try:
-        return _judge(found, descent.read(folder, found.name, _LARGEST))
+        return _judge(found, descent.read(folder, found.name, _LARGEST), walk=walk)
     except OSError as error:
         return _with(found, b"", str(error.strerror))
 
 
-def _judge(found: Judged, body: bytes) -> Judged:
+def _judge(found: Judged, body: bytes, *, walk: bool) -> Judged:
     assert found.place is not None
-    decode = inspect if found.place.extension == "jpg" else inspect_webp
-    try:
-        decode(body)
-    except (NotAnImage, DamagedImage) as error:
-        return _with(found, hashlib.sha256(body).digest(), str(error) or type(error).__name__)
-    return _with(found, hashlib.sha256(body).digest(), None)
+    verdict = judge_file(body, found.place.extension, walk=walk)
+    return _with(found, verdict.sha256, None if verdict.state is State.WHOLE else verdict.reason)
 
 
 def _with(found: Judged, sha256: bytes, fault: str | None) -> Judged:

@@ -10,26 +10,24 @@ from pathlib import Path
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Kind, Problem
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.limits import IMAGE_BYTES
-from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, inspect, inspect_webp
+from mapillary_crawler.image.inspection import State, judge_file
 from mapillary_crawler.ledger.records import Member
 
 CHUNK = 1 << 20
 
 
-def decoding_fault(body: bytes, name: str) -> str | None:
-    """Return why an image cannot be decoded, None if it can; the extension says what it is."""
-    decode = inspect_webp if name.endswith(".webp") else inspect
-    try:
-        decode(body)
-    except (DamagedImage, NotAnImage) as error:
-        return f"cannot be decoded: {error}"
-    except Exception as error:  # noqa: BLE001  the decoders raise many kinds
-        return f"cannot be decoded: {type(error).__name__}: {error}"
-    return None
+def picture_fault(body: bytes, name: str, *, walk: bool) -> tuple[Kind, str] | None:
+    """Return what is wrong with an image, None if nothing is; the extension says what it is."""
+    verdict = judge_file(body, name.rpartition(".")[2], walk=walk)
+    if verdict.state is State.WHOLE:
+        return None
+    if verdict.state is State.NOT_JUDGED:
+        return Kind.UNREADABLE, verdict.reason
+    return Kind.CHANGED, f"cannot be decoded: {verdict.reason}"
 
 
-def check_file(folder: Path, file: ExpectedFile, authority: str) -> list[Problem]:
-    """Read a file that is no tar and compare it with its checksum; decode it if it is an image."""
+def check_file(folder: Path, file: ExpectedFile, authority: str, walk: bool) -> list[Problem]:
+    """Read a file that is no tar and compare it with its checksum; judge it if it is an image."""
     sha256 = hashlib.sha256()
     try:
         handle = descent.open_file(folder, file.path)
@@ -49,12 +47,12 @@ def check_file(folder: Path, file: ExpectedFile, authority: str) -> list[Problem
         return [Problem(file.path, Kind.UNREADABLE, str(error.strerror))]
     if file.sha256 is not None and sha256.digest() != file.sha256:
         return [Problem(file.path, Kind.CHANGED, f"its checksum is not that of {authority}")]
-    if file.is_image and not file.damaged and (fault := decoding_fault(body, file.path)):
-        return [Problem(file.path, Kind.CHANGED, fault)]
+    if file.is_image and not file.damaged and (fault := picture_fault(body, file.path, walk=walk)):
+        return [Problem(file.path, *fault)]
     return []
 
 
-def check_members(tar: Path, members: Sequence[Member]) -> list[Problem]:
+def check_members(tar: Path, members: Sequence[Member], walk: bool) -> list[Problem]:
     """Read members where they lie in their tar; nothing is written anywhere."""
     problems = []
     handle = descent.open_file(tar.parent, tar.name)
@@ -63,19 +61,19 @@ def check_members(tar: Path, members: Sequence[Member]) -> list[Problem]:
             try:
                 body = os.pread(handle, min(member.size, IMAGE_BYTES), member.offset)
             except OSError as error:
-                kind, detail = Kind.UNREADABLE, str(error.strerror)
+                fault: tuple[Kind, str] | None = Kind.UNREADABLE, str(error.strerror)
             else:
-                kind, detail = Kind.CHANGED, _fault(body, member)
-            if detail:
-                problems.append(Problem(tar.name, kind, detail, member.name))
+                fault = _fault(body, member, walk=walk)
+            if fault:
+                problems.append(Problem(tar.name, *fault, member.name))
     finally:
         os.close(handle)
     return problems
 
 
-def _fault(body: bytes, member: Member) -> str:
+def _fault(body: bytes, member: Member, *, walk: bool) -> tuple[Kind, str] | None:
     if len(body) < member.size:
-        return f"only {len(body)} of {member.size} bytes are there"
+        return Kind.CHANGED, f"only {len(body)} of {member.size} bytes are there"
     if hashlib.sha256(body).digest() != member.sha256:
-        return "its checksum is another"
-    return "" if member.damaged else decoding_fault(body, member.name) or ""
+        return Kind.CHANGED, "its checksum is another"
+    return None if member.damaged else picture_fault(body, member.name, walk=walk)

@@ -20,6 +20,7 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH, is_clutter, is_state
 from mapillary_crawler.collection.layout import files as files_below
+from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.ledger.records import Member
 
 #: Bytes of members that are read in one go, and how many such goes wait for a processor.
@@ -63,7 +64,8 @@ class Verification:
     """One verification of one collection.
 
     `report` hears of each problem, `note` of files that are on archive.org or a desktop's,
-    `advance` of bytes that were read; all are called in the thread that calls `run`.
+    `advance` of bytes that were read; all are called in the thread that calls `run`. `walk`: as
+    of `judge`.
     """
 
     inventory: Inventory
@@ -71,7 +73,8 @@ class Verification:
     report: Callable[[Problem], None]
     note: Callable[[str], None]
     advance: Callable[[int], None]
-    processors: int = field(default_factory=lambda: os.cpu_count() or 1)
+    walk: bool = True
+    processors: int = field(default_factory=usable_processors)
 
     def run(self) -> Verdict:
         """Compare everything."""
@@ -131,9 +134,8 @@ class Verification:
         self._verdict.files += 1
         self._verdict.bytes += size
         if self.full and not file.is_tar:
-            self._submit(
-                file.path, size, check_file, self.inventory.folder, file, self.inventory.authority
-            )
+            place, authority = self.inventory.folder, self.inventory.authority
+            self._submit(file.path, size, check_file, place, file, authority, self.walk)
 
     def _size(self, file: ExpectedFile) -> int | None:
         """Return the size of a file, None where there is none, and say what is wrong with it."""
@@ -168,7 +170,7 @@ class Verification:
             return
         if self._size(file) is None or not (self.full and file.is_tar):
             return
-        batch = _Batch(path, self._submit)
+        batch = _Batch(path, self._submit, walk=self.walk)
         try:
             whole = WholeHash(path, self.advance)
             with closing(whole):
@@ -225,8 +227,9 @@ def _unreadable(path: str, error: BaseException) -> Problem:
 class _Batch:
     """Members of a tar that are read in one go."""
 
-    def __init__(self, tar: Path, submit: Callable[..., None]) -> None:
+    def __init__(self, tar: Path, submit: Callable[..., None], *, walk: bool) -> None:
         self._tar = tar
+        self._walk = walk
         self._submit = submit
         self._members: list[Member] = []
         self._bytes = 0
@@ -241,5 +244,5 @@ class _Batch:
     def submit(self) -> None:
         """Let the members be read."""
         if self._members:
-            self._submit(self._tar.name, 0, check_members, self._tar, self._members)
+            self._submit(self._tar.name, 0, check_members, self._tar, self._members, self._walk)
         self._members, self._bytes = [], 0
