@@ -35,6 +35,7 @@ from mapillary_crawler.terminal.command import (
     refuse_options,
     say,
 )
+from mapillary_crawler.terminal.work_display import work_display
 
 _EPILOG = """\
 Example:
@@ -115,9 +116,14 @@ class Command(ScrapyCommand):
                     Outcome.REFUSED,
                     f"{configuration.store / collection.name} exists; move it away first",
                 )
-            target, balance, lost = adopt(
-                path, configuration.staging, partial(say, "adopt"), walk=configuration.jpeg_walk
-            )
+            with work_display() as shown:
+                target, balance, lost = adopt(
+                    path,
+                    configuration.staging,
+                    partial(say, "adopt"),
+                    shown,
+                    walk=configuration.jpeg_walk,
+                )
         finally:
             lock.release()
         print(f"Adopted as {target}: {balance}")

@@ -39,7 +39,7 @@ from mapillary_crawler.terminal.command import (
     say,
 )
 from mapillary_crawler.terminal.quantities import size
-from mapillary_crawler.terminal.work_display import Progress, progress
+from mapillary_crawler.terminal.work_display import Lines, WorkDisplay, work_display
 
 if TYPE_CHECKING:
     from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
@@ -108,7 +108,7 @@ class Command(ScrapyCommand):
         try:
             options = read_options(self.settings)
             places = read_places(self.settings, os.environ)
-            with ExitStack() as stack, progress() as shown:
+            with ExitStack() as stack, work_display(Lines) as shown:
                 collections = self._opened(stack, places, args)
                 if self.exitcode:
                     return
@@ -145,7 +145,7 @@ class Command(ScrapyCommand):
         options: Options,
         opts: argparse.Namespace,
         collections: Sequence[FinishedCollection],
-        shown: Progress,
+        shown: WorkDisplay,
     ) -> None:
         # Imported here, since a session patches the process's sockets.
         from mapillary_crawler.archive.internet_archive.session import (  # noqa: PLC0415
@@ -170,7 +170,7 @@ class Command(ScrapyCommand):
         collection: FinishedCollection,
         options: Options,
         archive: ArchiveOrg,
-        shown: Progress,
+        shown: WorkDisplay,
         *,
         remove: bool,
     ) -> None:
@@ -214,7 +214,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _check(collections: Sequence[FinishedCollection], shown: Progress) -> None:
+def _check(collections: Sequence[FinishedCollection], shown: WorkDisplay) -> None:
     """Compare what is to be sent of all collections with its checksums, before it is sent."""
     size = sum(collection.unsent for collection in collections)
     shown.begin("checking", len(collections), size)
@@ -225,7 +225,7 @@ def _check(collections: Sequence[FinishedCollection], shown: Progress) -> None:
 
 
 def _rehearse(
-    collection: FinishedCollection, options: Options, archive: ArchiveOrg, shown: Progress
+    collection: FinishedCollection, options: Options, archive: ArchiveOrg, shown: WorkDisplay
 ) -> None:
     """Say what an upload would do."""
     with collection.rehearsal():

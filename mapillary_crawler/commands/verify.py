@@ -123,7 +123,7 @@ def _verify(folder: Path, places: Places, *, full: bool, walk: bool) -> Outcome:
         bytes_below,
         open_inventory,
     )
-    from mapillary_crawler.terminal.verification_bar import VerificationBar  # noqa: PLC0415
+    from mapillary_crawler.terminal.work_display import WorkDisplay, work_display  # noqa: PLC0415
 
     if places.is_locked(folder):
         say("verify", f"{folder.name}: another process works on it")
@@ -138,14 +138,17 @@ def _verify(folder: Path, places: Places, *, full: bool, walk: bool) -> Outcome:
         return Outcome.ERROR
     began = time.monotonic()
     total = bytes_below(folder) if full else 0
+    shown = work_display() if total else WorkDisplay()
     try:
-        with closing(inventory), VerificationBar.shown(folder.name, total) as bar:
+        with closing(inventory), shown:
+            shown.begin("verifying", 1, total)
+            shown.begin_file(folder.name, total)
             verdict = Verification(
                 inventory,
                 full=full,
                 report=lambda problem: print(f"{folder.name}/{problem}", flush=True),
                 note=lambda note: print(f"{folder.name}/{note}", flush=True),
-                advance=bar.advance,
+                advance=shown.advance,
                 walk=walk,
             ).run()
     except sqlite3.DatabaseError as error:

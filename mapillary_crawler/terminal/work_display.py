@@ -1,36 +1,44 @@
-"""How far a long piece of work is: bars on a terminal, plain lines elsewhere."""
+"""How far a long piece of work on files is: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import sys
 import time
-from contextlib import suppress
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    Progress,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.progress import Progress as Bars
 
 from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.live_lines import can_be_live
 
 #: Seconds between two lines about the same file.
 _LINE_EVERY = 60.0
 
 
-class Progress(Protocol):
-    """Hears of work on files, and says it; a context that ends with the work."""
+class WorkDisplay:
+    """Hears of work on files; a context that ends with the work.
 
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
+    This one says nothing but what stays.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
 
     def say(self, line: str) -> None:
-        """Say something that stays."""
+        """Print something that stays, on standard output."""
+        print(line, flush=True)  # noqa: T201 - what a command is for
 
     def begin(self, doing: str, files: int, size: int) -> None:
         """Begin work on so many files and bytes."""
@@ -45,13 +53,14 @@ class Progress(Protocol):
         """Note that the file is done."""
 
 
-def progress() -> Progress:
-    """Return what suits standard output."""
-    console = Console(highlight=False, soft_wrap=True)
-    return Terminal(console) if console.is_terminal else Lines()
+def work_display(elsewhere: type[WorkDisplay] = WorkDisplay) -> WorkDisplay:
+    """Return bars where standard error is a terminal, and what is to be there `elsewhere`."""
+    if can_be_live(sys.stderr):
+        return Bars(Console(stderr=True, highlight=False, soft_wrap=True))
+    return elsewhere()
 
 
-class Lines:
+class Lines(WorkDisplay):
     """A line a file, and one a minute within large files."""
 
     def __init__(self) -> None:
@@ -59,16 +68,6 @@ class Lines:
         self._files = self._file = 0
         self._size = self._done = self._file_size = self._file_done = 0
         self._said = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def say(self, line: str) -> None:
-        """Print the line."""
-        print(line, flush=True)  # noqa: T201 - what a command is for
 
     def begin(self, doing: str, files: int, size: int) -> None:
         """Start counting."""
@@ -99,22 +98,26 @@ class Lines:
         )
 
 
-class Terminal:
-    """Two bars, the file and all of them."""
+class Bars(WorkDisplay):
+    """A bar for the file and one for all of them; a single file has but one.
+
+    What is printed meanwhile goes above them, unless it does not go to a terminal.
+    """
 
     def __init__(self, console: Console) -> None:
-        self._bars = Bars(
-            TextColumn("{task.description}", table_column=None),
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),
         )
         self._doing, self._files, self._file = "", 0, 0
-        self._total: TaskID | None = None
         self._part: TaskID | None = None
+        self._total: TaskID | None = None
         self._part_size = self._part_done = 0
 
     def __enter__(self) -> Self:
@@ -124,24 +127,22 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def say(self, line: str) -> None:
-        """Print the line above the bars."""
-        self._bars.console.print(line, markup=False)
-
     def begin(self, doing: str, files: int, size: int) -> None:
         """Show the bars."""
-        for task in (self._part, self._total):
-            if task is not None:
-                with suppress(KeyError):
-                    self._bars.remove_task(task)
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
         self._doing, self._files, self._file = doing, files, 0
-        self._part = self._bars.add_task("", total=None)
-        self._total = self._bars.add_task(f"{doing} 0/{files}", total=size)
+        self._part_size = self._part_done = 0
+        self._part = self._bars.add_task("", total=None) if files > 1 else None
+        self._total = self._bars.add_task(self._heading(), total=size)
 
     def begin_file(self, name: str, size: int) -> None:
         """Show the file in its bar, from its start."""
-        if self._part is not None and self._total is not None:
-            self._bars.update(self._total, advance=-self._part_done)
+        assert self._total is not None, "begin comes first"
+        self._bars.update(self._total, advance=-self._part_done)
+        if self._part is None:
+            self._bars.update(self._total, description=f"{self._doing} {name}")
+        else:
             self._bars.reset(self._part, total=size, description=name)
         self._part_size, self._part_done = size, 0
 
@@ -157,5 +158,8 @@ class Terminal:
         self.advance(self._part_size - self._part_done)
         self._part_done = 0
         self._file += 1
-        if self._total is not None:
-            self._bars.update(self._total, description=f"{self._doing} {self._file}/{self._files}")
+        if self._part is not None and self._total is not None:
+            self._bars.update(self._total, description=self._heading())
+
+    def _heading(self) -> str:
+        return f"{self._doing} {self._file}/{self._files}"

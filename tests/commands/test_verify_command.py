@@ -68,7 +68,7 @@ def test_bar_on_a_terminal_and_ctrl_c(crawling: Crawling) -> None:
     assert crawling.run(username="carol", quality="1024").code == 0
     command = [*SCRAPY, "verify", "mapillary-carol-1024"]
     with on_terminal(command, crawling.environment, PROJECT) as terminal:
-        wait_until(lambda: "verifying, " in terminal.text)
+        wait_until(lambda: "verifying mapillary-carol-1024" in terminal.text)
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.wait() == 4
     left = terminal.raw.rpartition("\x1b[2K")[2]
@@ -77,5 +77,5 @@ def test_bar_on_a_terminal_and_ctrl_c(crawling: Crawling) -> None:
     assert "Traceback" not in terminal.text
     with on_terminal(command, crawling.environment, PROJECT) as terminal:
         assert terminal.wait() == 0
-    assert re.search(r"[0-9.]+ MB of [0-9.]+ MB", terminal.text)
+    assert re.search(r"[0-9.]+/[0-9.]+ MB", terminal.text)
     assert "all is well" in terminal.raw.rpartition("\x1b[2K")[2]

@@ -26,6 +26,12 @@ def test_plain_lines_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_plain_lines_are_as_long_as_they_must_be() -> None:
+    long = "x" * 3000
+    found = Table(("a", "b"), frozenset({"b"}), [(long, "1"), ("🗾", "22")], headed=False)
+    assert found.lines() == [f"{long}   1", f"🗾{' ' * 2998}  22"]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -14,6 +14,7 @@ from mapillary_crawler.archive.adopt.adoption import adopt
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import PeerFolder
 from tests.archive.finish.made import NOON, Picture, add, finish, jpeg
 from tests.crawling import Crawling
@@ -236,7 +237,7 @@ def test_adopt_refuses_links_and_pipes(
     outside.plant(path / place, kind)
     (tmp_path / "staging").mkdir()
     with pytest.raises(Refused, match=r"not followed|made by this program") as refused:
-        adopt(path, tmp_path / "staging", lambda _: None)
+        adopt(path, tmp_path / "staging", lambda _: None, WorkDisplay())
     assert place.split("/", maxsplit=1)[0] in str(refused.value) or place == ".crawl"
     assert outside.untouched
     assert list((tmp_path / "staging").iterdir()) == []

@@ -28,6 +28,7 @@ from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.adopted import Adopted
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow, Taken
+from mapillary_crawler.terminal.work_display import WorkDisplay
 
 _Thing = TypeVar("_Thing")
 
@@ -42,10 +43,17 @@ class AdoptedLedger:
     """The ledger of what is there, in the new collection at `place`.
 
     It has its name once it is whole. Images in tars that are not of days are unpacked there.
+    `shown` hears of the bytes that are read.
     """
 
     def __init__(
-        self, folder: ForeignFolder, place: Path, say: Callable[[str], None], *, walk: bool = True
+        self,
+        folder: ForeignFolder,
+        place: Path,
+        say: Callable[[str], None],
+        shown: WorkDisplay,
+        *,
+        walk: bool = True,
     ) -> None:
         self._folder = folder
         self._walk = walk
@@ -53,6 +61,7 @@ class AdoptedLedger:
         self._moves = Moves(place)
         self._strangers: Counter[str] = Counter()
         self._say = say
+        self._shown = shown
         self._page = 0
         self._unreadable: set[str] = set()
         #: Members of tars that stand for no image: tar, name, offset; and tars with damage.
@@ -79,11 +88,18 @@ class AdoptedLedger:
         complete = self._list(ledger, findings)
         with Judge(walk=self._walk) as judge:
             tars = self._folder.tars()
+            loose = sum((self._folder.path / name).lstat().st_size for name in self._folder.loose())
+            sizes = [tar.path.stat().st_size for tar in tars]
+            self._shown.begin("adopting", len(tars) + 1, sum(sizes) + loose)
             for number, tar in enumerate(tars, 1):
                 self._say(f"tar {number} of {len(tars)}: {tar.path.name}")
+                self._shown.begin_file(tar.path.name, sizes[number - 1])
                 self._adopt_tar(ledger, judge, tar, findings)
+                self._shown.end_file()
             self._say(f"what lies loose in {self._folder.path}")
+            self._shown.begin_file("loose files", loose)
             self._take(ledger, judge.loose(self._folder), None, findings)
+            self._shown.end_file()
         for image_id, _, _ in ledger.images.failures():
             if image_id not in self._unreadable:
                 findings.note(Finding.LOST, image_id)
@@ -147,6 +163,7 @@ class AdoptedLedger:
         """Settle the good images; return their numbers and offsets, where they stay in a tar."""
         places = []
         for batch in _pages(judged, _BATCH):
+            self._shown.advance(sum(each.size for each in batch))
             good, taken = self._settle(ledger, batch, tar, findings)
             if tar and tar.day:
                 places += [(n, good[each].offset or 0) for each, n in taken.numbers.items()]

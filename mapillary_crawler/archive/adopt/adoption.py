@@ -35,12 +35,20 @@ from mapillary_crawler.collection.limits import META_BYTES
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.terminal.work_display import WorkDisplay
 
 
 def adopt(
-    path: Path, staging: Path, say: Callable[[str], None], *, walk: bool = True
+    path: Path,
+    staging: Path,
+    say: Callable[[str], None],
+    shown: WorkDisplay,
+    *,
+    walk: bool = True,
 ) -> tuple[Path, Balance, list[str]]:
-    """Take a folder over into `staging`, with its listing open; `walk`: as of `judge`.
+    """Take a folder over into `staging`, with its listing open.
+
+    `shown` hears of its bytes; `walk`: as of `judge`.
 
     Returns where it is now, its balance, and what that tool lost, as lines for people.
     Raises `Refused`, `DiskFull`, and `OSError`.
@@ -53,7 +61,7 @@ def adopt(
         _refuse_another(path, place)
         findings = Findings.read(place / ADOPTION)
     else:
-        findings = _begin(ForeignFolder(path), place, say, walk=walk)
+        findings = _begin(ForeignFolder(path), place, say, shown, walk=walk)
     for name in move_in(path, place):
         say(f"{path / name} is a link or a special file; it is left where it is")
     balance = _write_manifests(collection, place, say)
@@ -81,7 +89,12 @@ def _refuse_another(path: Path, place: Path) -> None:
 
 
 def _begin(
-    folder: ForeignFolder, place: Path, say: Callable[[str], None], *, walk: bool
+    folder: ForeignFolder,
+    place: Path,
+    say: Callable[[str], None],
+    shown: WorkDisplay,
+    *,
+    walk: bool,
 ) -> Findings:
     """Look at everything and make the ledger; what was refused leaves nothing."""
     if folder.path.stat().st_dev != place.parent.stat().st_dev:
@@ -98,7 +111,7 @@ def _begin(
         pass
     try:
         with Findings(place / ADOPTION) as findings:
-            AdoptedLedger(folder, place, say, walk=walk).build(findings)
+            AdoptedLedger(folder, place, say, shown, walk=walk).build(findings)
     except Refused:
         descent.clear(place.parent, place.name)
         raise

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from mapillary_crawler.archive.internet_archive.archived_item import ArchivedItem
 
@@ -28,12 +30,9 @@ class Cache:
         self.path = folder / "archive_org_items.json"
 
     @classmethod
-    def of_user(cls, environment: Mapping[str, str] = os.environ) -> Cache:
-        """Return the cache where the XDG base directory specification wants it."""
-        base = environment.get("XDG_CACHE_HOME", "")
-        # XDG: a relative path is invalid and counts as unset.
-        folder = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-        return cls(folder / "mapillary_crawler")
+    def of_user(cls) -> Cache:
+        """Return the cache where the user's system wants it (on Linux: XDG_CACHE_HOME)."""
+        return cls(user_cache_path("mapillary_crawler"))
 
     def read(self) -> Found | None:
         """Return what the last search found, None where there is nothing that can be read."""

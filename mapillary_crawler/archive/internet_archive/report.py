@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mapillary_crawler.archive.internet_archive.archived_item import HOME
 from mapillary_crawler.archive.internet_archive.statistics import Count, Statistics
 from mapillary_crawler.terminal.quantities import size
+from mapillary_crawler.terminal.tables import Table
 
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines with the first column to the left and the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *others = (
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
+_AMOUNTS = ("items", "images", "size")
 
 
 def report(statistics: Statistics, *, users: bool) -> str:
     """Return the tables of `ia_stats`."""
     total = statistics.total
     parts = [
-        aligned(
+        Table(
+            ("what", "count"),
+            frozenset({"count"}),
             [
                 ("collections", f"{total.collections:,}"),
                 ("items", f"{total.items:,}"),
@@ -34,8 +24,9 @@ def report(statistics: Statistics, *, users: bool) -> str:
                 ("images", f"{total.images:,}"),
                 ("unique images", f"{statistics.unique_images:,}"),
                 ("size", size(total.bytes)),
-            ]
-        ),
+            ],
+            headed=False,
+        ).lines(),
         _counts("quality", statistics.qualities),
     ]
     if statistics.outside:
@@ -54,25 +45,21 @@ def report(statistics: Statistics, *, users: bool) -> str:
 
 
 def _counts(what: str, counts: dict[str, Count]) -> list[str]:
-    rows = [(what, "collections", "items", "images", "size")]
-    rows += [
-        (
-            name,
-            f"{count.collections:,}",
-            f"{count.items:,}",
-            f"{count.images:,}",
-            size(count.bytes),
-        )
-        for name, count in counts.items()
-    ]
-    return aligned(rows)
+    table = Table((what, "collections", *_AMOUNTS), frozenset({"collections", *_AMOUNTS}))
+    for name, count in counts.items():
+        table.rows.append((name, f"{count.collections:,}", *_amounts(count)))
+    return table.lines()
 
 
 def _outside(statistics: Statistics) -> list[str]:
-    rows = [(f"outside {HOME}, by uploader", "items", "images", "size")]
+    table = Table((f"outside {HOME}, by uploader", *_AMOUNTS), frozenset(_AMOUNTS))
     for uploader, items in statistics.outside.items():
         count = Count()
         for item in items:
             count.add(item)
-        rows.append((uploader, f"{count.items:,}", f"{count.images:,}", size(count.bytes)))
-    return aligned(rows)
+        table.rows.append((uploader, *_amounts(count)))
+    return table.lines()
+
+
+def _amounts(count: Count) -> tuple[str, str, str]:
+    return f"{count.items:,}", f"{count.images:,}", size(count.bytes)

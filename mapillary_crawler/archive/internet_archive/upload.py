@@ -22,7 +22,7 @@ from mapillary_crawler.archive.internet_archive.volumes import volume_number
 from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.quantities import size
-from mapillary_crawler.terminal.work_display import Progress
+from mapillary_crawler.terminal.work_display import WorkDisplay
 
 
 class Archive(Protocol):
@@ -94,7 +94,7 @@ class Upload:
     """The sending of volumes."""
 
     def __init__(
-        self, collection: FinishedCollection, archive: Archive, retry: Retry, progress: Progress
+        self, collection: FinishedCollection, archive: Archive, retry: Retry, progress: WorkDisplay
     ) -> None:
         self._collection = collection
         self._archive = archive
@@ -221,7 +221,7 @@ def plan(volume: Volume, item: RemoteItem | None) -> list[str]:
 class _Body(io.FileIO):
     """A file that tells of the bytes that are read from it."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
+    def __init__(self, path: Path, progress: WorkDisplay) -> None:
         super().__init__(path)
         self._progress = progress
 

@@ -13,7 +13,7 @@ from mapillary_crawler.archive.internet_archive.trouble import Trouble
 from mapillary_crawler.archive.internet_archive.upload import Volume
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.ledger.records import Piece, PieceState
-from mapillary_crawler.terminal.work_display import Progress
+from mapillary_crawler.terminal.work_display import WorkDisplay
 
 #: How often an item is read again before a file that is not in it counts as lost: a file appears
 #: some time after its task was queued, and its task some time after the file was accepted.
@@ -52,7 +52,7 @@ class UploadVerification:
         self,
         archive: Archive,
         retry: Retry,
-        progress: Progress,
+        progress: WorkDisplay,
         send: Callable[[Volume, Piece], None],
         heard: Callable[[str, Any], None],
     ) -> None:

@@ -25,6 +25,7 @@ from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState, State
 from mapillary_crawler.sandbox.process import Sandbox
+from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import FIELDS, META, PeerFolder
 from tests.archive.finish.made import NOON, jpeg
 from tests.crawling import Crawling, compressed_data
@@ -54,7 +55,7 @@ def build(path: Path) -> tuple[Ledger, dict[str, list[str]]]:
     (place / ".crawl").mkdir(parents=True)
     found = place / ".crawl" / "adoption.jsonl"
     with Findings(found) as findings:
-        AdoptedLedger(ForeignFolder(path), place, lambda _: None).build(findings)
+        AdoptedLedger(ForeignFolder(path), place, lambda _: None, WorkDisplay()).build(findings)
     entries = [json.loads(line) for line in found.read_text().splitlines()]
     return Ledger(place / LEDGER_PATH, read_only=True), {
         kind.name.lower(): [

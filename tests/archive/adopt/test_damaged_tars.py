@@ -16,6 +16,7 @@ from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder
 from mapillary_crawler.archive.verify.verification import Verification, open_inventory
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import PeerFolder
 from tests.archive.finish.made import NOON, jpeg
 
@@ -41,7 +42,7 @@ def adopt(folder: Path) -> tuple[set[str], list[dict[str, str]], list[str]]:
     place = folder.parent / "adopting"
     (place / ".crawl").mkdir(parents=True)
     with Findings(place / ".crawl" / "adoption.jsonl") as findings:
-        AdoptedLedger(ForeignFolder(folder), place, lambda _: None).build(findings)
+        AdoptedLedger(ForeignFolder(folder), place, lambda _: None, WorkDisplay()).build(findings)
         lines = findings.lines()
     (place / ".crawl").rename(folder / ".crawl")
     noted = (folder / ".crawl" / "adoption.jsonl").read_text().splitlines()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 
 import pytest
 from rich.console import Console
 
 from mapillary_crawler.terminal import work_display as progress
-from mapillary_crawler.terminal.work_display import Lines, Terminal
+from mapillary_crawler.terminal.work_display import Bars, Lines, work_display
 
 
 def upload(shown, files):
@@ -47,11 +48,17 @@ def test_large_files_are_told_of_in_between(capsys, monkeypatch):
     assert len(told) == 4
 
 
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_a_terminal_is_left_clean(width):
+def test_a_terminal_is_left_clean(width, monkeypatch):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=width, highlight=False)
-    upload(Terminal(console), [("2024-01-15.tar", 3_000_000), ("SHA256SUMS", 10)])
+    monkeypatch.setattr("sys.stdout", Screen())
+    upload(Bars(console), [("2024-01-15.tar", 3_000_000), ("SHA256SUMS", 10)])
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "done [not markup]" in text
     assert "uploading 2/2" in text
@@ -60,7 +67,18 @@ def test_a_terminal_is_left_clean(width):
 
 
 def test_the_total_is_what_was_sent_whatever_was_repeated():
-    terminal = Terminal(Console(file=io.StringIO(), force_terminal=True, width=80))
+    terminal = Bars(Console(file=io.StringIO(), force_terminal=True, width=80))
     upload(terminal, [("a", 100), ("b", 50)])
     total = next(task for task in terminal._bars.tasks if task.description.startswith("uploading"))
     assert (total.completed, total.total) == (150, 150)
+
+
+def test_bars_are_on_standard_error_and_what_stays_on_standard_output(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", Screen())
+    shown = work_display(Lines)
+    upload(shown, [("a", 100)])
+    assert capsys.readouterr().out == "done [not markup]\n"
+    assert "uploading a" in sys.stderr.getvalue()
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(work_display(Lines)) is Lines
