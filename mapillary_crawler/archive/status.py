@@ -46,8 +46,15 @@ class Overview:
 
 def look_at(folder: Path, places: Places) -> Overview:
     """Return what a collection's files say; never waits, never writes."""
-    if not (folder / LEDGER_PATH).is_file():
-        return Overview(folder.name, "no ledger: not made by this program")
+    try:
+        if not (folder / LEDGER_PATH).is_file():
+            return Overview(folder.name, "no ledger: not made by this program")
+        return _look_at_ledger(folder, places)
+    except OSError as error:
+        return Overview(folder.name, f"cannot be read: {error.strerror}")
+
+
+def _look_at_ledger(folder: Path, places: Places) -> Overview:
     times = []
     for path in _WRITTEN:
         with suppress(OSError):

@@ -10,28 +10,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrapy.commands import ScrapyCommand
-from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.collection.arguments import Arguments, validate
-from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import (
-    KeepsLines,
-    crawl_options,
-    refuse,
-    refuse_errors,
-    refuse_options,
-)
+from mapillary_crawler.terminal.command import ProjectCommand, crawl_options
 
 if TYPE_CHECKING:
     from mapillary_crawler.terminal.tables import Table
 
-_EPILOG = """\
+
+class Command(ProjectCommand):
+    """Checks all arguments first, then runs one `scrapy crawl` a user."""
+
+    usage = "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
+    summary = "Archive several Mapillary users"
+    about = (
+        "Archives several users with the same arguments, each in a scrapy crawl of its own,\n"
+        "and ends with a table of what became of each."
+    )
+    epilog = """\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
 the same command run again goes on where it was. They get -a, -s, -L, --nolog and --logfile,
 which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
@@ -53,33 +54,9 @@ Examples
   grep -v '^#' names.txt | scrapy archive --from -
 """
 
-
-class Command(ScrapyCommand):
-    """Checks all arguments first, then runs one `scrapy crawl` a user."""
-
-    requires_crawler_process = False
-
-    def syntax(self) -> str:
-        """Return the usage behind the command's name."""
-        return "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
-
-    def short_desc(self) -> str:
-        """Return the line of `scrapy -h`."""
-        return "Archive several Mapillary users"
-
-    def long_desc(self) -> str:
-        """Return the first paragraph of `-h`."""
-        return (
-            "Archives several users with the same arguments, each in a scrapy crawl of its own,\n"
-            "and ends with a table of what became of each."
-        )
-
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
-        refuse_errors(parser, "archive")
-        parser.formatter_class = KeepsLines
-        parser.epilog = _EPILOG
         parser.add_argument(
             "--from", dest="file", metavar="FILE", help="read user names from a file, - is input"
         )
@@ -92,18 +69,13 @@ class Command(ScrapyCommand):
             help="argument of every crawl, see scrapy crawl -h (may be repeated)",
         )  # fmt: skip
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, crawl, and print the table."""
-        from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares  # noqa: PLC0415
+        from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares
 
-        assert isinstance(self.settings, Settings)
-        refuse_options("archive", args)
-        try:
-            arguments, jobs = _check(args, opts), _jobs(opts.jobs)
-            configuration = read_configuration(self.settings, os.environ)
-            read_token(os.environ)
-        except ArgumentRefused as refused:
-            refuse("archive", refused)
+        arguments, jobs = _check(args, opts), _jobs(opts.jobs)
+        configuration = self.configuration()
+        read_token(os.environ)
         share = shares(configuration, jobs)
         options = [
             *crawl_options(opts),
@@ -130,7 +102,7 @@ class Command(ScrapyCommand):
 
 def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments]:
     """Return the arguments of each user's crawl; raises `ArgumentRefused`."""
-    from mapillary_crawler.crawl.several_users import read_names  # noqa: PLC0415
+    from mapillary_crawler.crawl.several_users import read_names
 
     names = list(args)
     if opts.file == "-":
@@ -162,8 +134,8 @@ def _display(
     folders: Mapping[str, Sequence[Path]], *, several: bool
 ) -> Iterator[Callable[[Sequence[str]], None] | None]:
     """Give what shows several crawls at once on a terminal; a single one shows itself."""
-    from mapillary_crawler.terminal.jobs_display import JobsDisplay  # noqa: PLC0415
-    from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live  # noqa: PLC0415
+    from mapillary_crawler.terminal.jobs_display import JobsDisplay
+    from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live
 
     if several and can_be_live(sys.stderr):
         with LiveTerminal() as lines:
@@ -174,8 +146,8 @@ def _display(
 
 def _table(codes: Mapping[str, int | None], folders: Mapping[str, str], places: Places) -> Table:
     """Return what became of each user."""
-    from mapillary_crawler.archive.status import ARCHIVED, look_at  # noqa: PLC0415
-    from mapillary_crawler.terminal.tables import Table  # noqa: PLC0415
+    from mapillary_crawler.archive.status import ARCHIVED, look_at
+    from mapillary_crawler.terminal.tables import Table
 
     numbers = ("listed", "saved", "gone", "failed", "bytes")
     table = Table(("user", *numbers, "outcome"), frozenset(numbers))

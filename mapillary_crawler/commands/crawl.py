@@ -11,31 +11,28 @@ import sqlite3
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar
 
 from scrapy import Spider
 from scrapy.commands import crawl
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
-from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
 
 from mapillary_crawler.collection.arguments import validate
-from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.configuration import Configuration
 from mapillary_crawler.collection.layout import LEDGER_PATH
-from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.token import read_token
-from mapillary_crawler.crawl.open_collection import OpenCollection
-from mapillary_crawler.crawl.scheduled import withhold
-from mapillary_crawler.crawl.stopping import Stopping, end_now
-from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.pipelines.storage import BATCH_IMAGES
-from mapillary_crawler.spiders.user import UserSpider, is_closing, spider_of
-from mapillary_crawler.terminal.command import refuse_errors
-from mapillary_crawler.terminal.log_formatter import quieten
+from mapillary_crawler.terminal.command import ProjectCommand
+
+if TYPE_CHECKING:
+    from mapillary_crawler.crawl.open_collection import OpenCollection
+    from mapillary_crawler.spiders.user import UserSpider
 
 logger = logging.getLogger(__name__)
 
+_SPIDER = "user"
 #: After how many seconds a thread that waits for its turn interrupts another; Python's default is
 #: 0.005. The threads that check images want a turn for an instant, several times an image, and the
 #: reactor's thread is always busy: docs/performance.md.
@@ -52,73 +49,66 @@ _SOON = 0.02
 _TURNS = 5
 
 
-class Command(crawl.Command):
+class Command(ProjectCommand, crawl.Command):
     """Refuses what cannot work before anything starts, and ends with an exit code that tells."""
 
-    #: How the command is called in its own lines, and what it runs.
-    name: ClassVar[str] = "crawl"
-    spider_class: ClassVar[type[UserSpider]] = UserSpider
+    requires_crawler_process = True
+    usage = "user -a username=NAME [-a quality=256|1024|2048|original] [options]"
+    summary = "Archive the images of a Mapillary user"
+    about = (
+        "Archives the images of a Mapillary user; run it again to go on where it was. "
+        "Arguments (-a NAME=VALUE): username; quality=256|1024|2048|original (original); "
+        "webp=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
+        "end=YYYY-MM-DD; check_ia=0|1 (1); accept_failed=0|1 (0). The token is read from "
+        "the environment variable MAPILLARY_TOKEN. Exit codes: 0 complete, 1 unexpected "
+        "error, 2 bad argument or setting, 3 images failed, 4 interrupted, 5 token refused, "
+        "6 disk full, 7 service unavailable, 8 no images, 9 another process works on it. "
+        "Example: scrapy crawl user -a username=alice -a quality=2048"
+    )
     #: Whether it only plans, and so decides nothing for later crawls.
     plan: ClassVar[bool] = False
 
-    def syntax(self) -> str:
-        """Return what stands behind the command's name."""
-        return "user -a username=NAME [-a quality=256|1024|2048|original] [options]"
+    def spider_class(self) -> type[UserSpider]:
+        """Return the spider that the command runs."""
+        from mapillary_crawler.spiders.user import UserSpider
 
-    def short_desc(self) -> str:
-        """Return the line of the list of commands."""
-        return "Archive the images of a Mapillary user"
-
-    def long_desc(self) -> str:
-        """Return what the command does, with its arguments and exit codes."""
-        return (
-            "Archives the images of a Mapillary user; run it again to go on where it was. "
-            "Arguments (-a NAME=VALUE): username; quality=256|1024|2048|original (original); "
-            "webp=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
-            "end=YYYY-MM-DD; check_ia=0|1 (1); accept_failed=0|1 (0). The token is read from "
-            "the environment variable MAPILLARY_TOKEN. Exit codes: 0 complete, 1 unexpected "
-            "error, 2 bad argument or setting, 3 images failed, 4 interrupted, 5 token refused, "
-            "6 disk full, 7 service unavailable, 8 no images, 9 another process works on it. "
-            "Example: scrapy crawl user -a username=alice -a quality=2048"
-        )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add nothing; what is wrong is said in one line."""
-        super().add_options(parser)
-        refuse_errors(parser, self.name)
+        return UserSpider
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, lock the collection and say where it will be."""
-        assert isinstance(self.settings, Settings)
+        from mapillary_crawler.crawl.open_collection import OpenCollection
+        from mapillary_crawler.crawl.scheduled import withhold
+        from mapillary_crawler.crawl.stopping import Stopping, end_now
+        from mapillary_crawler.terminal.log_formatter import quieten
+
+        settings = self.given_settings
         self._stopping = Stopping(end_now)
         self._stopping.install()
-        opts.set, withheld = withhold(opts.set, opts.spargs, self.settings, os.environ)
-        try:
-            super().process_options(args, opts)
-            _check_log(self.settings)
-            quieten(self.settings["LOG_LEVEL"])
+        opts.set, withheld = withhold(opts.set, opts.spargs, settings, os.environ)
+        super().process_options(args, opts)
+        with self.ending_with_a_line(args):
+            _check_log(settings)
+            quieten(settings["LOG_LEVEL"])
             _check_scheduled(withheld)
             _check_spider(args)
             read_token(os.environ)
-            configuration = read_configuration(self.settings, os.environ)
+            configuration = self.configuration()
             arguments = validate(opts.spargs)
-            _make_room(self.settings, configuration)
-            _make_job_folder(self.settings)
+            _make_room(settings, configuration)
+            _make_job_folder(settings)
             self._staging = OpenCollection.open(arguments, configuration, plan=self.plan)
-        except (ArgumentRefused, UsageError) as error:
-            self._refuse(Outcome.REFUSED, str(error))
-        except Refused as refused:
-            self._refuse(refused.outcome, str(refused))
         self._say(self.first_line(self._staging))
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Crawl, then say the balance and set the exit code."""
+        from mapillary_crawler.spiders.user import UserSpider, spider_of
+
         process = self.crawler_process
         assert isinstance(process, AsyncCrawlerProcess)
-        crawler = process.create_crawler(self.spider_class)
+        crawler = process.create_crawler(self.spider_class())
 
         def stop() -> None:
-            from twisted.internet import reactor  # noqa: PLC0415  installed by now, not before
+            from twisted.internet import reactor
 
             reactor.callFromThread(pass_on)
 
@@ -158,6 +148,8 @@ class Command(crawl.Command):
         By a connection of its own, which the end of the process closes: the ledger's thread may
         never give it the turn. The finish may have moved the folder.
         """
+        from mapillary_crawler.ledger.ledger import Ledger
+
         staging = self._staging
         words: object = "scrapy status shows what is there"
         for folder in (staging.folder, staging.destination):
@@ -166,17 +158,15 @@ class Command(crawl.Command):
                 break
         self._say(f"{staging.collection.name}: {Outcome.INTERRUPTED.words}: {words}")
 
-    def _refuse(self, outcome: Outcome, message: str) -> NoReturn:
-        """Say in one line why there is no run, and end."""
+    def say(self, message: object) -> None:
+        """Say something of the command itself, where the crawl's own lines go."""
         self._say(f"scrapy {self.name}: {message}")
-        sys.exit(outcome.exit_code)
 
     def _say(self, line: str) -> None:
         """Print a line on the terminal, or write it, whatever LOG_LEVEL, to the log's file."""
-        assert isinstance(self.settings, Settings)
-        if self.settings["LOG_FILE"]:
+        if self.given_settings["LOG_FILE"]:
             if not logging.root.handlers:
-                configure_logging(self.settings)
+                configure_logging(self.given_settings)
             record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None)
             for handler in logging.root.handlers:
                 handler.handle(record)
@@ -197,6 +187,8 @@ async def _end(crawler: Crawler) -> None:
     """
     for _ in range(_TURNS):
         await asyncio.sleep(0)
+    from mapillary_crawler.spiders.user import is_closing
+
     if not is_closing(crawler):
         await crawler.stop_async()
 
@@ -219,6 +211,8 @@ def _check_log(settings: Settings) -> None:
 
 def _make_room(settings: Settings, configuration: Configuration) -> None:
     """Let as many connections to a host, and images on their way, as transfers are allowed."""
+    from mapillary_crawler.pipelines.storage import BATCH_IMAGES
+
     most = max(configuration.concurrency_max, configuration.concurrency_fixed)
     for name, beside in (
         ("CONCURRENT_REQUESTS_PER_DOMAIN", 0),
@@ -250,8 +244,8 @@ def _check_scheduled(withheld: list[str]) -> None:
 def _check_spider(args: list[str]) -> None:
     if not args:
         raise ArgumentRefused("say which spider: scrapy crawl user -a username=NAME")
-    if args[0] != UserSpider.name:
-        raise ArgumentRefused(f"there is no spider {args[0]!r}; the spider is {UserSpider.name!r}")
+    if args[0] != _SPIDER:
+        raise ArgumentRefused(f"there is no spider {args[0]!r}; the spider is {_SPIDER!r}")
     if len(args) > 1:
         raise ArgumentRefused(f"{args[1]!r} is not understood; see scrapy crawl -h")
 

@@ -9,17 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scrapy.commands import ScrapyCommand
-
 from mapillary_crawler.collection.layout import LOCKS, STAGING, progress_writing
-from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
-from mapillary_crawler.terminal.command import (
-    KeepsLines,
-    end,
-    refuse,
-    refuse_arguments,
-    refuse_errors,
-)
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.terminal.command import ProjectCommand
 
 _USER = {
     "username": "demo",
@@ -37,51 +29,32 @@ _MARKER = ".made-by-scrapy-demo"
 _NAME = "mapillary-demo-1024"
 #: All that a demo leaves, also one that was killed.
 _MADE = frozenset({_MARKER, _NAME, progress_writing(Path(_NAME)).name, STAGING, LOCKS})
-_EPILOG = """\
+
+
+class DemoCommand(ProjectCommand):
+    """Needs neither a token nor a network; leaves its result in `.demo`."""
+
+    summary = "Archive a user of the sandbox, offline, and show the result"
+    about = (
+        "Removes what an earlier demo left in ./.demo and makes it anew: starts the sandbox,\n"
+        "archives its user `demo` at 1024 pixels, and shows the collection and how to do the\n"
+        "same on the real service."
+    )
+    epilog = """\
 Exit codes: those of scrapy crawl user -h; 2 also where ./.demo holds what no demo has made.
 
 Example:
 
   scrapy demo
 """
+    takes_arguments = False
 
-
-class DemoCommand(ScrapyCommand):
-    """Needs neither a token nor a network; leaves its result in `.demo`."""
-
-    requires_crawler_process = False
-
-    def short_desc(self) -> str:
-        """Return the line of the list of commands."""
-        return "Archive a user of the sandbox, offline, and show the result"
-
-    def long_desc(self) -> str:
-        """Return what the command does."""
-        return (
-            "Removes what an earlier demo left in ./.demo and makes it anew: starts the sandbox,\n"
-            "archives its user `demo` at 1024 pixels, and shows the collection and how to do the\n"
-            "same on the real service."
-        )
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add nothing but the example."""
-        super().add_options(parser)
-        refuse_errors(parser, "demo")
-        parser.formatter_class = KeepsLines
-        parser.epilog = _EPILOG
-
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Run the real command in a process of its own, against a sandbox."""
-        from mapillary_crawler.sandbox.process import Sandbox  # noqa: PLC0415  only this command needs it
+        from mapillary_crawler.sandbox.process import Sandbox
 
-        refuse_arguments("demo", args)
         store = Path(".demo").absolute()
-        try:
-            _clear(store)
-        except ArgumentRefused as refused:
-            refuse("demo", refused)
-        except OSError as error:
-            end("demo", Outcome.ERROR, f"{error.filename or store}: {error.strerror or error}")
+        _clear(store)
         with Sandbox.running([_USER]) as sandbox:
             places = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": ""}
             environment = {**os.environ, **sandbox.environment, **places}

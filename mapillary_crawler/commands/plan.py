@@ -6,24 +6,43 @@ import argparse
 import json
 import shlex
 import sys
-from typing import ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from scrapy import Spider
-from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.commands import crawl
-from mapillary_crawler.crawl.open_collection import OpenCollection
-from mapillary_crawler.crawl.plan import report
-from mapillary_crawler.crawl.several_users import Crawls, exit_code
-from mapillary_crawler.spiders.plan import PlanSpider
-from mapillary_crawler.spiders.user import UserSpider
-from mapillary_crawler.terminal.command import KeepsLines, crawl_options, refuse, refuse_options
+from mapillary_crawler.terminal.command import crawl_options
 
-_EPILOG = """\
+if TYPE_CHECKING:
+    from mapillary_crawler.crawl.open_collection import OpenCollection
+    from mapillary_crawler.spiders.user import UserSpider
+
+#: Options that are not passed on where there are several users.
+_FOR_ONE = {
+    "output": "-o",
+    "overwrite_output": "-O",
+    "profile": "--profile",
+    "pidfile": "--pidfile",
+    "pdb": "--pdb",
+}
+
+
+class Command(crawl.Command):
+    """Runs the listing of a crawl, and no more of its images than a sample."""
+
+    default_settings = DEFAULTS
+    usage = "USERNAME... [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
+    summary = "List users and estimate what a crawl would bring and need"
+    about = (
+        "Lists a user's images, and shows how many there are, their dates, sequences and\n"
+        "cameras, the bytes they would have at each quality (judged by 20, spread over the\n"
+        "listing, that are fetched at all four), and the disk and time that a crawl needs."
+    )
+    epilog = """\
 The listing is kept, so a crawl with the same arguments does not list again, and the sample's
 images of the chosen quality count as saved. --json prints one line a user; null stands for what
 is not known. Several users are planned one after another, with -a, -s, -L, --logfile, --nolog.
@@ -41,76 +60,42 @@ Examples
   scrapy plan alice bob --json | jq .bytes.original.size
   scrapy plan alice -a bbox=13.3,52.4,13.5,52.6 -a start=2024-01-01
 """
-
-#: Options that are not passed on where there are several users.
-_FOR_ONE = {
-    "output": "-o",
-    "overwrite_output": "-O",
-    "profile": "--profile",
-    "pidfile": "--pidfile",
-    "pdb": "--pdb",
-}
-
-
-class Command(crawl.Command):
-    """Runs the listing of a crawl, and no more of its images than a sample."""
-
-    name: ClassVar[str] = "plan"
-    spider_class: ClassVar[type[UserSpider]] = PlanSpider
     plan: ClassVar[bool] = True
-    default_settings = DEFAULTS
 
-    def syntax(self) -> str:
-        """Return the usage behind the command's name."""
-        return "USERNAME... [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
+    def spider_class(self) -> type[UserSpider]:
+        """Return the spider that the command runs."""
+        from mapillary_crawler.spiders.plan import PlanSpider
 
-    def short_desc(self) -> str:
-        """Return the line of `scrapy -h`."""
-        return "List users and estimate what a crawl would bring and need"
-
-    def long_desc(self) -> str:
-        """Return the first paragraph of `-h`."""
-        return (
-            "Lists a user's images, and shows how many there are, their dates, sequences and\n"
-            "cameras, the bytes they would have at each quality (judged by 20, spread over the\n"
-            "listing, that are fetched at all four), and the disk and time that a crawl needs."
-        )
+        return PlanSpider
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of the command."""
+        """Add the option of the command."""
         super().add_options(parser)
-        parser.formatter_class = KeepsLines
-        parser.epilog = _EPILOG
         parser.add_argument("--json", action="store_true", help="print JSON, one line a user")
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything; with one user, open the collection."""
-        assert isinstance(self.settings, Settings)
-        refuse_options("plan", args)
         self._json = opts.json
         self._given = crawl_options(opts)
         self._usernames = list(dict.fromkeys(args))
-        try:
+        with self.ending_with_a_line(args):
+            self.refuse_unknown(args)
             _check(self._usernames, opts)
-            self.settings.setdict(arglist_to_dict(opts.set), priority="cmdline")
-            self._item_max_bytes = read_options(self.settings).item_max_bytes
-        except ArgumentRefused as refused:
-            refuse("plan", refused)
-        except ValueError:
-            refuse("plan", "arguments are written -a NAME=VALUE, settings -s NAME=VALUE")
+            self._item_max_bytes = self._read_item_max_bytes(opts)
+            if len(self._usernames) > 1:
+                _check_several(opts)
         if len(self._usernames) == 1:
             opts.spargs.append(f"username={self._usernames[0]}")
-            super().process_options([UserSpider.name], opts)
+            super().process_options(["user"], opts)
         else:
-            for name, option in _FOR_ONE.items():
-                if getattr(opts, name):
-                    refuse("plan", f"{option} is for a single user")
-            self.settings.set("LOG_ENABLED", value=False, priority="cmdline")
+            self.given_settings.set("LOG_ENABLED", value=False, priority="cmdline")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Plan one user, or several one after another, each in a process of its own."""
+        from mapillary_crawler.crawl.several_users import Crawls, exit_code
+
         if len(self._usernames) == 1:
-            super().run(args, opts)
+            super().main(args, opts)
             return
         program = (sys.executable, "-m", "scrapy", "plan")
         options = [*self._given, *(["--json"] if self._json else [])]
@@ -123,6 +108,9 @@ class Command(crawl.Command):
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Print the plan, or why there is none."""
+        from mapillary_crawler.crawl.plan import report
+        from mapillary_crawler.spiders.plan import PlanSpider
+
         if not isinstance(spider, PlanSpider) or spider.plan is None:
             super().conclude(staging, spider, outcome)
             return
@@ -137,20 +125,38 @@ class Command(crawl.Command):
         print()
         print("\n".join(report.needs(spider.plan, self._item_max_bytes, command)), flush=True)
 
-    def _refuse(self, outcome: Outcome, message: str) -> NoReturn:
+    def end(self, outcome: Outcome, message: object) -> NoReturn:
         """Say in one line why there is nothing to plan, and end."""
-        if self._json and outcome is Outcome.ALREADY_ARCHIVED:
-            fields = {"username": self._usernames[0], "archived": True, "message": message}
+        if outcome is Outcome.ALREADY_ARCHIVED and self._json:
+            fields = {"username": self._usernames[0], "archived": True, "message": str(message)}
             print(json.dumps(fields, ensure_ascii=False), flush=True)
-        super()._refuse(outcome, message)
+        super().end(outcome, message)
+
+    def _read_item_max_bytes(self, opts: argparse.Namespace) -> int:
+        """Return the size of an item, by a copy of the settings: the crawl takes its own over."""
+        settings = self.given_settings.copy()
+        try:
+            settings.setdict(arglist_to_dict(opts.set), priority="cmdline")
+        except ValueError:
+            raise ArgumentRefused("settings are written -s NAME=VALUE") from None
+        return read_options(settings).item_max_bytes
 
 
 def _check(usernames: list[str], opts: argparse.Namespace) -> None:
-    """Check the arguments of every user; raises `ArgumentRefused`, `ValueError`."""
+    """Check the arguments of every user; raises `ArgumentRefused`."""
     if not usernames:
         raise ArgumentRefused("say which user: scrapy plan USERNAME")
-    given = arglist_to_dict(opts.spargs)
+    try:
+        given = arglist_to_dict(opts.spargs)
+    except ValueError:
+        raise ArgumentRefused("arguments are written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
     for username in usernames:
         validate({**given, "username": username})
+
+
+def _check_several(opts: argparse.Namespace) -> None:
+    for name, option in _FOR_ONE.items():
+        if getattr(opts, name):
+            raise ArgumentRefused(f"{option} is for a single user")

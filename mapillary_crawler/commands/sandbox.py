@@ -11,17 +11,13 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from scrapy.commands import ScrapyCommand
-
-from mapillary_crawler.terminal.command import KeepsLines, refuse, refuse_arguments, refuse_errors
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.terminal.command import ProjectCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mapillary_crawler.sandbox.server import Server
-
-# The sandbox itself is imported when it is run: every scrapy command imports this module.
-# ruff: noqa: PLC0415
 
 _USERS: Any = {"users": [{"username": "alice", "images": 200}]}
 _EPILOG = """\
@@ -58,36 +54,26 @@ ids may stand for it, and then it strikes them always. `*` is api, cdn and archi
 """  # noqa: E501 - lines of a terminal
 
 
-class SandboxCommand(ScrapyCommand):
+class SandboxCommand(ProjectCommand):
     """Runs the sandbox until Ctrl-C."""
 
-    requires_crawler_process = False
-
-    def syntax(self) -> str:
-        """Return the usage behind the command's name."""
-        return "[--port N] [--users FILE] [--photos DIR] [--seed N] [--faults JSON|FILE]"
-
-    def short_desc(self) -> str:
-        """Return the line of `scrapy -h`."""
-        return "Run a local Graph API, image CDN and archive.org to try a crawl against"
-
-    def long_desc(self) -> str:
-        """Return the first paragraph of `-h`."""
-        return fill(
-            "Serves made-up users with made-up photographs on this machine, as the Graph API, its "
-            "image CDN and archive.org would, until Ctrl-C. The same seed and users give the same "
-            "images each time; faults of the real services can be switched on.",
-            96,
-        )
+    usage = "[--port N] [--users FILE] [--photos DIR] [--seed N] [--faults JSON|FILE]"
+    summary = "Run a local Graph API, image CDN and archive.org to try a crawl against"
+    about = fill(
+        "Serves made-up users with made-up photographs on this machine, as the Graph API, its "
+        "image CDN and archive.org would, until Ctrl-C. The same seed and users give the same "
+        "images each time; faults of the real services can be switched on.",
+        96,
+    )
+    epilog = _EPILOG
+    takes_arguments = False
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the sandbox."""
         from mapillary_crawler.sandbox import faults, users
 
         super().add_options(parser)
-        refuse_errors(parser, "sandbox")
-        parser.formatter_class = KeepsLines
-        parser.epilog = _EPILOG.format(
+        parser.epilog = self.epilog.format(
             users=_table(users.explanation()), faults=_table(faults.explanation())
         )
         parser.add_argument("--port", type=int, default=8700, help="port, 0 takes a free one")
@@ -99,20 +85,21 @@ class SandboxCommand(ScrapyCommand):
         parser.add_argument("--seed", type=int, default=1, help="another seed, other images")
         parser.add_argument("--faults", metavar="JSON|FILE", help="faults from the start")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Serve until interrupted; a wrong argument is one line and exit code 2."""
-        refuse_arguments("sandbox", args)
         try:
             server = _server(opts)
         except (OSError, ValueError) as error:
-            refuse("sandbox", error)
+            raise ArgumentRefused(str(error)) from None
         try:
             with suppress(KeyboardInterrupt):
                 asyncio.run(_serve(server, opts.host, opts.port))
         except (OSError, OverflowError) as error:  # the latter for ports that cannot be
             cause = getattr(error, "strerror", None) or error
             where = f"{opts.host} port {opts.port}"
-            refuse("sandbox", f"cannot listen on {where}: {cause}; --port 0 takes a free one")
+            raise ArgumentRefused(
+                f"cannot listen on {where}: {cause}; --port 0 takes a free one"
+            ) from None
 
 
 def _server(opts: argparse.Namespace) -> Server:

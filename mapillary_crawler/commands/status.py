@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrapy.commands import ScrapyCommand
-from scrapy.settings import Settings
-
-from mapillary_crawler.collection.outcome import ArgumentRefused
-from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import (
-    KeepsLines,
-    ends_with_reader,
-    read_places,
-    refuse,
-    refuse_errors,
-    refuse_options,
-)
+from mapillary_crawler.terminal.command import ProjectCommand
 
 if TYPE_CHECKING:
     from mapillary_crawler.archive.status import Overview
 
-_EPILOG = """\
-Exit codes: 0, or 2 for a wrong argument.
+
+class Command(ProjectCommand):
+    """Looks at ledgers; disturbs no crawl."""
+
+    usage = "[COLLECTION...] [--failed]"
+    summary = "Show the collections in staging and in the store"
+    about = (
+        "Shows what collections there are: how far each is, whether a process works on it,\n"
+        "what failed, its size and when something last happened. COLLECTION is a folder or a\n"
+        "name; without one, all collections of the staging folder and the store."
+    )
+    epilog = """\
+Exit codes: 0, 1 for a folder that cannot be read, 2 for a wrong argument.
 
 Examples
 ========
@@ -41,54 +39,22 @@ Examples
 A program reads .crawl/progress.json in the collection's folder instead.
 """
 
-
-class Command(ScrapyCommand):
-    """Looks at ledgers; disturbs no crawl."""
-
-    requires_crawler_process = False
-
-    def syntax(self) -> str:
-        """Return the usage behind the command's name."""
-        return "[COLLECTION...] [--failed]"
-
-    def short_desc(self) -> str:
-        """Return the line of `scrapy -h`."""
-        return "Show the collections in staging and in the store"
-
-    def long_desc(self) -> str:
-        """Return the first paragraph of `-h`."""
-        return (
-            "Shows what collections there are: how far each is, whether a process works on it,\n"
-            "what failed, its size and when something last happened. COLLECTION is a folder or a\n"
-            "name; without one, all collections of the staging folder and the store."
-        )
-
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of the command."""
+        """Add the option of the command."""
         super().add_options(parser)
-        refuse_errors(parser, "status")
-        parser.formatter_class = KeepsLines
-        parser.epilog = _EPILOG
         parser.add_argument(
             "--failed",
             action="store_true",
             help="list images that failed, with their last error, but for accepted ones",
         )
 
-    @ends_with_reader()
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print a table, and what failed."""
-        # Imported here: every scrapy command imports this module.
-        from mapillary_crawler.archive.status import look_at  # noqa: PLC0415
-        from mapillary_crawler.terminal.tables import Table  # noqa: PLC0415
+        from mapillary_crawler.archive.status import look_at
+        from mapillary_crawler.terminal.tables import Table
 
-        assert isinstance(self.settings, Settings)
-        refuse_options("status", args)
-        try:
-            places = read_places(self.settings, os.environ)
-            folders = [places.find(named) for named in args] or list(places.all())
-        except ArgumentRefused as refused:
-            refuse("status", refused)
+        places = self.places()
+        folders = [places.find(named) for named in args] or list(places.all())
         if not folders:
             print(f"There is no collection in {places.store} or {places.staging}")
             return
@@ -120,7 +86,8 @@ def _row(overview: Overview) -> tuple[str, ...]:
 
 
 def _print_failures(folder: Path) -> None:
-    from mapillary_crawler.archive.status import failures  # noqa: PLC0415
+    from mapillary_crawler.archive.status import failures
+    from mapillary_crawler.ledger.schema import LedgerTooNew
 
     with suppress(sqlite3.Error, LedgerTooNew):  # the table says so
         for image_id, error, attempts in failures(folder):

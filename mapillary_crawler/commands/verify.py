@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrapy.commands import ScrapyCommand
-from scrapy.settings import Settings
-
-from mapillary_crawler.collection.configuration import read_number
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
-from mapillary_crawler.collection.places import Places
-from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import (
-    KeepsLines,
-    ends_with_reader,
-    read_places,
-    refuse,
-    refuse_errors,
-    refuse_options,
-    say,
-)
+from mapillary_crawler.terminal.command import ProjectCommand
 
 if TYPE_CHECKING:
+    from mapillary_crawler.archive.verify.inventory import Inventory
     from mapillary_crawler.archive.verify.verification import Verdict
+    from mapillary_crawler.collection.places import Places
 
-_EPILOG = """\
+
+class Command(ProjectCommand):
+    """Reads and compares; never repairs, never writes."""
+
+    usage = "[--fast|--full] COLLECTION..."
+    summary = "Check collections: every file, every image"
+    about = (
+        "Compares collections with their ledger or, where they have none, with their\n"
+        "manifests. COLLECTION is a folder, or the name of one in the store or in staging.\n"
+        "Nothing is ever repaired, and nothing is written."
+    )
+    epilog = """\
 Exit codes
 ==========
 
@@ -51,34 +49,9 @@ Examples
   scrapy verify ~/downloads/mapillary-alice-2048
 """
 
-
-class Command(ScrapyCommand):
-    """Reads and compares; never repairs, never writes."""
-
-    requires_crawler_process = False
-
-    def syntax(self) -> str:
-        """Return the usage behind the command's name."""
-        return "[--fast|--full] COLLECTION..."
-
-    def short_desc(self) -> str:
-        """Return the line of `scrapy -h`."""
-        return "Check collections: every file, every image"
-
-    def long_desc(self) -> str:
-        """Return the first paragraph of `-h`."""
-        return (
-            "Compares collections with their ledger or, where they have none, with their\n"
-            "manifests. COLLECTION is a folder, or the name of one in the store or in staging.\n"
-            "Nothing is ever repaired, and nothing is written."
-        )
-
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
-        refuse_errors(parser, "verify")
-        parser.formatter_class = KeepsLines
-        parser.epilog = _EPILOG
         depth = parser.add_mutually_exclusive_group()
         depth.add_argument(
             "--fast", action="store_true", help="names, sizes and the balance; reads no image"
@@ -89,75 +62,74 @@ class Command(ScrapyCommand):
             help="every byte against its checksum, every image decoded (default)",
         )
 
-    @ends_with_reader()
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Verify each collection; the worst of them makes the exit code."""
-        assert isinstance(self.settings, Settings)
-        refuse_options("verify", args)
         if not args:
-            refuse("verify", "say which collection: scrapy verify COLLECTION")
+            raise ArgumentRefused("say which collection: scrapy verify COLLECTION")
+        places = self.places()
+        folders = [places.find(named) for named in args]
+        codes = {self._outcome(folder, places, full=not opts.fast).exit_code for folder in folders}
+        self.exitcode = next(code for code in (1, 2, 9, 3, 0) if code in codes)
+
+    def _outcome(self, folder: Path, places: Places, *, full: bool) -> Outcome:
+        """Verify one collection; one that cannot be read is not in the way of the others."""
         try:
-            places = read_places(self.settings, os.environ)
-            folders = [places.find(named) for named in args]
-            walk = bool(read_number(self.settings, "JPEG_WALK", 0, int, 1))
-        except ArgumentRefused as error:
-            refuse("verify", error)
-        outcomes = []
+            return self._verify(folder, places, full=full)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.say(f"{error.filename or folder}: {error.strerror or error}")
+            return Outcome.ERROR
+
+    def _verify(self, folder: Path, places: Places, *, full: bool) -> Outcome:
+        """Verify one collection and say what came of it."""
+        from mapillary_crawler.archive.verify.inventory import NoInventory
+        from mapillary_crawler.archive.verify.verification import open_inventory
+        from mapillary_crawler.ledger.schema import LedgerTooNew
+
+        if places.is_locked(folder):
+            self.say(f"{folder.name}: another process works on it")
+            return Outcome.LOCKED
         try:
-            outcomes = [
-                _verify(folder, places, full=not opts.fast, walk=walk) for folder in folders
-            ]
-        except KeyboardInterrupt:
-            say("verify", "interrupted")
-            outcomes = [Outcome.INTERRUPTED]
-        codes = {outcome.exit_code for outcome in outcomes}
-        self.exitcode = next(code for code in (4, 1, 2, 9, 3, 0) if code in codes)
+            inventory = open_inventory(folder)
+        except (NoInventory, NotFollowed) as error:
+            self.say(error)
+            return Outcome.REFUSED
+        except (sqlite3.DatabaseError, LedgerTooNew) as error:
+            self.say(f"{folder}: the ledger cannot be read: {error}")
+            return Outcome.ERROR
+        began = time.monotonic()
+        try:
+            with closing(inventory):
+                verdict = _verdict(
+                    inventory, folder, full=full, walk=self.configuration().jpeg_walk
+                )
+        except sqlite3.DatabaseError as error:
+            self.say(f"{folder}: the ledger cannot be read to its end: {error}")
+            return Outcome.ERROR
+        print(_summary(folder.name, verdict, time.monotonic() - began), flush=True)
+        if verdict.problems:
+            return Outcome.ERROR
+        return Outcome.COMPLETE if verdict.finished else Outcome.INCOMPLETE
 
 
-def _verify(folder: Path, places: Places, *, full: bool, walk: bool) -> Outcome:
-    """Verify one collection and say what came of it."""
-    # Imported here: every scrapy command imports this module.
-    from mapillary_crawler.archive.verify.inventory import NoInventory  # noqa: PLC0415
-    from mapillary_crawler.archive.verify.verification import (  # noqa: PLC0415
-        Verification,
-        bytes_below,
-        open_inventory,
-    )
-    from mapillary_crawler.terminal.work_display import WorkDisplay, work_display  # noqa: PLC0415
+def _verdict(inventory: Inventory, folder: Path, *, full: bool, walk: bool) -> Verdict:
+    """Compare, naming what is wrong, with a bar where there is much to be read."""
+    from mapillary_crawler.archive.verify.verification import Verification, bytes_below
+    from mapillary_crawler.terminal.work_display import WorkDisplay, work_display
 
-    if places.is_locked(folder):
-        say("verify", f"{folder.name}: another process works on it")
-        return Outcome.LOCKED
-    try:
-        inventory = open_inventory(folder)
-    except (NoInventory, NotFollowed) as error:
-        say("verify", str(error))
-        return Outcome.REFUSED
-    except (sqlite3.DatabaseError, LedgerTooNew) as error:
-        say("verify", f"{folder}: the ledger cannot be read: {error}")
-        return Outcome.ERROR
-    began = time.monotonic()
     total = bytes_below(folder) if full else 0
-    shown = work_display() if total else WorkDisplay()
-    try:
-        with closing(inventory), shown:
-            shown.begin("verifying", 1, total)
-            shown.begin_file(folder.name, total)
-            verdict = Verification(
-                inventory,
-                full=full,
-                report=lambda problem: print(f"{folder.name}/{problem}", flush=True),
-                note=lambda note: print(f"{folder.name}/{note}", flush=True),
-                advance=shown.advance,
-                walk=walk,
-            ).run()
-    except sqlite3.DatabaseError as error:
-        say("verify", f"{folder}: the ledger cannot be read to its end: {error}")
-        return Outcome.ERROR
-    print(_summary(folder.name, verdict, time.monotonic() - began), flush=True)
-    if verdict.problems:
-        return Outcome.ERROR
-    return Outcome.COMPLETE if verdict.finished else Outcome.INCOMPLETE
+    with work_display() if total else WorkDisplay() as shown:
+        shown.begin("verifying", 1, total)
+        shown.begin_file(folder.name, total)
+        return Verification(
+            inventory,
+            full=full,
+            report=lambda problem: shown.say(f"{folder.name}/{problem}"),
+            note=lambda note: shown.say(f"{folder.name}/{note}"),
+            advance=shown.advance,
+            walk=walk,
+        ).run()
 
 
 def _summary(name: str, verdict: Verdict, seconds: float) -> str:

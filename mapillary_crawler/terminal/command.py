@@ -1,21 +1,35 @@
-"""What the project's commands have in common: their help, their errors, their tables."""
+"""What the project's commands have in common: help, one line for every error, exit codes.
+
+Scrapy imports every module of `commands/` whatever is asked for, `scrapy -h` included, and takes
+every command that one defines for one of its own. So this base lies here; and a module there
+imports at its top what its help and options need, and where it works what it works with.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
+import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import ClassVar, NoReturn
 
-from scrapy.commands import ScrapyHelpFormatter
+from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
+from scrapy.settings import Settings
 
-from mapillary_crawler.collection.configuration import read_configuration
-from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.outcome import (
+    ArgumentRefused,
+    Outcome,
+    ProjectError,
+    is_disk_full,
+)
 from mapillary_crawler.collection.places import Places
 
 
@@ -23,60 +37,138 @@ class KeepsLines(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of examples and lists in a help text."""
 
 
-def say(command: str, message: object) -> None:
-    """Write a line about a command to standard error."""
-    sys.stderr.write(f"scrapy {command}: {message}\n")
-    sys.stderr.flush()
+class ProjectCommand(ScrapyCommand):
+    """A command by a few texts and `main`; whatever goes wrong is one line and an exit code."""
+
+    requires_crawler_process = False
+
+    #: What stands behind the command's name in its usage.
+    usage: ClassVar[str] = ""
+    #: The line of `scrapy -h`, and the first paragraph of the command's own help.
+    summary: ClassVar[str]
+    about: ClassVar[str]
+    #: Exit codes and examples, with their line breaks; without it help is Scrapy's.
+    epilog: ClassVar[str] = ""
+    #: Whether there may be arguments besides options.
+    takes_arguments: ClassVar[bool] = True
+    #: What is said of a run that Ctrl-C or SIGTERM has ended.
+    interrupted: ClassVar[str] = "interrupted"
+
+    @property
+    def name(self) -> str:
+        """What is typed, which Scrapy takes from the module."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def given_settings(self) -> Settings:
+        """The settings, which Scrapy gives a command before it asks anything of it."""
+        assert isinstance(self.settings, Settings)
+        return self.settings
+
+    def syntax(self) -> str:
+        """Return what stands behind the command's name."""
+        return self.usage
+
+    def short_desc(self) -> str:
+        """Return the line of the list of commands."""
+        return self.summary
+
+    def long_desc(self) -> str:
+        """Return what the command does."""
+        return self.about
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Let what the parser finds wrong end with one line, and add the end of the help."""
+        super().add_options(parser)
+        parser.error = partial(self.end, Outcome.REFUSED)  # type: ignore[method-assign]
+        if self.epilog:
+            parser.formatter_class = KeepsLines
+            parser.epilog = self.epilog
+
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Set the settings that the options give."""
+        with self.ending_with_a_line(args):
+            super().process_options(args, opts)
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Check the arguments, and work."""
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _interrupt)
+        with self.ending_with_a_line(args):
+            self.refuse_unknown(args)
+            self.main(args, opts)
+            sys.stdout.flush()
+
+    @abstractmethod
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Do what the command is for, and set `exitcode` where that is not 0.
+
+        May raise `ProjectError`, `OSError`, `sqlite3.Error` and KeyboardInterrupt.
+        """
+
+    @contextmanager
+    def ending_with_a_line(self, args: Sequence[str]) -> Iterator[None]:
+        """End with one line and an exit code where an error comes out of the context.
+
+        The code is that of the error's class (collection/outcome.py).
+        """
+        try:
+            yield
+        except ProjectError as error:
+            self.end(error.outcome, error)
+        except KeyboardInterrupt:
+            self.end(Outcome.INTERRUPTED, self.interrupted)
+        except BrokenPipeError:
+            _end_with_reader()
+        except (OSError, sqlite3.Error) as error:
+            outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.ERROR
+            self.end(outcome, _cause(error, args))
+
+    def refuse_unknown(self, args: Sequence[str]) -> None:
+        """Refuse options that the parser did not know, and arguments where there are none."""
+        if args and not self.takes_arguments:
+            raise ArgumentRefused(f"unexpected argument {args[0]}; see scrapy {self.name} -h")
+        for argument in args:
+            if argument.startswith("-") and argument != "-":
+                raise ArgumentRefused(f"unknown option {argument}; see scrapy {self.name} -h")
+
+    def end(self, outcome: Outcome, message: object) -> NoReturn:
+        """End with one line that says why; what went wrong before decides the exit code."""
+        self.say(message)
+        sys.exit(self.exitcode or outcome.exit_code)
+
+    def say(self, message: object) -> None:
+        """Say something of the command itself, on standard error."""
+        sys.stderr.write(f"scrapy {self.name}: {message}\n")
+        sys.stderr.flush()
+
+    def configuration(self) -> Configuration:
+        """Return the checked settings; raises `ArgumentRefused`."""
+        return read_configuration(self.given_settings, os.environ)
+
+    def places(self) -> Places:
+        """Return where collections are; raises `ArgumentRefused`."""
+        configuration = self.configuration()
+        return Places(configuration.store, configuration.staging)
 
 
-def end(command: str, outcome: Outcome, message: object) -> NoReturn:
-    """End with one line that says why."""
-    say(command, message)
-    sys.exit(outcome.exit_code)
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
-def refuse(command: str, message: object) -> NoReturn:
-    """End with one line for a user's mistake."""
-    end(command, Outcome.REFUSED, message)
+def _end_with_reader() -> NoReturn:
+    """End without a word where the reader of the output has left early, as `head` does."""
+    with Path(os.devnull).open("w") as nowhere:  # Python flushes once more when it ends
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
 
 
-def refuse_errors(parser: argparse.ArgumentParser, command: str) -> None:
-    """Let what a command's parser finds wrong end with one line, without the usage."""
-    parser.error = partial(refuse, command)  # type: ignore[method-assign]
-
-
-@contextmanager
-def ends_with_reader() -> Iterator[None]:
-    """End without a word where the reader of the output leaves early, as `head` does.
-
-    For commands that have nothing left to do but to print; also a decorator of such a function.
-    """
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        with Path(os.devnull).open("w") as nowhere:  # Python flushes once more when it ends
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-
-
-def refuse_options(command: str, args: Sequence[str]) -> None:
-    """End where an argument is an option that the command does not know."""
-    for argument in args:
-        if argument.startswith("-") and argument != "-":
-            refuse(command, f"unknown option {argument}; see scrapy {command} -h")
-
-
-def refuse_arguments(command: str, args: Sequence[str]) -> None:
-    """End where there is an argument or an unknown option, for commands that have none."""
-    if args:
-        refuse(command, f"unexpected argument {args[0]}; see scrapy {command} -h")
-
-
-def read_places(settings: Mapping[str, Any], environment: Mapping[str, str]) -> Places:
-    """Return where collections are; raises `ArgumentRefused`."""
-    configuration = read_configuration(settings, environment)
-    return Places(configuration.store, configuration.staging)
+def _cause(error: OSError | sqlite3.Error, args: Sequence[str]) -> str:
+    """Return what an error is about, or else what was asked for, and why it came."""
+    about, why = None, str(error)
+    if isinstance(error, OSError) and error.strerror:
+        about, why = error.filename, error.strerror
+    return f"{about or ' '.join(args)}: {why}".removeprefix(": ")
 
 
 def crawl_options(opts: argparse.Namespace) -> list[str]:

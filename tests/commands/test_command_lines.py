@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,40 @@ def test_wrong_setting_is_one_line(
     assert run(command, "alice" if command in ("archive", "plan") else ".",
                "-s", "MIN_FREE_BYTES=x")  # fmt: skip
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """Return a store that the process may not read; root gives its rights away meanwhile."""
+    folder = tmp_path / "closed"
+    (folder / "store").mkdir(parents=True)
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    yield folder / "store"
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+@pytest.fixture
+def imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Have the commands import what they need while that may be read."""
+    for command in ("status", "clean", "verify"):
+        run(command, *["x"] * (command == "verify"), "-s", f"MAPILLARY_STORE={tmp_path}")
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["status", "x"], ["clean"], ["verify", "x"]])
+def test_store_that_may_not_be_read_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], imported: None, closed: Path
+) -> None:
+    assert run(*arguments, "-s", f"MAPILLARY_STORE={closed}") == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert len(written.err.splitlines()) == 1
+    assert written.err.startswith(f"scrapy {arguments[0]}: {closed}")
+    assert written.err.endswith(": Permission denied\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,118 @@
+"""Uploads of several collections, one after another, as `scrapy ia_upload` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
+from mapillary_crawler.archive.internet_archive.options import Options
+from mapillary_crawler.archive.internet_archive.presence import RemoteItem
+from mapillary_crawler.archive.internet_archive.removed import NotRemoved, remove_tars
+from mapillary_crawler.archive.internet_archive.retry import Retry
+from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
+from mapillary_crawler.archive.internet_archive.trouble import Denied, OutOfPatience, Trouble
+from mapillary_crawler.archive.internet_archive.upload import (
+    UnreadableFile,
+    Upload,
+    plan,
+    refuse_item,
+    volumes_of,
+)
+from mapillary_crawler.archive.internet_archive.verified import NotVerified, UploadVerification
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.terminal.quantities import size
+from mapillary_crawler.terminal.work_display import WorkDisplay
+
+
+def check(collections: Sequence[FinishedCollection], shown: WorkDisplay) -> None:
+    """Compare what is to be sent of all collections with its checksums, before it is sent."""
+    shown.begin("checking", len(collections), sum(each.unsent for each in collections))
+    for collection in collections:
+        shown.begin_file(collection.identifier, collection.unsent)
+        collection.check(shown.advance)
+        shown.end_file()
+
+
+class Uploads:
+    """Uploads with one session; raises `CredentialsMissing` where there are no keys for it.
+
+    `failed` hears of what is wrong with one collection; with the others it goes on.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        shown: WorkDisplay,
+        failed: Callable[[Outcome, str], None],
+        *,
+        anonymous: bool,
+    ) -> None:
+        self._options = options
+        self._shown = shown
+        self._failed = failed
+        self._archive = ArchiveOrg(
+            options.url, options.s3_url, timeout=options.timeout, anonymous=anonymous
+        )
+
+    def rehearse(self, collection: FinishedCollection) -> None:
+        """Say what an upload would do."""
+        with collection.rehearsal():
+            for volume in volumes_of(collection, self._options):
+                item = None
+                try:
+                    item = RemoteItem(self._archive.metadata(volume.identifier))
+                except Trouble as trouble:
+                    self._shown.say(
+                        f"archive.org could not be asked for {volume.identifier}: {trouble}"
+                    )
+                else:
+                    refuse_item(item, volume)
+                for line in plan(volume, item):
+                    self._shown.say(line)
+
+    def upload(self, collection: FinishedCollection, *, remove: bool) -> None:
+        """Upload and verify one collection, and remove its tars here if that was asked for.
+
+        Raises `Refused` where archive.org stayed away: it would from the next one, too.
+        """
+        try:
+            self._upload(collection, remove=remove)
+        except (NotVerified, NotRemoved) as trouble:
+            self._failed(Outcome.INCOMPLETE, str(trouble))
+        except OutOfPatience as trouble:
+            raise Refused(
+                Outcome.SERVICE_AWAY, f"{trouble}; run the same command again to go on"
+            ) from None
+        except Denied as denied:
+            self._failed(*_denial(collection, denied))
+        except (Trouble, UnreadableFile) as trouble:
+            self._failed(Outcome.ERROR, f"{collection.identifier}: {trouble}")
+
+    def _upload(self, collection: FinishedCollection, *, remove: bool) -> None:
+        retry = Retry(self._options.retry_wait, self._options.patience, self._shown.say)
+        upload = Upload(collection, self._archive, retry, self._shown)
+        verification = UploadVerification(
+            self._archive, retry, self._shown, upload.send, collection.note_uploader
+        )
+        volumes = volumes_of(collection, self._options)
+        upload.run(volumes)
+        for volume in volumes:
+            verification.run(volume)
+            self._shown.say(
+                f"{self._options.url}/details/{volume.identifier} verified: "
+                f"{len(volume.pieces)} files, {size(volume.size)}, {volume.images:,} images"
+            )
+        if remove:
+            removed = remove_tars(collection, self._archive, retry, volumes)
+            self._shown.say(f"{collection.identifier}: {removed} local tars removed")
+
+
+def _denial(collection: FinishedCollection, denied: Denied) -> tuple[Outcome, str]:
+    outcome = Outcome.TOKEN_REFUSED if denied.status in {401, 403} else Outcome.REFUSED
+    if denied.explained or outcome is Outcome.REFUSED:
+        return outcome, f"{collection.identifier}: archive.org refused it: {denied}"
+    return outcome, (
+        f"{collection.identifier}: archive.org refused these keys ({denied}): they are wrong, the "
+        "item is another account's, or only members may put items into its collection; "
+        "IA_COLLECTION names another"
+    )
