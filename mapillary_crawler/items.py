@@ -41,5 +41,7 @@ class ImageItem:
     height: int = 0
     #: Damaged at the source: stored as served, no metadata written, never WebP.
     damaged: bool = False
-    #: `jpg`, or `webp` once encoded.
+    #: `jpg`, `webp` once encoded, or that of another format that was served.
     extension: str = "jpg"
+    #: Why it is without our metadata, a reason of bare.jsonl; None where it is not.
+    bare: str | None = None

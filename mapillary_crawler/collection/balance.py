@@ -12,8 +12,8 @@ from dataclasses import dataclass
 class Balance:
     """What has become of the images of a collection.
 
-    `damaged` is part of `saved`; `accepted` and `untried` are parts of `failed`;
-    `outside` and `nameless` are beside the balance.
+    `damaged` and `bare`, which have no metadata of ours, are parts of `saved`; `accepted`
+    and `untried` are parts of `failed`; `outside` and `nameless` are beside the balance.
     """
 
     saved: int = 0
@@ -26,6 +26,7 @@ class Balance:
     outside: int = 0
     nameless: int = 0
     bytes_saved: int = 0
+    bare: int = 0
 
     @property
     def listed(self) -> int:
@@ -41,6 +42,7 @@ class Balance:
             f"{count} {what}"
             for count, what in (
                 (self.damaged, "of the saved are damaged at the source"),
+                (self.bare, "of the saved are without our metadata"),
                 (self.untried, "of the failed were not tried yet"),
                 (self.accepted, "of the failed are accepted"),
                 (self.outside, "outside the selection"),

@@ -17,14 +17,22 @@ METADATA = "metadata.jsonl.gz"
 CHECKSUMS = "checksums.jsonl.gz"
 GONE = "gone.jsonl"
 DAMAGED = "damaged.jsonl"
+BARE = "bare.jsonl"
 SUMS = "SHA256SUMS"
 THUMBNAIL = "__ia_thumb.jpg"
 #: The file name of a run's log, for strftime, and the pattern of all of them.
 LOG_NAME = "download.log.%Y%m%dT%H%M%SZ"
 LOGS = "download.log.*"
+#: The manifests, in the order in which they are written; the latter three only if any.
+MANIFESTS = (METADATA, CHECKSUMS, GONE, DAMAGED, BARE)
+
+#: Extensions that an image may have: the one list. The name of a sequence ends in none of them.
+EXTENSIONS = ("jpg", "webp", "png", "gif", "avif")
+#: Those of formats that Mapillary serves at times instead of JPEG, and that we never write.
+OTHER_EXTENSIONS = ("png", "gif", "avif")
 #: What ends the name of a tar, and the names of images.
 TAR = ".tar"
-IMAGES = (".jpg", ".webp")
+IMAGES = tuple(f".{extension}" for extension in EXTENSIONS)
 
 # Metadata for archive.org: `.meta/{tag}/{n}`.
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
+
+from mapillary_crawler.collection.layout import EXTENSIONS
 
 QUALITIES = ("256", "1024", "2048", "original")
 UNKNOWN_DATE = "unknown-date"
@@ -75,17 +78,18 @@ def capture_day(captured_at: int | None) -> str:
     return datetime.fromtimestamp(captured_at // 1000, UTC).strftime("%Y-%m-%d")
 
 
-def sequence_part(value: Any) -> str:
+def sequence_part(value: Any, extensions: Sequence[str] = EXTENSIONS) -> str:
     """Return the path part of a row's `sequence`, empty where it has none.
 
-    A sequence never takes the name that an image without a sequence would have.
+    A sequence never takes the name that an image without a sequence would have. `extensions` are
+    those that images have: a collection that was begun when there were fewer keeps its names.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value:
         return ""
     part = escape(text(value))
-    return re.sub(r"\.(?=(jpg|webp)$)", "_u2e_", part)
+    return re.sub(rf"\.(?=(?:{'|'.join(extensions)})$)", "_u2e_", part)
 
 
 def member_path(day: str, sequence: str, image: str, extension: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl.client import GraphClient
@@ -98,9 +99,10 @@ class Lister:
         """Commit a page (in the ledger's thread, since it takes a while)."""
         rows = []
         listing = self._staging.ledger.listing
+        extensions = self._staging.ledger.facts.get("extensions", EXTENSIONS)
         known = listing.known([name for name in map(graph_rows.row_id, page.rows) if name])
         for index, row in enumerate(page.rows):
-            listed = graph_rows.listed_row(row, self._collection, known)
+            listed = graph_rows.listed_row(row, self._collection, known, extensions)
             if listed is None:
                 page_name = f"the page behind {cursor}" if cursor else "the first page"
                 logger.warning("Row %d of %s has no usable id", index, page_name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mapillary_crawler.collection.addresses import split_url
+from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import (
     Collection,
     capture_day,
@@ -34,12 +35,15 @@ def row_id(row: Any) -> str | None:
 
 
 def listed_row(
-    row: Any, collection: Collection, known: Mapping[str, bool] | None = None
+    row: Any,
+    collection: Collection,
+    known: Mapping[str, bool] | None = None,
+    extensions: Sequence[str] = EXTENSIONS,
 ) -> ListedRow | None:
     """Return a row of a page as the ledger keeps it, None if it has no usable id.
 
     `known` says of ids that the ledger has whether it still wants the image: of these it
-    takes the URL at most, so nothing else is described.
+    takes the URL at most, so nothing else is described. `extensions`: see `sequence_part`.
     """
     image = row_id(row)
     if image is None:
@@ -55,7 +59,7 @@ def listed_row(
         image_id=image,
         captured_at=captured_at,
         day=capture_day(captured_at),
-        sequence=sequence_part(row.get("sequence")),
+        sequence=sequence_part(row.get("sequence"), extensions),
         line=canonical_line(row),
         url=url,
         expires=url_expiry(url) if url else None,

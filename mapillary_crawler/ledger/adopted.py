@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mapillary_crawler.collection.layout import OTHER_EXTENSIONS
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
-from mapillary_crawler.ledger.records import AdoptedFile, DayState, State, Taken
+from mapillary_crawler.ledger.records import AdoptedFile, Bare, DayState, State, Taken
 
 
 class Adopted:
@@ -44,9 +45,9 @@ class Adopted:
         with self._database.transaction():
             self._database.executemany(
                 f"UPDATE images SET state = {State.SAVED:d}, day = ?, sequence = ?, extension = ?, "
-                "sha256_stored = ?, size = ? WHERE number = ?",
+                "sha256_stored = ?, size = ?, bare = ? WHERE number = ?",
                 (
-                    (day, sequence, file.extension, file.sha256, file.size, number)
+                    (day, sequence, file.extension, file.sha256, file.size, _bare(file), number)
                     for day, sequence, file, number in rows
                 ),
             )
@@ -58,3 +59,8 @@ class Adopted:
                 {(day,) for day, *_ in rows},
             )
         return taken
+
+
+def _bare(file: AdoptedFile) -> str | None:
+    """Return why a file has no metadata; that tool writes it into JPEG and WebP alone."""
+    return Bare.OTHER_FORMAT if file.extension in OTHER_EXTENSIONS else None

@@ -23,7 +23,7 @@ _ORDER = f"""
 
 _COLUMNS = (
     "images.number, id, images.state, captured_at, images.day, sequence, extension, "
-    "sha256_served, sha256_stored, size, pieces.name, offset, page, row"
+    "sha256_served, sha256_stored, size, pieces.name, offset, page, row, bare"
 )
 _WITH_TAR = "LEFT JOIN pieces ON pieces.number = images.piece"
 _RECORDS = f"SELECT {_COLUMNS} FROM images {_WITH_TAR}"
@@ -42,10 +42,11 @@ class Images:
         with self._database.transaction():
             self._database.executemany(
                 "UPDATE images SET state = ?, extension = ?, sha256_served = ?, "
-                "sha256_stored = ?, size = ?, piece = NULL, offset = NULL WHERE number = ?",
+                "sha256_stored = ?, size = ?, bare = ?, piece = NULL, offset = NULL "
+                "WHERE number = ?",
                 (
                     (State.DAMAGED if file.damaged else State.SAVED, file.extension,
-                     file.sha256_served, file.sha256_stored, file.size, file.number)
+                     file.sha256_served, file.sha256_stored, file.size, file.bare, file.number)
                     for file in files
                 ),
             )  # fmt: skip
@@ -72,7 +73,8 @@ class Images:
         with self._database.transaction():
             self._database.executemany(
                 f"UPDATE images SET state = {State.UNSETTLED:d}, size = NULL, piece = NULL, "
-                "offset = NULL, sha256_served = NULL, sha256_stored = NULL WHERE number = ?",
+                "offset = NULL, sha256_served = NULL, sha256_stored = NULL, bare = NULL "
+                "WHERE number = ?",
                 rows,
             )
             self._database.executemany(
@@ -192,6 +194,13 @@ class Images:
         self._database.executemany("DELETE FROM damage WHERE number = ?", numbers)
 
 
+def records(
+    database: Database, condition: str, parameters: Iterable[object] = ()
+) -> Iterator[ImageRecord]:
+    """Yield the images for which a condition holds, given as all that follows the tables."""
+    return (_record(row) for row in database.execute(f"{_RECORDS} {condition}", parameters))
+
+
 def kept_balance(database: Database, untried: int = 0) -> Balance:
     """Return the counts of the balance, as the tables keep them: all but `untried`."""
     rows = database.execute("SELECT state, images, bytes FROM balance").fetchall()
@@ -209,6 +218,7 @@ def kept_balance(database: Database, untried: int = 0) -> Balance:
         outside=images[State.OUTSIDE],
         nameless=int(nameless or 0),
         bytes_saved=size[State.SAVED] + size[State.DAMAGED],
+        bare=database.value("SELECT count(*) FROM images WHERE bare IS NOT NULL"),
     )
 
 

@@ -15,6 +15,7 @@ from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.gone import Gone
 from mapillary_crawler.ledger.images import Images
 from mapillary_crawler.ledger.listing import Listing
+from mapillary_crawler.ledger.other_formats import OtherFormats
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.pieces import Pieces
 from mapillary_crawler.ledger.queue import Queue
@@ -36,6 +37,7 @@ class Ledger:
         self.queue = Queue(self.database, self.pages)
         self.images = Images(self.database, self.pages)
         self.gone = Gone(self.database, self.facts, self.images, self.queue)
+        self.other_formats = OtherFormats(self.database)
         self.days = Days(self.database)
         self.pieces = Pieces(self.database)
         self.survey = Survey(self.database)

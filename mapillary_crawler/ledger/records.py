@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import Any
 
 from mapillary_crawler.collection.names import member_path
@@ -20,6 +20,13 @@ class State(IntEnum):
     UNAVAILABLE = 4  #: the service offers no URL at this quality
     ACCEPTED = 5  #: failed, and the user accepted that
     OUTSIDE = 6  #: not in the selection; kept as an id only
+
+
+class Bare(StrEnum):
+    """Why a saved image is without our metadata."""
+
+    NO_PLACE = "no-place-for-metadata"
+    OTHER_FORMAT = "other-format"
 
 
 class DayState(IntEnum):
@@ -87,6 +94,7 @@ class StoredFile:
     sha256_stored: bytes
     size: int
     damaged: bool = False
+    bare: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ class ImageRecord:
     """An image as the ledger knows it; what is not known yet is None.
 
     `tar` is the name of the piece that holds it, `offset` and `size` are the image's
-    own bytes within it.
+    own bytes within it; `bare` is a `Bare`, None for what is not saved or has our metadata.
     """
 
     number: int
@@ -111,6 +119,7 @@ class ImageRecord:
     offset: int | None
     page: int
     row: int
+    bare: str | None = None
 
     @property
     def member(self) -> str:

@@ -96,13 +96,32 @@ MIGRATIONS = (
         WHERE state = new.state;
     END;
     """,
+    # Images without our metadata; bodies in another format than JPEG.
+    """
+    ALTER TABLE images ADD COLUMN bare TEXT;   -- why: a reason of bare.jsonl
+    CREATE INDEX bare_images ON images (sha256_served) WHERE bare IS NOT NULL;
+
+    -- Which images they came for: one that came for two is nobody's. Never forgotten.
+    CREATE TABLE other_formats (
+        sha256 BLOB NOT NULL, number INTEGER NOT NULL REFERENCES images,
+        PRIMARY KEY (sha256, number)
+    ) WITHOUT ROWID;
+
+    -- What was listed before has its names already.
+    INSERT INTO facts SELECT 'extensions', '["jpg", "webp"]' WHERE EXISTS (SELECT 1 FROM images);
+    """,
 )
+
+#: How a reader that may not write sees a ledger of an older version: as one of this version.
+_AS_READ = {
+    1: "CREATE TEMP VIEW images AS SELECT *, NULL AS bare FROM main.images;",
+}
 
 VERSION = len(MIGRATIONS)
 
 #: Number of a collection's format: the set of its files, their fields, their bytes. The finish
 #: records it as the fact `format`; a ledger without one has format 1.
-FORMAT = 1
+FORMAT = 2
 
 
 class LedgerTooNew(ProjectError):
@@ -114,8 +133,8 @@ class LedgerTooNew(ProjectError):
 def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:
     """Bring the ledger to the current version in one transaction.
 
-    A reader leaves an older ledger as it is. Raises `LedgerTooNew` for a ledger of a
-    later version, and for that of a collection of a later format.
+    A reader leaves an older ledger as it is, and sees it as one of this version. Raises
+    `LedgerTooNew` for a ledger of a later version, and for that of a collection of a later format.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
@@ -125,7 +144,10 @@ def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:
         )
     if version:
         _refuse_later_format(connection)
-    if version == VERSION or read_only:
+    if read_only:
+        connection.executescript(_AS_READ.get(version, ""))
+        return
+    if version == VERSION:
         return
     statements = "".join(MIGRATIONS[version:])
     connection.executescript(f"BEGIN; {statements} PRAGMA user_version = {VERSION}; COMMIT;")

@@ -8,6 +8,7 @@ from asyncio import to_thread
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mapillary_crawler.image import jpeg
+from mapillary_crawler.ledger.records import Bare
 from mapillary_crawler.terminal.warnings_once import WarningsOnce
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ class MetadataPipeline(ABC):
 
     But for a file whose own metadata is large: hostile XMP of 50 KB takes 0.2 s to parse.
 
-    An image that cannot take it goes on as served, counted in `metadata/{kind}_failed/…`
-    and named in the log. A damaged image stays as it is.
+    An image that cannot take it goes on without, and is neither given other metadata nor
+    encoded; it is counted in `metadata/{kind}_failed/…`, and named in bare.jsonl. A damaged
+    image and one in another format stay as they are.
     """
 
     kind: ClassVar[str]
@@ -50,15 +52,16 @@ class MetadataPipeline(ABC):
 
     async def process_item(self, item: ImageItem) -> ImageItem:
         """Write the metadata, count it, and name the first image of each trouble."""
-        if item.damaged:
+        if item.damaged or item.bare:
             return item
         try:
             large = app1_bytes(item.body) > _LARGE
             item.body, troubles = await to_thread(self.write, item) if large else self.write(item)
         except jpeg.JpegError as error:
             self._stats.inc_value(f"metadata/{self.kind}_failed/{error}")
-            cause = f"No {self.kind.upper()} written, image saved as served: {error}"
+            cause = f"No {self.kind.upper()} written: {error}"
             self._warnings.note(cause, f"image {item.image_id}")
+            item.bare = Bare.NO_PLACE
             return item
         self._stats.inc_value(f"metadata/{self.kind}_written")
         for trouble in troubles:

@@ -97,6 +97,7 @@ class StoragePipeline:
                 sha256_stored=digest,
                 size=len(item.body),
                 damaged=item.damaged,
+                bare=item.bare,
             )
             for item, digest in zip(items, digests, strict=True)
         ]

@@ -70,7 +70,7 @@ class WebpPipeline:
 
     async def process_item(self, item: ImageItem) -> ImageItem:
         """Encode the body; raises `DropItem` if the encode was interrupted."""
-        if item.damaged:
+        if item.damaged or item.bare:
             return item
         self.encoding += 1
         try:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import (
     CAPTURE_TIME_END,
     Collection,
@@ -226,11 +227,19 @@ def test_ids(value: Any, identity: str | None) -> None:
         ("123.jpg", "123_u2e_jpg"),
         ("123.webp", "123_u2e_webp"),
         ("123.jpeg", "123.jpeg"),
+        ("123.png", "123_u2e_png"),
+        ("123.gif", "123_u2e_gif"),
+        ("123.avif", "123_u2e_avif"),
         ("\ud800", "_ufffd_"),
     ],
 )
 def test_sequences(value: Any, part: str) -> None:
     assert sequence_part(value) == part
+
+
+def test_sequences_of_a_collection_that_was_begun_with_fewer_extensions() -> None:
+    fewer = ("jpg", "webp")
+    assert [sequence_part(name, fewer) for name in ("7.png", "7.webp")] == ["7.png", "7_u2e_webp"]
 
 
 @given(json_values, anything.filter(lambda name: name.strip() != ""), st.integers() | st.none())
@@ -245,7 +254,10 @@ def test_paths_stay_within_the_day(sequence: Any, image: str, captured_at: int |
     assert all(len(part.encode()) <= 255 for part in parts)
 
 
-@given(st.sampled_from(["7", "7.jpg", "7.webp", ".jpg"]), st.sampled_from(["jpg", "webp"]))
+@given(
+    st.sampled_from(["7", ".jpg", *(f"7.{extension}" for extension in EXTENSIONS)]),
+    st.sampled_from(EXTENSIONS),
+)
 def test_no_folder_has_the_name_of_an_image(sequence: str, extension: str) -> None:
     folder = PurePosixPath(member_path("2024-01-15", sequence_part(sequence), "8", "jpg")).parent
     assert str(folder) != member_path("2024-01-15", "", "7", extension)

@@ -134,6 +134,41 @@ def test_the_ledger_of_a_known_format_is_read(older: Path, number: object) -> No
         assert ledger.images.listed() == 1
 
 
+@pytest.fixture
+def first(path: Path) -> Path:
+    """Return a ledger of the first version, with a saved image and a wanted one."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"{schema.MIGRATIONS[0]} PRAGMA user_version = 1;")
+        connection.executescript(
+            "INSERT INTO days (day) VALUES ('2024-01-15');"
+            "INSERT INTO images (number, id, page, row, state, day, sequence, extension, size,"
+            " sha256_served, sha256_stored)"
+            f" VALUES (1, '7', 1, 0, {State.SAVED:d}, '2024-01-15', 's.png', 'jpg', 3,"
+            " x'01', x'02'), (2, '8', 1, 1, 0, '2024-01-15', '', NULL, NULL, NULL, NULL);"
+            "INSERT INTO unsettled (number) VALUES (2);"
+        )
+    return path
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_ledger_of_the_first_version_is_read(first: Path, read_only: bool) -> None:
+    with closing(Ledger(first, read_only=read_only)) as ledger:
+        balance = ledger.images.balance()
+        assert (balance.saved, balance.failed, balance.bare) == (1, 1, 0)
+        (image,) = ledger.images.loose("2024-01-15")
+        assert (image.member, image.bare) == ("2024-01-15/s.png/7.jpg", None)
+        assert [each.image_id for each in ledger.images.in_order()] == ["7", "8"]
+        assert ledger.survey.recount()[State.SAVED] == (1, 3)
+    assert version(first) == (1 if read_only else schema.VERSION)
+
+
+def test_what_was_begun_with_fewer_extensions_keeps_its_names(first: Path) -> None:
+    with closing(Ledger(first.with_name("new.sqlite"))) as new:
+        assert new.facts.get("extensions") is None
+    with closing(Ledger(first)) as older:
+        assert older.facts.get("extensions") == ["jpg", "webp"]
+
+
 def test_an_id_is_listed_once(ledger: Ledger) -> None:
     list_rows(ledger, [row(1)])
     with pytest.raises(sqlite3.IntegrityError):

@@ -15,6 +15,7 @@ from scrapy.utils.test import get_crawler
 
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.records import Bare
 from mapillary_crawler.pipelines.exif import ExifPipeline
 from mapillary_crawler.pipelines.metadata import app1_bytes
 from mapillary_crawler.pipelines.xmp import XmpPipeline
@@ -80,19 +81,30 @@ def test_damaged_image_stays_as_served(crawler: Crawler, kind: type[MetadataPipe
 
 
 @pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("reason", [*Bare])
+def test_image_in_another_format_or_without_a_place_stays_as_it_is(
+    crawler: Crawler, kind: type[MetadataPipeline], reason: str
+):
+    image = item(b"\x89PNG", bare=reason)
+    kind.from_crawler(crawler).process_item(image)
+    assert (image.body, image.bare) == (b"\x89PNG", reason)
+
+
+@pytest.mark.parametrize("kind", BOTH)
 def test_image_that_takes_no_metadata_is_kept_counted_and_named(
     crawler: Crawler, kind: type[MetadataPipeline], caplog: pytest.LogCaptureFixture
 ):
     pipeline = kind.from_crawler(crawler)
-    odd = picture()[:20] + b"odd" + picture()[20:]
+    odd = picture()[:20] + b"\xff\xfe\0\2" * 5000 + picture()[20:]
     for number in ("123", "456"):
         image = item(odd, image_id=number)
         assert processed(pipeline, image) is image
         assert image.body == odd
-    counted = f"metadata/{kind.kind}_failed/no marker after a segment"
+        assert image.bare == Bare.NO_PLACE
+    counted = f"metadata/{kind.kind}_failed/too many segments"
     assert crawler.stats.get_value(counted) == 2
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "saved as served: no marker after a segment: image 123" in caplog.text
+    assert "written: too many segments: image 123" in caplog.text
     caplog.clear()
     pipeline.close_spider()
     assert "2 in all" in caplog.text

@@ -14,12 +14,19 @@ from typing import Any, BinaryIO, cast
 
 from mapillary_crawler.archive.finish.manifests import REASONS, SAVED_STATES
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.layout import CHECKSUMS, GONE, METADATA, tar_name
+from mapillary_crawler.collection.layout import (
+    BARE,
+    CHECKSUMS,
+    EXTENSIONS,
+    GONE,
+    METADATA,
+    tar_name,
+)
 from mapillary_crawler.collection.limits import IMAGE_BYTES, lines
 from mapillary_crawler.collection.names import Collection, member_path
 from mapillary_crawler.collection.outcome import ProjectError
 from mapillary_crawler.graph.rows import listed_row
-from mapillary_crawler.ledger.records import ListedRow, State, StoredFile
+from mapillary_crawler.ledger.records import Bare, ListedRow, State, StoredFile
 
 _STATES = {reason: state for state, reason in REASONS.items()}
 _SAVED_STATES = {name: state for state, name in SAVED_STATES.items()}
@@ -44,7 +51,7 @@ class ListedImage:
 def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterator[ListedImage]:
     """Yield the images of the manifests in `folder`, in their order; raises `ManifestsDisagree`."""
     checksums, gone = _Manifest(folder / CHECKSUMS), _Manifest(folder / GONE)
-    metadata = _Manifest(folder / METADATA)
+    metadata, bare = _Manifest(folder / METADATA), _Manifest(folder / BARE)
     while not metadata.ended:
         row = listed_row(metadata.fields, collection)
         if row is None:
@@ -54,7 +61,7 @@ def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterat
         if row.image_id == saved == lost:
             raise gone.disagree(f"is an image that {CHECKSUMS} has as saved")
         if row.image_id == saved:
-            yield _saved(row, checksums, tar=tar)
+            yield _with_reason(_saved(row, checksums, tar=tar), bare)
             checksums.advance()
         elif row.image_id == lost:
             if gone.fields.get("reason") not in _STATES:
@@ -64,9 +71,21 @@ def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterat
         else:
             yield ListedImage(row, State.UNSETTLED)
         metadata.advance()
-    for manifest in (checksums, gone):
+    for manifest, listing in ((checksums, METADATA), (gone, METADATA), (bare, CHECKSUMS)):
         if not manifest.ended:
-            raise manifest.disagree(f"is no image of {METADATA}, or in another order")
+            raise manifest.disagree(f"is no image of {listing}, or in another order")
+
+
+def _with_reason(image: ListedImage, bare: _Manifest) -> ListedImage:
+    """Return a saved image with the reason why it is without our metadata, if it is."""
+    if bare.fields.get("id") != image.row.image_id:
+        return image
+    reason = bare.fields.get("reason")
+    if reason not in set(Bare):
+        raise bare.disagree("has an unknown reason")
+    bare.advance()
+    assert image.stored is not None
+    return replace(image, stored=replace(image.stored, bare=reason))
 
 
 #: Where a member may lie: below a day, perhaps below a sequence, and nowhere else.
@@ -86,7 +105,7 @@ def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
     place = _PLACE.fullmatch(str(member).rpartition("/")[0])
     if place is not None:
         row = replace(row, day=place["day"], sequence=place["sequence"] or "")
-    if extension not in ("jpg", "webp") or member != member_path(
+    if extension not in EXTENSIONS or member != member_path(
         row.day, row.sequence, row.image_id, extension
     ):
         raise checksums.disagree(f"has another member than its row in {METADATA}")

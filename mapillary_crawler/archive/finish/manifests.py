@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import CHUNK, WholeFile
-from mapillary_crawler.collection.layout import CHECKSUMS, DAMAGED, GONE, METADATA
+from mapillary_crawler.collection.layout import BARE, CHECKSUMS, DAMAGED, GONE, MANIFESTS, METADATA
 from mapillary_crawler.ledger.records import ImageRecord, State
 
 #: Why an image of the listing is not saved: the closed list of reasons in gone.jsonl.
@@ -34,13 +34,13 @@ _GZIP_LEVEL = 6
 
 def write_manifests(work: Work) -> None:
     """Write all manifests but SHA256SUMS, and remove those of an earlier finish that went empty."""
-    names = (METADATA, CHECKSUMS, GONE, DAMAGED)
     with ExitStack() as stack:
         files = {
-            name: stack.enter_context(WholeFile(work.folder / name, work.scratch)) for name in names
+            name: stack.enter_context(WholeFile(work.folder / name, work.scratch))
+            for name in MANIFESTS
         }
         _write_lines(work, files)
-        for name in (GONE, DAMAGED):
+        for name in (GONE, DAMAGED, BARE):
             files[name].kept = files[name].digests.size > 0
     for name, file in files.items():
         if file.kept:
@@ -60,6 +60,8 @@ def _write_lines(work: Work, files: dict[str, WholeFile]) -> None:
                 files[GONE].write(_line({"id": image.image_id, "reason": REASONS[image.state]}))
             if image.state is State.DAMAGED:
                 files[DAMAGED].write(_line({"id": image.image_id, "reason": DAMAGED_REASON}))
+            if image.bare is not None:
+                files[BARE].write(_line({"id": image.image_id, "reason": image.bare}))
 
 
 def checksum(image: ImageRecord) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from mapillary_crawler.archive.finish.sums import read_sums
 from mapillary_crawler.collection.durable import digests_of
 from mapillary_crawler.collection.layout import (
     CHECKSUMS,
-    DAMAGED,
-    GONE,
+    MANIFESTS,
     METADATA,
     REBUILDING,
     SUMS,
@@ -74,7 +73,7 @@ class _Rebuild:
                 ledger.days.set_state(day, DayState.SEALED)
         ledger.listing.commit(self._cursor(), None, [])
         ledger.listing.close()
-        for name in (METADATA, CHECKSUMS, GONE, DAMAGED, SUMS, THUMBNAIL):
+        for name in (*MANIFESTS, SUMS, THUMBNAIL):
             if (self._folder / name).exists():
                 ledger.pieces.record_file(name, **asdict(digests_of(self._folder / name)))
 

@@ -16,6 +16,7 @@ from mapillary_crawler import __version__
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import CHECKSUMS
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
+from mapillary_crawler.ledger.schema import FORMAT
 
 #: Values by tag, in their order.
 Metadata = dict[str, list[str]]
@@ -59,6 +60,7 @@ def tags(contents: Contents) -> Metadata:
         "source": [f"https://www.mapillary.com/app/user/{quote(collection.username, safe='')}"],
         "scanner": [f"mapillary_crawler {__version__}", *_encoder(contents.encoder)],
         "mapillary_downloader": [__version__],
+        "mapillary_crawler_format": [str(FORMAT)],
         "mediatype": ["data"],
         "collection": ["mapillary-images"],
     }  # fmt: skip
@@ -116,6 +118,10 @@ def _description(contents: Contents, dated: list[str]) -> str:
     if balance.damaged:
         sentences.append(
             f"{balance.damaged:,} of them are damaged at the source and stored as served."
+        )
+    if balance.bare:
+        sentences.append(
+            f"{balance.bare:,} of them are without that metadata; bare.jsonl says which and why."
         )
     folders = "tars by UTC day" if contents.tar else "folders by UTC day"
     sentences.append(f"Images are organized in {folders} of capture and sequence ID.")

@@ -51,7 +51,7 @@ class ManifestInventory(Inventory):
             )
         self._problems: list[Problem] = []
         self._states: Counter[State] = Counter()
-        self._bytes = 0
+        self._bytes = self._bare = 0
         self._damaged = self._read_damaged()
         self._tars: dict[str, bytes | None] = {}
 
@@ -129,6 +129,7 @@ class ManifestInventory(Inventory):
                     self._problems.append(Problem(METADATA, Kind.DISAGREES, detail))
                 continue
             stored, row = image.stored, image.row
+            self._bare += stored.bare is not None
             name = member_path(row.day, row.sequence, row.image_id, stored.extension)
             self._bytes += stored.size
             if image.tar is None:
@@ -163,6 +164,7 @@ class ManifestInventory(Inventory):
             failed=states[State.UNSETTLED] + states[State.ACCEPTED],
             accepted=states[State.ACCEPTED],
             bytes_saved=self._bytes,
+            bare=self._bare,
         )
 
     def disagreements(self) -> Iterator[Problem]:

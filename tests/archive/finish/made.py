@@ -21,7 +21,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection, capture_day, member_path, sequence_part
 from mapillary_crawler.graph.rows import listed_row
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import State, StoredFile
+from mapillary_crawler.ledger.records import Bare, State, StoredFile
 
 ANN = Collection("ann")
 NOON = 1_705_320_000_123  # 2024-01-15 12:00:00.123 UTC
@@ -38,6 +38,7 @@ class Picture:
     body: bytes = b"a picture"
     state: State = State.SAVED
     extension: str = "jpg"
+    bare: str | None = None
 
     @property
     def path(self) -> str:
@@ -89,6 +90,8 @@ def pictures(days: int = 3, a_day: int = 6, size: int = 3000, seed: int = 1) -> 
         Picture(12345678901234567, body=b"an id that came as a number"),
         Picture("31", captured_at=NOON + DAY, body=b"\xff\xd8 cut", state=State.DAMAGED),
         Picture("32", captured_at=NOON + DAY, state=State.GONE),
+        Picture("34", captured_at=NOON, body=b"PNG", extension="png", bare=Bare.OTHER_FORMAT),
+        Picture("35", captured_at=None, body=b"no place", bare=Bare.NO_PLACE),
         Picture("33", captured_at=None, state=State.UNAVAILABLE),
     ]
     return made + odd
@@ -142,6 +145,7 @@ def store(folder: Path, number: int, picture: Picture) -> StoredFile:
         sha256_stored=hashlib.sha256(picture.body).digest(),
         size=len(picture.body),
         damaged=picture.state is State.DAMAGED,
+        bare=picture.bare,
     )
 
 

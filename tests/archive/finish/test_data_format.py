@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.archive.finish.manifests import DAMAGED_REASON, REASONS, SAVED_STATES
+from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.graph.api import IMAGE_FIELDS
+from mapillary_crawler.ledger.records import Bare
 from tests.archive.finish.made import ANN, add, finish, jpeg, manifest, pictures
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "data-format.md").read_text("utf-8")
@@ -51,7 +53,8 @@ def test_the_commands_find_what_is_wrong(folder):
 
 def test_it_names_every_field_reason_and_file(folder):
     fields = {name for row in manifest(folder, "checksums.jsonl.gz") for name in row}
-    values = {*REASONS.values(), DAMAGED_REASON, *SAVED_STATES.values()}
+    values = {*REASONS.values(), DAMAGED_REASON, *SAVED_STATES.values(), *Bare}
+    values |= {f".{extension}" for extension in EXTENSIONS}
     tags = {path.name for path in (folder / ".meta").iterdir()}
     missing = [
         name for name in (*IMAGE_FIELDS, *fields, *values, *tags) if f"`{name}`" not in DOCUMENT

@@ -87,7 +87,7 @@ def test_nothing_of_the_work_is_left(staging, store):
     assert not list(staging.parent.iterdir())
     ledger = Ledger(folder / LEDGER_PATH, read_only=True)
     assert isinstance(ledger.facts.get("finished_at"), float)
-    assert ledger.facts.get("format") == 1
+    assert ledger.facts.get("format") == 2
     recorded = {piece.name: piece for piece in ledger.pieces.all()}
     ledger.close()
     files = set(deterministic_set(folder)) | {"__ia_thumb.jpg"}
@@ -352,5 +352,5 @@ def test_manifests_that_went_empty_go(tmp_path, store):
 def test_progress_is_told(staging, store):
     said: list[str] = []
     finish(staging, store, say=said.append)
-    assert "sealing day 2 of 5: 2024-01-15, 8 images" in said
-    assert "sealing day 5 of 5: unknown-date, 2 images" in said
+    assert "sealing day 2 of 5: 2024-01-15, 9 images" in said
+    assert "sealing day 5 of 5: unknown-date, 3 images" in said

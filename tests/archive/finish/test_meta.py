@@ -44,9 +44,10 @@ def test_all_tags_of_the_items_that_are_there_already():
     assert tagged["source"] == ["https://www.mapillary.com/app/user/ann"]
     assert tagged["scanner"] == [f"mapillary_crawler {__version__}"]
     assert tagged["mapillary_downloader"] == [__version__]
+    assert tagged["mapillary_crawler_format"] == ["2"]
     assert tagged["mediatype"] == ["data"]
     assert tagged["collection"] == ["mapillary-images"]
-    assert len(tagged) == 12
+    assert len(tagged) == 13
     assert all(re.fullmatch("[A-Za-z][A-Za-z0-9._-]*", tag) for tag in tagged)
     assert all(text and text == text.strip() for several in tagged.values() for text in several)
 

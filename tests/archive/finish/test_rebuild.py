@@ -131,6 +131,7 @@ def other_tar(folder: Path) -> None:
 
 
 C, M, G = "checksums.jsonl.gz", "metadata.jsonl.gz", "gone.jsonl"
+B = "bare.jsonl"
 HOSTILE = [
     (cut, "checksums.jsonl.gz line [0-9]+ cannot be read"),
     (flipped, "metadata.jsonl.gz line [0-9]+ cannot be read"),
@@ -150,6 +151,9 @@ HOSTILE = [
     (changed(C, lambda rows: rows[2].update(sha256_stored="12")), "line 3 is incomplete"),
     (changed(C, lambda rows: rows[2].pop("size")), "line 3 is incomplete"),
     (changed(G, lambda rows: rows[0].update(reason="tired")), "gone.jsonl line 1 has an unknown"),
+    (changed(B, lambda rows: rows[0].update(reason="tired")), "bare.jsonl line 1 has an unknown"),
+    (changed(B, lambda rows: rows[0].update(id="32")), "bare.jsonl line 1 is no image of check"),
+    (changed(B, lambda rows: rows.reverse()), "bare.jsonl line [12] is no image of checksums"),
     (changed(M, lambda rows: rows[2].pop("id")), "metadata.jsonl.gz line 3 has no usable id"),
     (changed(M, lambda rows: rows.append(rows[-1])), "has an image twice"),
 ]
