@@ -12,8 +12,9 @@ from scrapy.exceptions import DropItem
 from mapillary_crawler.collection.batch import NewFile, write_files
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.collection.outcome import end_of_run
+from mapillary_crawler.crawl.placeholders import withdraw
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.records import StoredFile
+from mapillary_crawler.ledger.records import Bare, StoredFile
 from mapillary_crawler.spiders.user import spider_of
 
 #: A batch is written when it has so many images, or is so many seconds old.
@@ -102,3 +103,6 @@ class StoragePipeline:
             for item, digest in zip(items, digests, strict=True)
         ]
         await self._staging.thread.call(self._staging.ledger.save, stored)
+        for item in items:
+            if item.bare == Bare.OTHER_FORMAT:  # its body may have come for another meanwhile
+                await withdraw(self._staging, item.sha256_served)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
+from hashlib import sha256
+from io import BytesIO
 from typing import TYPE_CHECKING
+
+from PIL import Image as Pillow
 
 from .answer import Answer
 
@@ -43,6 +48,38 @@ def absurd(body: bytes) -> bytes:
     return body[: at + 5] + struct.pack(">HH", 65500, 65500) + body[at + 9 :]
 
 
+def without_end(body: bytes) -> bytes:
+    """Return a JPEG without its end marker and what follows it."""
+    return body[: body.rindex(_END)]
+
+
+def in_other_format(body: bytes, image_id: str) -> tuple[bytes, str]:
+    """Return the picture in another format, with the id in it, and the name of the format."""
+    mark = image_id.encode("utf-8", "surrogatepass")
+    kind = _OTHER_FORMATS[sum(mark) % len(_OTHER_FORMATS)]
+    target = BytesIO()
+    with Pillow.open(BytesIO(body)) as picture:
+        # In each a small picture of its own: no two bodies are equal.
+        own = picture.convert("RGB")
+    own.paste(tuple(sha256(mark).digest()[:3]), (0, 0, 16, 16))
+    own.save(target, kind)
+    return target.getvalue(), kind.lower()
+
+
+@cache
+def placeholder(width: int, height: int) -> bytes:
+    """Return the PNG that is served for any image of that size."""
+    target = BytesIO()
+    Pillow.new("RGB", (width, height), "gray").save(target, "PNG")
+    return target.getvalue()
+
+
+def _size(body: bytes) -> tuple[int, int]:
+    with Pillow.open(BytesIO(body)) as picture:
+        return picture.size
+
+
+_OTHER_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
 _TRANSIENT: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
     ("empty", lambda _: b""),
     ("truncated", truncated),
@@ -57,10 +94,17 @@ _AT_SOURCE = (truncated, truncated_closed, zero_filled, zero_filled_closed)
 def spoil(answer: Answer, image_id: str, nth: int, chance: Chance) -> Answer:
     """Return the answer for an image as it is served the nth time."""
     body = answer.body
+    if chance.holds("cdn", "other_format", image_id):
+        body, kind = in_other_format(body, image_id)
+        return Answer(200, body, f"image/{kind}", answer.headers)
+    if chance.holds("cdn", "placeholder", image_id):
+        return Answer(200, placeholder(*_size(body)), "image/png", answer.headers)
     if chance.holds("cdn", "absurd", image_id):
         body = absurd(body)
     elif chance.holds("cdn", "endless", image_id):
         body = body.ljust(chance.faults.cdn.endless_bytes, b"\0")
+    elif chance.holds("cdn", "no_end", image_id):
+        body = without_end(body)
     elif chance.holds("cdn", "damaged", image_id):
         body = at_source(body, image_id)
     else:

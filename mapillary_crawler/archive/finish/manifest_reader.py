@@ -81,7 +81,7 @@ def _with_reason(image: ListedImage, bare: _Manifest) -> ListedImage:
     if bare.fields.get("id") != image.row.image_id:
         return image
     reason = bare.fields.get("reason")
-    if reason not in set(Bare):
+    if reason not in list(Bare):
         raise bare.disagree("has an unknown reason")
     bare.advance()
     assert image.stored is not None
