@@ -9,6 +9,10 @@ from typing import Any
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.collection.outcome import ProjectError
 
+#: Number of a collection's format: the set of its files, their fields, their bytes. The finish
+#: records it as the fact `format`; a ledger without one has format 1.
+FORMAT = 2
+
 
 class State(IntEnum):
     """What has become of an image; every listed image is in exactly one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
+from mapillary_crawler.ledger.records import FORMAT
 
 #: One script a version: script n brings a ledger of version n to n + 1.
 MIGRATIONS = (
@@ -118,10 +119,6 @@ _AS_READ = {
 }
 
 VERSION = len(MIGRATIONS)
-
-#: Number of a collection's format: the set of its files, their fields, their bytes. The finish
-#: records it as the fact `format`; a ledger without one has format 1.
-FORMAT = 2
 
 
 class LedgerTooNew(ProjectError):

@@ -27,8 +27,8 @@ from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.crawl import open_collection as staging
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import ListedRow, State
-from mapillary_crawler.ledger.schema import FORMAT, VERSION
+from mapillary_crawler.ledger.records import FORMAT, ListedRow, State
+from mapillary_crawler.ledger.schema import VERSION
 from tests.collection.test_configuration import SETTINGS
 
 ALICE = Collection("alice", "2048")

@@ -15,7 +15,7 @@ recorded, and every file of the deterministic set is compared with its recorded 
   libjpeg-turbo are those of the record; otherwise that test is skipped, and says so.
 
 The record is made again by `python -m tests.golden.record`, and only with a new number of the
-collection's format (`FORMAT` in the ledger's schema), said in CHANGELOG.md. A change of the code
+collection's format (`FORMAT` in the ledger's records), said in CHANGELOG.md. A change of the code
 that changes a hash without that is a defect.
 """
 

@@ -24,8 +24,7 @@ from mapillary_crawler.collection.durable import exists
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import PieceState
-from mapillary_crawler.ledger.schema import FORMAT
+from mapillary_crawler.ledger.records import FORMAT, PieceState
 
 #: Foreign files that are named one by one.
 _NAMED = 50

@@ -16,7 +16,7 @@ from mapillary_crawler import __version__
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import CHECKSUMS
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
-from mapillary_crawler.ledger.schema import FORMAT
+from mapillary_crawler.ledger.records import FORMAT
 
 #: Values by tag, in their order.
 Metadata = dict[str, list[str]]
