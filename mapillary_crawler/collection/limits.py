@@ -11,6 +11,8 @@ LINE_BYTES = MIB
 #: A manifest unpacked: so many times its size, and so much on top for small ones. Rows of JSON
 #: pack to a tenth or a thirtieth, zeros to a thousandth.
 UNPACKED_RATIO, UNPACKED_BYTES = 100, 64 * MIB
+#: What a line counts at least, so that empty ones come to an end, too.
+_LEAST_LINE_BYTES = 64
 #: `damaged.jsonl`, whose names are kept in memory: about 500,000 images that were cut when served.
 DAMAGED_BYTES = 64 * MIB
 #: An image; a crawl stores none above 128 MiB (DOWNLOAD_MAXSIZE).
@@ -54,7 +56,7 @@ class LimitedLines:
         if len(line) > LINE_BYTES:
             raise TooLarge(f"a line of more than {LINE_BYTES:,} bytes: it is no such file")
         if self._left is not None:
-            self._left -= len(line)
+            self._left -= max(len(line), _LEAST_LINE_BYTES)
             if self._left < 0:
                 raise TooLarge("more bytes than such a file unpacks to: it is no such file")
         return line
