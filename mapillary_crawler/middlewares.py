@@ -18,10 +18,10 @@ from scrapy.utils.httpobj import urlparse_cached
 from mapillary_crawler.collection.addresses import is_loopback
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.token import may_have_token, read_token
-from mapillary_crawler.crawl.client import API_SLOT
 from mapillary_crawler.crawl.failures import UrlRefused
+from mapillary_crawler.crawl.run import run_of
+from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.transfer.downloader import TRANSFER_BESIDE, TRANSFER_STARTED
-from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.backoff import retry_after
@@ -57,7 +57,7 @@ class TokenMiddleware:
 
     def process_request(self, request: Request) -> None:
         """Authorize a request to the API; refuse one that would carry the token elsewhere."""
-        if request.meta.get("download_slot") != API_SLOT:
+        if request.meta.get("download_slot") != slots.API:
             return
         if not may_have_token(request.url):
             raise IgnoreRequest("this address may not get the token")
@@ -83,7 +83,7 @@ class OutcomesMiddleware:
     """
 
     def __init__(self, crawler: Crawler) -> None:
-        self._throttle = ImageThrottle.of(crawler)
+        self._throttle = run_of(crawler).throttle
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -92,7 +92,7 @@ class OutcomesMiddleware:
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Report an answer."""
-        if request.meta.get("download_slot") == IMAGES:
+        if request.meta.get("download_slot") == slots.IMAGES:
             header = response.headers.get("Retry-After") if response.status != 200 else None
             asked = retry_after(header.decode("latin-1"), time.time()) if header else None
             outcome = _outcome(response, request.meta["item"])
@@ -105,7 +105,7 @@ class OutcomesMiddleware:
         Nor does one that was refused say anything of the image servers.
         """
         cancelled = isinstance(exception, RunStopped)
-        if request.meta.get("download_slot") == IMAGES and not cancelled:
+        if request.meta.get("download_slot") == slots.IMAGES and not cancelled:
             refused = isinstance(exception, UrlRefused)
             outcome = TransferOutcome.BESIDE if refused else TransferOutcome.FAILED
             self._report(request, outcome, 0, None)

@@ -116,7 +116,7 @@ EXTENSIONS = {
     "scrapy.extensions.telnet.TelnetConsole": None,
     "scrapy.extensions.remote_control.RemoteControl": None,
     "scrapy.extensions.throttle.AutoThrottle": None,
-    "mapillary_crawler.crawl.transfer.throttle.ImageThrottle": 0,
+    "mapillary_crawler.crawl.throttle.ImageThrottle": 0,
     "mapillary_crawler.extensions.secrets.Secrets": 50,
     "mapillary_crawler.extensions.log_file.LogFile": 100,
     "mapillary_crawler.extensions.progress.Progress": 200,

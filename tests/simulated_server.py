@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from scrapy.utils.test import get_crawler
 
-from mapillary_crawler.crawl.transfer import throttle as extension
+from mapillary_crawler.crawl import throttle as extension
+from mapillary_crawler.crawl.throttle import ImageThrottle
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
-from mapillary_crawler.crawl.transfer.throttle import ImageThrottle
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
+from tests.runs import plain_run
 
 #: Seconds that the crawler takes to hear of the end of a transfer, after its place is filled.
 _HEARING = 1e-5
@@ -117,11 +118,9 @@ class Simulation:
             "api_patience": 7200.0,
             **configuration,
         }
-        spider: Any = SimpleNamespace(
-            staging=SimpleNamespace(configuration=SimpleNamespace(**named))
-        )
-        self.throttle = ImageThrottle(crawler, spider)
-        self.throttle._spider_opened(spider)
+        run = plain_run(opened={"configuration": SimpleNamespace(**named)})
+        self.throttle = ImageThrottle(crawler, run)
+        self.throttle._apply()
         # In an outage it is as if a known image had been asked for, and did not come yet.
         asking: Any = SimpleNamespace(done=lambda: False)
         self.throttle._asking = asking

@@ -102,6 +102,9 @@ class RunStopped(ProjectError):
 
     outcome = Outcome.INTERRUPTED
 
+    def __init__(self) -> None:
+        super().__init__("the run is being stopped")
+
 
 class DiskFull(ProjectError):
     """There is no room for the next files; the message says how much is needed."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scrapy import Spider
 from scrapy.commands import crawl
-from scrapy.crawler import AsyncCrawlerProcess, Crawler
+from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
 
@@ -45,8 +45,6 @@ _NEW_OBJECTS = 50_000
 _JOB_STATE = ("requests.queue/active.json", "spider.state")
 #: Seconds after which a stop that came before the engine ran is tried again.
 _SOON = 0.02
-#: Turns of the event loop within which a close that was asked for has begun.
-_TURNS = 5
 
 
 class Command(ProjectCommand, crawl.Command):
@@ -101,7 +99,9 @@ class Command(ProjectCommand, crawl.Command):
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Crawl, then say the balance and set the exit code."""
-        from mapillary_crawler.spiders.user import UserSpider, spider_of
+        from mapillary_crawler.crawl import scrapy_insides
+        from mapillary_crawler.crawl.run import run_of
+        from mapillary_crawler.spiders.user import UserSpider
 
         process = self.crawler_process
         assert isinstance(process, AsyncCrawlerProcess)
@@ -113,19 +113,19 @@ class Command(ProjectCommand, crawl.Command):
             reactor.callFromThread(pass_on)
 
         def pass_on() -> None:
-            if not _is_running(crawler):
+            if not scrapy_insides.is_running(crawler):
                 asyncio.get_running_loop().call_later(_SOON, pass_on)
                 return
-            spider_of(crawler).stop()
-            self._ending = asyncio.ensure_future(_end(crawler))
+            run_of(crawler).stop()
+            self._ending = asyncio.ensure_future(scrapy_insides.stop(crawler))
 
         self._stopping.forward_to(stop)
         self._stopping.last_words = self._say_recorded
-        process.crawl(crawler, staging=self._staging)
+        process.crawl(crawler, opened=self._staging)
         _set_up_interpreter()
         process.start(install_signal_handlers=False)
         spider = crawler.spider
-        outcome = spider.outcome if isinstance(spider, UserSpider) else None
+        outcome = spider.run.outcome if isinstance(spider, UserSpider) else None
         outcome = outcome or Outcome.ERROR
         self._staging.close()
         self.conclude(self._staging, spider, outcome)
@@ -172,25 +172,6 @@ class Command(ProjectCommand, crawl.Command):
                 handler.handle(record)
         else:
             print(line, file=sys.stderr, flush=True)
-
-
-def _is_running(crawler: Crawler) -> bool:
-    """Say whether the engine runs; Scrapy 2.19 forgets that it was stopped before."""
-    return crawler._engine is not None and crawler._engine.running
-
-
-async def _end(crawler: Crawler) -> None:
-    """Close the spider, unless it is being closed; to begin that takes Scrapy a few turns.
-
-    Scrapy 2.19 would then end the process at once: `ExecutionEngine.stop_async` waits for the
-    requests that are on their way, not for the pipelines and `spider_closed`.
-    """
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
-    from mapillary_crawler.spiders.user import is_closing
-
-    if not is_closing(crawler):
-        await crawler.stop_async()
 
 
 def _check_log(settings: Settings) -> None:

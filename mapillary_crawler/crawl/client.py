@@ -15,7 +15,8 @@ from scrapy.http import Response
 
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.collection.token import secrets_of
-from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
+from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph.answers import MOST_BYTES, Answer, Meaning, read_answer
 from mapillary_crawler.graph.api import IMAGE_FIELDS
 from mapillary_crawler.graph.backoff import retry_after
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 _TIMEOUT = 90
 #: A time-out, and an answer that exceeds MOST_BYTES as it comes or once it is unpacked.
 _TOO_MUCH = (DownloadTimeoutError, DownloadCancelledError, IgnoreRequest)
-#: Slot of all requests to the API.
-API_SLOT = "api"
 #: Failures of one question after which it is seen whether others are answered.
 _ITS_OWN = 5
 
@@ -62,7 +61,7 @@ class GraphClient:
             url,
             dont_filter=True,
             meta={
-                "download_slot": API_SLOT,
+                "download_slot": slots.API,
                 "download_timeout": _TIMEOUT,
                 "download_maxsize": MOST_BYTES,
                 "handle_httpstatus_all": True,
@@ -149,7 +148,5 @@ class GraphClient:
         self._crawler.stats.inc_value(f"api/{answer.meaning.name.lower()}")
         logger.info("API: %s; asking again in %.1f s", answer.message, seconds)
         if answer.meaning is Meaning.PAUSE or wait:
-            downloader = self._crawler.engine.downloader
-            assert isinstance(downloader, LimitedDownloader)
-            downloader.pause(API_SLOT, seconds)
+            downloader_of(self._crawler).pause(slots.API, seconds)
         await self._sleep(seconds)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from mapillary_crawler.crawl.fresh_urls import FreshUrls
-from mapillary_crawler.crawl.gone import Gone
-from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.fresh_urls import FreshUrls, StaleImages, is_stale
+from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import DueImage
 
 #: Images drawn from the ledger at once.
@@ -23,35 +23,28 @@ _LOOK_AGAIN = 0.1
 class Feeder:
     """Yields what is wanted and due, until nothing can become due any more.
 
-    `listing_open` says whether more images may still be listed, `closing` whether the run
-    is being stopped; `sleep` raises `RunStopped` then. `cdn_gone` is what the CDN says is
-    gone.
+    `listing_open` says whether more images may still be listed.
     """
 
-    staging: OpenCollection
+    run: Run
     listing_open: Callable[[], bool]
-    closing: Callable[[], bool]
-    sleep: Callable[[float], Awaitable[None]]
-    fresh_urls: FreshUrls
-    cdn_gone: Gone
 
     async def items(self) -> AsyncIterator[ImageItem]:
-        """Yield image items as fast as they are taken; raises `EndOfRun`."""
-        queue, call = self.staging.ledger.queue, self.staging.thread.call
-        fresh_urls = self.fresh_urls
+        """Yield image items as fast as they are taken; raises `EndOfRun`, `RunStopped`."""
+        stale = StaleImages()
+        fresh_urls = FreshUrls(self.run, stale)
         refreshing: asyncio.Future[None] | None = None
         try:
-            while not self.closing():
+            while not self.run.closing():
                 if refreshing and refreshing.done():
                     refreshing.result()
                     refreshing = None
-                if fresh_urls.stale and refreshing is None:
+                if stale and refreshing is None:
                     refreshing = asyncio.ensure_future(fresh_urls.refresh())
-                room = len(fresh_urls.stale) < _DRAWN
-                due = await call(queue.draw, time.time(), _DRAWN) if room else []
+                due = await self.run.ledger.ask(_draw) if len(stale) < _DRAWN else []
                 for image in due:
-                    if fresh_urls.is_stale(image):
-                        fresh_urls.stale.append(image)
+                    if is_stale(image):
+                        stale.put(image)
                     else:
                         yield image_item(image)
                 if not due and not await self._more_to_come(refreshing):
@@ -66,13 +59,15 @@ class Feeder:
 
         The ledger is asked in one step, and last: what failed between two looks is due again.
         """
-        queue, call = self.staging.ledger.queue, self.staging.thread.call
         nothing_comes = refreshing is None and not self.listing_open()
-        if nothing_comes and await call(queue.at_rest):
-            api_proven = await self.fresh_urls.gone.ends_proven()
-            return not (api_proven and await self.cdn_gone.ends_proven())
-        await self.sleep(_LOOK_AGAIN)
+        if nothing_comes and await self.run.ledger.ask(lambda ledger: ledger.queue.at_rest()):
+            return not await self.run.gone.ends_proven()
+        await self.run.sleep(_LOOK_AGAIN)
         return True
+
+
+def _draw(ledger: Ledger) -> list[DueImage]:
+    return ledger.queue.draw(time.time(), _DRAWN)
 
 
 def image_item(image: DueImage) -> ImageItem:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from mapillary_crawler.collection.names import image_id
-from mapillary_crawler.crawl.client import GraphClient
-from mapillary_crawler.crawl.gone import DISTRUST, WITNESSES, Gone
-from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.gone import DISTRUST, WITNESSES
+from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Answer, Meaning
@@ -26,67 +26,74 @@ logger = logging.getLogger(__name__)
 _MARGIN = 600
 #: Expired URLs beyond which listing again is cheaper than asking by id (2,000 a request).
 _MANY_EXPIRED = 2000
+#: Seconds between two times of listing again.
+_LISTED_AGAIN_EACH = 3600
 #: Seconds for which images gather that need a URL, since 50 cost as much as one.
 _GATHERING = 0.3
 #: Seconds for which it is known whether images are given URLs at all: about a batch.
 _COLUMN_KNOWN = 0.5
 
 
-class FreshUrls:
-    """Asks the API for the URLs of `stale` images, which go back to the queue with them.
+def is_stale(image: DueImage) -> bool:
+    """Say whether the service must be asked for another URL.
 
-    `closing` says whether the run is being stopped; `sleep` raises `RunStopped` then.
-    `gone` is what the API says is.
+    A fresh one is used whatever its `oe` says, so a wrong clock costs one request.
     """
+    if image.url is None:
+        return True
+    return not image.fresh and (image.expires or math.inf) < time.time() + _MARGIN
 
-    def __init__(
-        self,
-        staging: OpenCollection,
-        client: GraphClient,
-        closing: Callable[[], bool],
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        self._staging = staging
-        self._client = client
-        self._closing = closing
-        self._sleep = sleep
+
+class StaleImages:
+    """Images that wait for a URL, first come, first served."""
+
+    def __init__(self) -> None:
+        self._images: deque[DueImage] = deque()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def put(self, image: DueImage) -> None:
+        """Have an image wait."""
+        self._images.append(image)
+
+    def take(self, most: int) -> list[DueImage]:
+        """Return up to `most` images, which wait no more."""
+        return [self._images.popleft() for _ in range(min(most, len(self._images)))]
+
+
+class FreshUrls:
+    """Asks the API for the URLs of stale images, which go back to the queue with them."""
+
+    def __init__(self, run: Run, stale: StaleImages) -> None:
+        self._run = run
+        self._collection = run.collection.collection
+        self._configuration = run.collection.configuration
+        self._client = run.client
+        self._stale = stale
         self._random = Random()
         self._listed_again_at = -math.inf
         self._column_there: bool | None = None
         self._column_known_until = -math.inf
-        self.stale: list[DueImage] = []
-        self.gone = Gone(staging, Source.API, self._is_there)
-
-    @staticmethod
-    def is_stale(image: DueImage) -> bool:
-        """Say whether the service must be asked for another URL.
-
-        A fresh one is used whatever its `oe` says, so a wrong clock costs one request.
-        """
-        if image.url is None:
-            return True
-        return not image.fresh and (image.expires or math.inf) < time.time() + _MARGIN
 
     async def refresh(self) -> None:
         """Ask for the URLs of all stale images, by listing again where they are many."""
-        await self._sleep(_GATHERING)
-        call = self._staging.thread.call
-        expired = await call(self._staging.ledger.queue.expired, time.time() + _MARGIN)
-        if expired > _MANY_EXPIRED and time.monotonic() - self._listed_again_at > 3600:
-            self._listed_again_at = time.monotonic()
-            await self._put_back_stale()
-            await self._list_again(expired)
-            return
-        while self.stale and not self._closing():
-            batch = self.stale[: graph_api.BATCH_IDS]
-            del self.stale[: graph_api.BATCH_IDS]
-            await self._refresh_batch(batch)
+        await self._run.sleep(_GATHERING)
+        if time.monotonic() - self._listed_again_at > _LISTED_AGAIN_EACH:
+            expired = await self._run.ledger.ask(
+                lambda ledger: ledger.queue.expired(time.time() + _MARGIN)
+            )
+            if expired > _MANY_EXPIRED:
+                self._listed_again_at = time.monotonic()
+                await self._list_again(expired)
+                return
+        while self._stale and not self._run.closing():
+            await self._refresh_batch(self._stale.take(graph_api.BATCH_IDS))
 
     async def _put_back_stale(self) -> None:
         """Give what is stale back to the queue, which draws those of them that are renewed."""
-        numbers = [image.number for image in self.stale]
-        self.stale.clear()
-        await self._staging.thread.call(self._staging.ledger.queue.put_back, numbers)
+        numbers = [image.number for image in self._stale.take(len(self._stale))]
+        await self._run.ledger.ask(lambda ledger: ledger.queue.put_back(numbers))
 
     async def _list_again(self, expired: int) -> None:
         """Go through the user's pages for their URLs alone; ids not known are left alone.
@@ -94,13 +101,14 @@ class FreshUrls:
         What a page has renewed is fetched while the next one is asked for.
         """
         logger.info("%d URLs have expired; listing again for fresh ones", expired)
-        collection, cursor = self._staging.collection, None
+        await self._put_back_stale()
+        cursor: str | None = None
         been: set[str | None] = set()
-        while not self._closing() and cursor not in been:
+        while not self._run.closing() and cursor not in been:
             limit = self._client.patience.page_rows
             url = graph_api.page_url(
-                self._staging.configuration.api_url,
-                collection,
+                self._configuration.api_url,
+                self._collection,
                 self._fields(),
                 cursor=cursor,
                 limit=limit,
@@ -117,17 +125,20 @@ class FreshUrls:
             except graph_api.MalformedPage:
                 return
             self._client.patience.page_succeeded()
-            rows = [graph_rows.listed_row(row, collection) for row in page.rows]
-            known = [row for row in rows if row is not None]
-            await self._staging.thread.call(self._staging.ledger.listing.renew, known)
+            await self._renew(page.rows)
             await self._put_back_stale()
             if page.following is None:
                 return
             been.add(cursor)
             cursor = page.following
 
+    async def _renew(self, page: Sequence[Any]) -> None:
+        rows = [graph_rows.listed_row(row, self._collection) for row in page]
+        known = [row for row in rows if row is not None]
+        await self._run.ledger.ask(lambda ledger: ledger.listing.renew(known))
+
     def _fields(self) -> tuple[str, ...]:
-        return ("id", graph_api.thumb_field(self._staging.collection.quality))
+        return ("id", graph_api.thumb_field(self._collection.quality))
 
     async def _refresh_batch(self, batch: list[DueImage]) -> None:
         """Ask for one batch; what the answer does not name is asked for one by one."""
@@ -137,7 +148,7 @@ class FreshUrls:
             alone += plain
         elif plain:
             url = graph_api.batch_url(
-                self._staging.configuration.api_url,
+                self._configuration.api_url,
                 [image.image_id for image in plain],
                 self._fields(),
             )
@@ -155,7 +166,7 @@ class FreshUrls:
                 else:
                     alone.append(image)
         for image in alone:
-            if self._closing():
+            if self._run.closing():
                 return
             await self._answered(image, await self._ask_of(image.image_id, self._fields()))
 
@@ -166,9 +177,9 @@ class FreshUrls:
         """
         if time.monotonic() < self._column_known_until:
             return self._column_there
-        ledger, call = self._staging.ledger, self._staging.thread.call
         self._column_there = None
-        for known in await call(ledger.images.some_saved, WITNESSES):
+        some = await self._run.ledger.ask(lambda ledger: ledger.images.some_saved(WITNESSES))
+        for known in some:
             answer = await self._ask_of(known, self._fields())
             if answer.meaning is Meaning.DATA:
                 self._column_there = self._url(answer.data) is not None
@@ -178,7 +189,7 @@ class FreshUrls:
 
     def _url(self, entity: Any) -> str | None:
         """Return the URL that an answer gives of an image, None if it gives none."""
-        field_name = graph_api.thumb_field(self._staging.collection.quality)
+        field_name = graph_api.thumb_field(self._collection.quality)
         return graph_rows.image_url(entity.get(field_name)) if isinstance(entity, dict) else None
 
     async def _answered(self, image: DueImage, answer: Answer) -> None:
@@ -188,34 +199,32 @@ class FreshUrls:
         or none only by an answer that names the image, while others are given theirs. One that
         had a URL before is asked for as often as one that fails.
         """
-        last = image.attempts + 1 >= self._staging.configuration.image_attempts
-        ledger, call = self._staging.ledger, self._staging.thread.call
+        last = image.attempts + 1 >= self._configuration.image_attempts
+        run, number = self._run, image.number
         if answer.meaning is Meaning.DATA and image_id(answer.data.get("id")) != image.image_id:
             answer = Answer(Meaning.RETRY, "an answer that does not name the image")
         if answer.meaning is Meaning.DATA:
-            await self.gone.prove()
+            await run.gone.prove(Source.API)
             url = self._url(answer.data)
             if url is not None:
-                await call(ledger.queue.renew, {image.number: (url, graph_rows.url_expiry(url))})
+                fresh = {number: (url, graph_rows.url_expiry(url))}
+                await run.ledger.ask(lambda ledger: ledger.queue.renew(fresh))
                 return
             there = await self._is_column_there()
             if (there and image.expires is None) or (last and there is not False):
-                await call(ledger.settle, [image.number], State.UNAVAILABLE)
+                await run.ledger.ask(lambda ledger: ledger.settle([number], State.UNAVAILABLE))
                 logger.debug("Image %s is unavailable", image.image_id)
                 return
             answer = Answer(Meaning.RETRY, "no URL at this quality, which is not believed yet")
-        if answer.meaning is Meaning.GONE and await self.gone.believe(image.number):
+        if answer.meaning is Meaning.GONE and await run.gone.believe(Source.API, number):
             logger.debug("Image %s is gone", image.image_id)
         else:
             gone = answer.meaning is Meaning.GONE
             wait = DISTRUST if gone else full_jitter(image.attempts, 1.0, DISTRUST, self._random)
             retry_at = math.inf if last else time.time() + wait
-            await call(ledger.queue.fail, [FailedAttempt(image.number, answer.message, retry_at)])
-
-    async def _is_there(self, image_id: str) -> bool:
-        """Say whether the service still names an image."""
-        return (await self._ask_of(image_id, ("id",))).meaning is Meaning.DATA
+            failed = FailedAttempt(number, answer.message, retry_at)
+            await run.ledger.ask(lambda ledger: ledger.queue.fail([failed]))
 
     async def _ask_of(self, image_id: str, fields: tuple[str, ...]) -> Answer:
-        url = graph_api.entity_url(self._staging.configuration.api_url, image_id, fields)
+        url = graph_api.entity_url(self._configuration.api_url, image_id, fields)
         return await self._client.ask(url)

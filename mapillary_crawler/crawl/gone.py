@@ -11,10 +11,10 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.ledger.records import Source
+from mapillary_crawler.ledger.thread import LedgerThread
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +29,46 @@ WITNESSES = 3
 _DOUBTS = 3
 
 
-class Gone:
-    """What one source says is gone since it last gave something.
+#: Says of an image that is known to exist, by its id, whether it still comes; raises `RunStopped`
+#: where the run is being stopped, and nothing is decided then.
+Comes = Callable[[str], Awaitable[bool]]
 
-    `comes` says of an image that is known to exist, by its id, whether it still comes; it raises
-    where the run is being stopped, and nothing is decided then.
-    """
+
+class Gone:
+    """What is said to be gone, by either source: each is proven, or doubted, by itself."""
 
     def __init__(
-        self, staging: OpenCollection, source: Source, comes: Callable[[str], Awaitable[bool]]
+        self, ledger: LedgerThread, most_attempts: int, probes: Mapping[Source, Comes]
     ) -> None:
-        self._gone, self._call = staging.ledger.gone, staging.thread.call
-        self._most_attempts = staging.configuration.image_attempts
+        self._bursts = {
+            source: _Burst(ledger, most_attempts, source, comes) for source, comes in probes.items()
+        }
+
+    async def believe(self, source: Source, number: int) -> bool:
+        """Settle an image as gone; or say that it is not believed, with none of its burst."""
+        return await self._bursts[source].believe(number)
+
+    async def prove(self, source: Source) -> None:
+        """Note that the source gave something: what it said before is believed."""
+        await self._bursts[source].prove()
+
+    async def ends_proven(self) -> bool:
+        """Say at the end of a run whether all is believed; what is not is wanted again."""
+        for burst in self._bursts.values():
+            if not await burst.ends_proven():
+                return False
+        return True
+
+
+class _Burst:
+    """What one source says is gone since it last gave something."""
+
+    def __init__(
+        self, ledger: LedgerThread, most_attempts: int, source: Source, comes: Comes
+    ) -> None:
+        self._ledger = ledger
+        self._most_attempts = most_attempts
         self._source = source
-        self._images = staging.ledger.images
         self._comes = comes
         self._unproven = 0
         self._proofs = 0
@@ -51,26 +77,28 @@ class Gone:
         self._turn = asyncio.Lock()
 
     async def believe(self, number: int) -> bool:
-        """Settle an image as gone; or say that it is not believed, with none of its burst."""
+        """Settle an image as gone, unless that is not believed."""
         async with self._turn:
             doubted = self._doubted_at > -math.inf
             if (doubted or self._unproven >= MOST) and not await self._others_come():
                 return False
             before = self._proofs
-            unproven = await self._call(self._gone.settle, number, self._source)
+            unproven = await self._ledger.ask(
+                lambda ledger: ledger.gone.settle(number, self._source)
+            )
             self._unproven = unproven if self._proofs == before else 1
             return True
 
     async def prove(self) -> None:
-        """Note that the source gave something: what it said before is believed."""
+        """Note that the source gave something."""
         self._proofs += 1
         self._doubted_at = -math.inf
         if self._unproven:
             self._unproven = 0
-            await self._call(self._gone.prove, self._source)
+            await self._ledger.ask(lambda ledger: ledger.gone.prove(self._source))
 
     async def ends_proven(self) -> bool:
-        """Say at the end of a run whether all is believed; what is not is wanted again.
+        """Say at the end of a run whether all is believed.
 
         Where no image ever came, a few that are gone are believed all the same.
         """
@@ -95,7 +123,7 @@ class Gone:
     async def _looked(self) -> bool | None:
         """Ask for known images; any other that comes meanwhile is as good. None: none is known."""
         before = self._proofs
-        known = await self._call(self._images.some_saved, WITNESSES)
+        known = await self._ledger.ask(lambda ledger: ledger.images.some_saved(WITNESSES))
         for image_id in known:
             if await self._comes(image_id):
                 return True
@@ -114,4 +142,4 @@ class Gone:
         self._doubts += 1
         again = self._doubts < min(_DOUBTS, self._most_attempts)
         retry_at = time.time() + DISTRUST if again else math.inf
-        await self._call(self._gone.doubt, self._source, retry_at)
+        await self._ledger.ask(lambda ledger: ledger.gone.doubt(self._source, retry_at))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scrapy.http import Response
 
 from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
-from mapillary_crawler.crawl.client import GraphClient
 from mapillary_crawler.crawl.listing_end import Step, next_step
-from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Answer, Meaning
-from mapillary_crawler.ledger.records import Committed, CursorLoop
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Committed, CursorLoop, CursorMoved, Position
 
 logger = logging.getLogger(__name__)
 
@@ -29,35 +32,87 @@ _SHORT_ROUNDS = 3
 _UNUSABLE_PAGES = 5
 
 
+#: Images the listing may be ahead of the pipelines: minutes of fetching at the pace of small
+#: images, hours at that of originals. Pages come ten times as fast, so it is never waited for.
+AHEAD = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """What is to be asked for next: the page behind `cursor`, None for the first, and its rows."""
+
+    url: str
+    cursor: str | None
+    limit: int
+
+
 class Lister:
     """Brings pages into the ledger, one at a time; `open` until the listing is complete.
 
-    `sleep` waits so many seconds; it raises `RunStopped` when the run is being stopped.
+    It says which page comes next, and is given what came of it. At most `ahead` images wait
+    to be fetched while another page is asked for; None is no limit. What its methods raise,
+    `EndOfRun` and `RunStopped` among it, ends the run.
     """
 
-    def __init__(
-        self,
-        staging: OpenCollection,
-        client: GraphClient,
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        self._staging = staging
-        self._collection = staging.collection
-        self._username = staging.collection.username
-        self._client = client
-        self._sleep = sleep
+    def __init__(self, run: Run, *, ahead: int | None = AHEAD) -> None:
+        self._run = run
+        self._collection = run.collection.collection
+        self._username = run.collection.collection.username
+        self._client = run.client
+        self._ahead = ahead
         self.open = True
         self._empty_answers = 0
         self._unusable_pages = 0
         self._restarts = 0
         self._short_rounds = 0
 
-    async def start(self) -> None:
-        """Go on where the listing stands; raises `EndOfRun`."""
-        position = await self._staging.thread.call(self._staging.ledger.listing.position)
+    async def start(self) -> PageRequest | None:
+        """Return the page that the listing goes on with, None where it is complete."""
+        position = await self._run.ledger.ask(lambda ledger: ledger.listing.position())
         self.open = not position.closed
         if position.ended and not position.closed:
             await self.end()
+        return await self._following(None)
+
+    async def answered(self, page: PageRequest, response: Response) -> PageRequest | None:
+        """Take a page in and return what comes next, None where nothing does."""
+        answer, wait = self._client.read(response, with_cursor=page.cursor is not None)
+        return await self._continue(page, answer, wait)
+
+    async def failed(self, page: PageRequest, error: BaseException) -> PageRequest | None:
+        """Return what comes next where the transfer of a page failed."""
+        if self._run.closing():
+            return None
+        return await self._continue(page, self._client.failed_transfer(error), None)
+
+    async def _continue(
+        self, page: PageRequest, answer: Answer, wait: float | None
+    ) -> PageRequest | None:
+        try:
+            await self.take(answer, page.cursor, page.limit, wait)
+        except CursorMoved:  # another answer to the same page came first
+            return None
+        return await self._following(self._ahead)
+
+    async def _following(self, ahead: int | None) -> PageRequest | None:
+        """Return the page that the listing stands at, once the pipelines are near enough."""
+        while self.open and not self._run.closing():
+            position, waiting = await self._run.ledger.ask(_standing)
+            if ahead is None or waiting <= ahead:
+                return self._page(position.cursor)
+            await self._run.sleep(1)
+        return None
+
+    def _page(self, cursor: str | None) -> PageRequest:
+        limit = self._client.patience.page_rows
+        url = graph_api.page_url(
+            self._run.collection.configuration.api_url,
+            self._collection,
+            (*self._client.fields, graph_api.thumb_field(self._collection.quality)),
+            cursor=cursor,
+            limit=limit,
+        )
+        return PageRequest(url, cursor, limit)
 
     async def take(
         self, answer: Answer, cursor: str | None, limit: int, wait: float | None
@@ -66,7 +121,6 @@ class Lister:
 
         Raises `CursorMoved` for the page of a cursor that was left, and `EndOfRun`.
         """
-        call = self._staging.thread.call
         if answer.meaning in (Meaning.CURSOR_REJECTED, Meaning.GONE) and cursor is not None:
             await self._list_from_the_start(f"the API rejects the cursor ({answer.message})")
             return
@@ -79,7 +133,9 @@ class Lister:
             self._doubt_rows(page)
             if not page.rows and page.following is None and not await self._believe_empty(cursor):
                 return
-            committed = await call(self._commit, page, cursor)
+            committed = await self._run.ledger.ask(
+                lambda ledger: self._commit(ledger, page, cursor)
+            )
         except CursorLoop:
             await self._list_from_the_start("the listing runs in a circle")
             return
@@ -95,11 +151,11 @@ class Lister:
         if page.following is None:
             await self.end()
 
-    def _commit(self, page: graph_api.Page, cursor: str | None) -> Committed:
+    def _commit(self, ledger: Ledger, page: graph_api.Page, cursor: str | None) -> Committed:
         """Commit a page (in the ledger's thread, since it takes a while)."""
         rows = []
-        listing = self._staging.ledger.listing
-        extensions = self._staging.ledger.facts.get("extensions", EXTENSIONS)
+        listing = ledger.listing
+        extensions = ledger.facts.get("extensions", EXTENSIONS)
         known = listing.known([name for name in map(graph_rows.row_id, page.rows) if name])
         for index, row in enumerate(page.rows):
             listed = graph_rows.listed_row(row, self._collection, known, extensions)
@@ -118,8 +174,7 @@ class Lister:
             message = f"the listing had to be begun anew {_RESTARTS} times: {reason}"
             raise EndOfRun(Outcome.SERVICE_AWAY, message)
         logger.warning("Listing again from the start: %s", reason)
-        listing = self._staging.ledger.listing
-        await self._staging.thread.call(listing.start_round, again=False)
+        await self._run.ledger.ask(lambda ledger: ledger.listing.start_round(again=False))
         await self._client.endure(Answer(Meaning.RETRY, reason))
 
     def _doubt_rows(self, page: graph_api.Page) -> None:
@@ -137,7 +192,7 @@ class Lister:
         page behind a cursor four times, and then a first page with images must show that the
         service is well.
         """
-        known = await self._staging.thread.call(self._staging.ledger.images.listed)
+        known = await self._run.ledger.ask(lambda ledger: ledger.images.listed())
         self._empty_answers += 1
         often = self._empty_answers >= _EMPTY_LAST_PAGES
         if cursor is not None and often and await self._has_images(self._collection):
@@ -147,7 +202,7 @@ class Lister:
         if self._empty_answers > _EMPTY_ANSWERS:
             return await self._accept_vanished(known)
         logger.warning("The API answered with an empty page; asking again")
-        await self._sleep(min(60, 2.0 ** (self._empty_answers - 1)))
+        await self._run.sleep(min(60, 2.0 ** (self._empty_answers - 1)))
         return False
 
     async def _accept_vanished(self, known: int) -> bool:
@@ -155,14 +210,12 @@ class Lister:
 
         And only where the user accepts it: an outage can be as silent, and as long.
         """
-        facts, call, run = self._staging.ledger.facts, self._staging.thread.call, self._staging.run
-        if (
-            self._staging.arguments.accept_failed
-            and await call(facts.get, "listing_vanished") == run - 1
-        ):
+        number, ask = self._run.collection.run_number, self._run.ledger.ask
+        vanished_in: Any = await ask(lambda ledger: ledger.facts.get("listing_vanished"))
+        if self._run.collection.arguments.accept_failed and vanished_in == number - 1:
             logger.warning("The API lists no images any more; accepted with accept_failed=1")
             return True
-        await call(facts.set, listing_vanished=run)
+        await ask(lambda ledger: ledger.facts.set(listing_vanished=number))
         raise EndOfRun(
             Outcome.SERVICE_AWAY,
             f"the API lists no images for user {self._username}, although it listed {known} "
@@ -170,13 +223,15 @@ class Lister:
         )
 
     async def _has_images(self, collection: Collection) -> bool:
-        url = graph_api.page_url(self._staging.configuration.api_url, collection, ("id",), limit=1)
+        url = graph_api.page_url(
+            self._run.collection.configuration.api_url, collection, ("id",), limit=1
+        )
         answer = await self._client.ask(url)
         return answer.meaning is Meaning.DATA and bool(answer.data.get("data"))
 
     async def _nothing_found(self) -> str:
         """Return the line for a run without images: no such user, or none in the selection."""
-        balance = await self._staging.thread.call(self._staging.ledger.images.balance)
+        balance = await self._run.ledger.ask(lambda ledger: ledger.images.balance())
         selection = self._collection.selection
         if balance.outside and not (selection.start or selection.end):  # all rows were listed
             return f"{self._username} has {balance.outside} images, none in this selection"
@@ -186,22 +241,32 @@ class Lister:
 
     async def end(self) -> None:
         """Decide what follows on a page without a next one; raises `EndOfRun`."""
-        ledger, call = self._staging.ledger, self._staging.thread.call
-        step = next_step(
-            await call(ledger.listing.position),
-            known=await call(ledger.images.listed),
-            short_before=await call(ledger.facts.get, "listing_short"),
-        )
+        ask = self._run.ledger.ask
+        step = await ask(_step)
         self._short_rounds += step is Step.SHORT
         if self._short_rounds > _SHORT_ROUNDS:
             step = Step.CLOSE
         if step is Step.CLOSE:
-            balance = await call(ledger.images.balance)
+            balance = await ask(lambda ledger: ledger.images.balance())
             if balance.listed == 0:
                 raise EndOfRun(Outcome.NO_IMAGES, await self._nothing_found())
-            await call(ledger.listing.close)
+            await ask(lambda ledger: ledger.listing.close())
             self.open = False
             logger.info("The listing is complete: %d images", balance.listed)
             return
         logger.info("Listing again: %s", step.value)
-        await call(ledger.listing.start_round, again=True, short=step is Step.SHORT)
+        short = step is Step.SHORT
+        await ask(lambda ledger: ledger.listing.start_round(again=True, short=short))
+
+
+def _standing(ledger: Ledger) -> tuple[Position, int]:
+    """Return where the listing stands, and how many images wait to be fetched."""
+    return ledger.listing.position(), ledger.queue.waiting()
+
+
+def _step(ledger: Ledger) -> Step:
+    return next_step(
+        ledger.listing.position(),
+        known=ledger.images.listed(),
+        short_before=ledger.facts.get("listing_short"),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,28 +23,29 @@ from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.crawl.encoding import Encoding, fix_encoding
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
-from mapillary_crawler.ledger.thread import DatabaseThread
+from mapillary_crawler.ledger.thread import LedgerThread
 
 
 class OpenCollection:
     """An open collection: made by `open`, ended by `close`.
 
-    `folder` is where it is worked on, `destination` where it will be once finished; `ledger`
-    may be used in `thread` only.
+    `folder` is where it is worked on, `destination` where it will be once finished; what is
+    asked of `ledger` is done in its thread.
     """
 
     def __init__(
         self, arguments: Arguments, configuration: Configuration, *, plan: bool = False
     ) -> None:
         self.arguments = arguments
-        self._plan = plan
+        #: It is only listed and sampled, which decides nothing for later runs.
+        self.plan = plan
         self.configuration = configuration
         self.collection = arguments.collection
         self.folder = configuration.staging / self.collection.name
         self.destination = configuration.store / self.collection.name
-        self.thread = DatabaseThread()
-        self.ledger: Ledger
-        self.run = 0
+        self.ledger: LedgerThread
+        #: Which run of this collection it is, from 1 on.
+        self.run_number = 0
         self.tar = True
         #: How images become WebP, where they do.
         self.encoding: Encoding | None = None
@@ -58,13 +59,9 @@ class OpenCollection:
         cls, arguments: Arguments, configuration: Configuration, *, plan: bool = False
     ) -> OpenCollection:
         """Lock the collection and open its ledger, for a crawl or a plan; raises `Refused`."""
-        staging = cls(arguments, configuration, plan=plan)
-        try:
-            staging._open()
-        except BaseException:
-            staging.thread.close()
-            raise
-        return staging
+        opened = cls(arguments, configuration, plan=plan)
+        opened._open()
+        return opened
 
     def _open(self) -> None:
         _writable(self.configuration.store)
@@ -80,7 +77,7 @@ class OpenCollection:
             end_move(self.folder, self.destination)
             if self.destination.exists():
                 _refuse_existing(self.destination, self.collection)
-            self.thread.wait_for(self._open_ledger)
+            self._open_ledger()
         except OSError as error:
             self._let_go()
             raise _unusable(error, self.folder) from None
@@ -98,15 +95,7 @@ class OpenCollection:
             with descent.opened_folder(self.folder, STATE, make=True):
                 pass
             remove_incoming(self.folder)
-            with ExitStack() as on_failure:
-                if not begun:
-                    on_failure.callback(self._remove_state)
-                self.ledger = Ledger(path)
-                on_failure.callback(self.ledger.close)
-                self.new = self._is_new()
-                self._settle_facts()
-                self.run = self.ledger.start_run()
-                on_failure.pop_all()
+            self._begin(path)
         except LedgerTooNew as error:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
         except NotFollowed as error:
@@ -119,16 +108,29 @@ class OpenCollection:
                 f"{path} cannot be read ({error}); move {self.folder} away to start again",
             ) from None
 
-    def _is_new(self) -> bool:
-        """Say whether nothing has been listed, or nothing saved but by `scrapy plan`."""
-        if self.ledger.images.listed() == 0:
-            return True
-        planned = self.ledger.facts.get("planned")
-        return planned is not None and self.ledger.survey.progress()[0].saved == planned
+    def _begin(self, path: Path) -> None:
+        """Open the ledger and begin a run; a collection that cannot begin leaves no state."""
+        begun = path.exists()
+        try:
+            self.ledger = LedgerThread(path)
+            try:
+                self.ledger.wait_for(self._start_run)
+            except BaseException:
+                self.ledger.close()
+                raise
+        except BaseException:
+            if not begun:
+                self._remove_state()
+            raise
 
-    def _settle_facts(self) -> None:
+    def _start_run(self, ledger: Ledger) -> None:
+        self.new = _is_new(ledger)
+        self._settle_facts(ledger)
+        self.run_number = ledger.start_run()
+
+    def _settle_facts(self, ledger: Ledger) -> None:
         """Fix what the first crawl decides, and hold later runs to it; a plan decides nothing."""
-        facts, asked = self.ledger.facts, self.arguments.tar
+        facts, asked = ledger.facts, self.arguments.tar
         _ensure_same_user(self.folder, facts.get("username"), self.collection)
         fixed = facts.get("tar")
         if fixed is not None and asked is not None and asked != fixed:
@@ -138,7 +140,7 @@ class OpenCollection:
             )
         self.tar = fixed if fixed is not None else asked is not False
         if self.collection.webp:
-            self.encoding = fix_encoding(self.ledger, self.configuration)
+            self.encoding = fix_encoding(ledger, self.configuration)
         selection = self.collection.selection
         facts.set(
             username=self.collection.username,
@@ -149,7 +151,7 @@ class OpenCollection:
                 "start": selection.start and selection.start.isoformat(),
                 "end": selection.end and selection.end.isoformat(),
             },
-            tar=fixed if self._plan else self.tar,
+            tar=fixed if self.plan else self.tar,
             versions=sorted({*facts.get("versions", []), __version__}),
         )
 
@@ -169,9 +171,9 @@ class OpenCollection:
             and any((place / name).exists() for place in places)
         ]
 
-    def discard(self) -> None:
-        """Remove the folder of a collection that turned out to be nothing (in the thread)."""
-        self.ledger.close()
+    def discard(self, ledger: Ledger) -> None:
+        """Remove the folder of a collection that turned out to be nothing."""
+        ledger.close()
         self._remove_state()
 
     def _remove_state(self) -> None:
@@ -186,9 +188,10 @@ class OpenCollection:
 
     def close(self) -> None:
         """Close the ledger, let the lock go, and leave no empty folders behind."""
-        self.thread.wait_for(self.ledger.close)
-        self.thread.close()
-        self._let_go()
+        try:
+            self.ledger.close()
+        finally:
+            self._let_go()
 
     def _let_go(self) -> None:
         self._lock.release()
@@ -198,6 +201,14 @@ class OpenCollection:
         for folder in (self.configuration.staging, self.configuration.store):
             with suppress(OSError):
                 folder.rmdir()
+
+
+def _is_new(ledger: Ledger) -> bool:
+    """Say whether nothing has been listed, or nothing saved but by `scrapy plan`."""
+    if ledger.images.listed() == 0:
+        return True
+    planned = ledger.facts.get("planned")
+    return planned is not None and ledger.survey.progress()[0].saved == planned
 
 
 def _writable(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""An image known to exist: whether it still comes, when many others do not."""
+"""Probes: whether an image known to exist still comes, when many others do not."""
 
 from __future__ import annotations
 
@@ -8,46 +8,56 @@ from typing import TYPE_CHECKING
 from scrapy import Request
 
 from mapillary_crawler.collection.outcome import EndOfRun, RunStopped
+from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
-from mapillary_crawler.graph.answers import Meaning
+from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.image import jpeg
 
 if TYPE_CHECKING:
-    from mapillary_crawler.spiders.user import UserSpider
+    from mapillary_crawler.crawl.run import Run
 
 logger = logging.getLogger(__name__)
 
-#: Slot of its own, and seconds that it may take.
-_SLOT, _SECONDS = "witness", 30
+#: Seconds that the image may take.
+_SECONDS = 30
 
 
-async def comes(spider: UserSpider, image_id: str) -> bool:
+async def comes(run: Run, image_id: str) -> bool:
     """Fetch an image by its id, from the service and the CDN, and say whether it comes.
 
     Raises `RunStopped` where a stop may be why it does not.
     """
     try:
-        if await _comes(spider, image_id):
+        if await _comes(run, image_id):
             return True
     except EndOfRun as end:
-        spider.end(end)
-    if spider.closing():
-        raise RunStopped("the crawl is being stopped")
+        run.end(end)
+    if run.closing():
+        raise RunStopped
     return False
 
 
-async def _comes(spider: UserSpider, image_id: str) -> bool:
-    field = graph_api.thumb_field(spider.quality)
-    url = graph_api.entity_url(spider.staging.configuration.api_url, image_id, ("id", field))
-    answer = await spider.client.ask(url)
+async def is_named(run: Run, image_id: str) -> bool:
+    """Say whether the service still names an image; raises `EndOfRun`, `RunStopped`."""
+    return (await _ask(run, image_id, ("id",))).meaning is Meaning.DATA
+
+
+async def _ask(run: Run, image_id: str, fields: tuple[str, ...]) -> Answer:
+    base = run.collection.configuration.api_url
+    return await run.client.ask(graph_api.entity_url(base, image_id, fields))
+
+
+async def _comes(run: Run, image_id: str) -> bool:
+    field = graph_api.thumb_field(run.collection.collection.quality)
+    answer = await _ask(run, image_id, ("id", field))
     image = graph_rows.image_url(answer.data.get(field))
-    if answer.meaning is not Meaning.DATA or image is None or spider.closing():
+    if answer.meaning is not Meaning.DATA or image is None or run.closing():
         return False
-    meta = {"verbatim_url": True, "download_slot": _SLOT, "download_timeout": _SECONDS}
+    meta = {"verbatim_url": True, "download_slot": slots.PROBE, "download_timeout": _SECONDS}
     try:
         request = Request(image, meta=meta, dont_filter=True)
-        response = await spider.crawler.engine.download_async(request)
+        response = await run.crawler.engine.download_async(request)
     except Exception as error:  # noqa: BLE001  whatever it is, the CDN is not proven well
         logger.debug("A known image does not come either: %s", type(error).__name__)
         return False

@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 from mapillary_crawler.archive.finish.finishing import finish_collection
 from mapillary_crawler.collection.outcome import Outcome, end_of_run
 from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt
-from mapillary_crawler.spiders.user import spider_of
 from mapillary_crawler.terminal.quoting import one_line
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Ending:
     def _failed(self, failure: Failure) -> None:
         """End the run where a callback or a pipeline failed unexpectedly: images would wait."""
         assert failure.value is not None
-        spider_of(self._crawler).end(end_of_run(failure.value))
+        run_of(self._crawler).end(end_of_run(failure.value))
 
     async def _item_failed(self, item: ImageItem, failure: Failure) -> None:
         """Let an unexpected error cost its image this run; the machine's end the run.
@@ -52,44 +53,45 @@ class Ending:
         if isinstance(error, OSError | sqlite3.Error | MemoryError):
             self._failed(failure)
             return
-        staging = spider_of(self._crawler).staging
         text = f"{type(error).__name__}: {error}"
         given_up = FailedAttempt(item.number, one_line(text, 200), math.inf)
-        await staging.thread.call(staging.ledger.queue.fail, [given_up])
+        await run_of(self._crawler).ledger.ask(lambda ledger: ledger.queue.fail([given_up]))
 
     async def _spider_closed(self, reason: str) -> None:
-        spider = spider_of(self._crawler)
-        staging = spider.staging
-        staging.balance = await staging.thread.call(staging.ledger.images.balance)
-        if spider.outcome is None:
-            if reason == "finished" and not spider.stopping.is_set():
-                spider.outcome = await staging.thread.call(
-                    conclude, staging, spider.stopping.is_set
+        run = run_of(self._crawler)
+        opened = run.collection
+        opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
+        if run.outcome is None:
+            if reason == "finished" and not run.stopping.is_set():
+                run.outcome = await run.ledger.ask(
+                    lambda ledger: conclude(ledger, opened, run.stopping.is_set)
                 )
             else:
-                spider.outcome = Outcome.INTERRUPTED
-        needless = spider.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
-        if needless and not staging.balance.listed:
-            await staging.thread.call(staging.discard)
-        self._crawler.stats.set_value("finish_reason", spider.outcome.reason)
+                run.outcome = Outcome.INTERRUPTED
+        needless = run.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
+        if needless and not opened.balance.listed:
+            await run.ledger.ask(opened.discard)
+        self._crawler.stats.set_value("finish_reason", run.outcome.reason)
 
 
-def conclude(staging: OpenCollection, stop: Callable[[], bool]) -> Outcome:
+def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -> Outcome:
     """Finish a collection whose crawl ended by itself, if nothing failed or that is accepted.
 
-    Runs in the ledger's thread. Returns how the run ends.
+    A plan leaves it as it is, for the crawl. Returns how the run ends.
     """
-    accept_failed = staging.arguments.accept_failed
-    if staging.balance.failed > staging.balance.accepted and not accept_failed:
+    if opened.plan:
+        return Outcome.PLANNED
+    accept_failed = opened.arguments.accept_failed
+    if opened.balance.failed > opened.balance.accepted and not accept_failed:
         return Outcome.INCOMPLETE
     try:
         finished = finish_collection(
-            staging.ledger,
-            staging.collection,
-            staging.folder,
-            staging.destination,
-            tar=staging.tar,
-            tar_max_bytes=staging.configuration.tar_max_bytes,
+            ledger,
+            opened.collection,
+            opened.folder,
+            opened.destination,
+            tar=opened.tar,
+            tar_max_bytes=opened.configuration.tar_max_bytes,
             accept_failed=accept_failed,
             stop=stop,
             say=logger.info,
@@ -98,9 +100,9 @@ def conclude(staging: OpenCollection, stop: Callable[[], bool]) -> Outcome:
         outcome = end_of_run(error).outcome
         if outcome is Outcome.INCOMPLETE:
             logger.warning("%s", error)
-            staging.balance = staging.ledger.images.balance()
+            opened.balance = ledger.images.balance()
         elif outcome is not Outcome.INTERRUPTED:
             logger.error("The collection could not be finished: %s", error)  # noqa: TRY400  one line
         return outcome
-    staging.balance = finished.balance
+    opened.balance = finished.balance
     return finished.outcome

@@ -23,9 +23,8 @@ from mapillary_crawler import __version__
 from mapillary_crawler.collection.layout import LOG_NAME
 from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.collection.token import secrets_of
-from mapillary_crawler.crawl.client import API_SLOT
-from mapillary_crawler.crawl.transfer.throttle import IMAGES
-from mapillary_crawler.spiders.user import spider_of
+from mapillary_crawler.crawl.run import run_of
+from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.terminal.redaction import Redactor
 
 logger = logging.getLogger(__name__)
@@ -58,10 +57,10 @@ class LogFile:
         return cls(crawler)
 
     def _opened(self) -> None:
-        staging = spider_of(self._crawler).staging
+        opened = run_of(self._crawler).collection
         settings = self._crawler.settings
         self._handler = CollectionHandler(
-            (staging.folder, staging.destination),
+            (opened.folder, opened.destination),
             time.strftime(LOG_NAME, time.gmtime()),
             redactor(settings),
         )
@@ -72,23 +71,23 @@ class LogFile:
         logging.root.addHandler(self._handler)
         self._tell(
             "mapillary_crawler %s, Scrapy %s, Python %s on %s: run %d of %s", __version__,
-            scrapy.__version__, platform.python_version(), platform.system(), staging.run,
-            staging.collection.name,
+            scrapy.__version__, platform.python_version(), platform.system(), opened.run_number,
+            opened.collection.name,
         )  # fmt: skip
-        if not staging.new:
+        if not opened.new:
             self._handler.begin()
 
     def _requested(self, request: Request) -> None:
-        if request.meta.get("download_slot") in (API_SLOT, IMAGES):
+        if request.meta.get("download_slot") in (slots.API, slots.IMAGES):
             self._handler.begin()
             self._crawler.signals.disconnect(
                 self._requested, signal=signals.request_reached_downloader
             )
 
     def _ended(self) -> None:
-        spider = spider_of(self._crawler)
-        outcome = spider.outcome or Outcome.ERROR
-        self._tell("%s: %s", outcome.words, spider.staging.balance)
+        run = run_of(self._crawler)
+        outcome = run.outcome or Outcome.ERROR
+        self._tell("%s: %s", outcome.words, run.collection.balance)
         logging.root.removeHandler(self._handler)
         self._handler.close()
 

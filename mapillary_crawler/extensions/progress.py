@@ -13,10 +13,13 @@ from typing import Self
 from scrapy import signals
 from scrapy.crawler import Crawler
 
+from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.outcome import Outcome
-from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
-from mapillary_crawler.pipelines.webp import WebpPipeline
-from mapillary_crawler.spiders.user import spider_of
+from mapillary_crawler.crawl.run import run_of
+from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.transfer.downloader import downloader_of
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Waiting
 from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
 from mapillary_crawler.terminal.progress_file import ProgressFile
 from mapillary_crawler.terminal.run_display import ProgressDisplay
@@ -47,10 +50,10 @@ class Progress:
         return cls(crawler)
 
     def _opened(self) -> None:
-        self._spider = spider_of(self._crawler)
-        self._staging = self._spider.staging
-        self._snapshot = Snapshot(self._phase, self._staging.balance)
-        self._file = ProgressFile(self._staging.folder, self._staging.destination)
+        self._run = run_of(self._crawler)
+        opened = self._run.collection
+        self._snapshot = Snapshot(self._phase, opened.balance)
+        self._file = ProgressFile(opened.folder, opened.destination)
         self._display = ProgressDisplay.on_terminal(self._crawler.settings, logger.name)
         self._started_at = time.time()
         self._task = asyncio.create_task(self._watch())
@@ -81,27 +84,23 @@ class Progress:
 
     async def _look(self) -> Snapshot:
         """Return how far the run is."""
-        ledger, call = self._staging.ledger, self._staging.thread.call
         try:
-            balance, waiting = await call(ledger.survey.progress)
-            if self._phase is Phase.LISTING and (await call(ledger.listing.position)).closed:
-                self._phase = Phase.FETCHING
+            balance, waiting, listed = await self._run.ledger.ask(_counts)
         except sqlite3.Error:  # the finish has closed it
             return self._snapshot
-        downloader = self._crawler.engine.downloader
-        assert isinstance(downloader, LimitedDownloader)
-        encoder = self._crawler.get_item_pipeline(WebpPipeline)
+        if self._phase is Phase.LISTING and listed:
+            self._phase = Phase.FETCHING
         return Snapshot(
             phase=self._phase,
             balance=balance,
             to_retry=waiting.to_retry,
             given_up=waiting.given_up,
-            in_flight=downloader.in_flight("images"),
-            encoding=encoder.encoding if encoder else 0,
+            in_flight=downloader_of(self._crawler).in_flight(slots.IMAGES),
+            encoding=self._run.encoding,
         )
 
     def _report(self) -> Report:
-        return Report(self._staging.collection.name, self._snapshot, self._pace)
+        return Report(self._run.collection.collection.name, self._snapshot, self._pace)
 
     def _write(self, report: Report, outcome: Outcome | None = None) -> None:
         self._file.write(
@@ -117,6 +116,12 @@ class Progress:
         self._task.cancel()
         if self._display:
             self._display.close()
-        self._snapshot = Snapshot(Phase.ENDED, self._staging.balance)
+        self._snapshot = Snapshot(Phase.ENDED, self._run.collection.balance)
         self._pace = Pace()
-        self._write(self._report(), self._spider.outcome or Outcome.ERROR)
+        self._write(self._report(), self._run.outcome or Outcome.ERROR)
+
+
+def _counts(ledger: Ledger) -> tuple[Balance, Waiting, bool]:
+    """Return what has become of the images, what waits, and whether the listing is complete."""
+    balance, waiting = ledger.survey.progress()
+    return balance, waiting, ledger.listing.position().closed

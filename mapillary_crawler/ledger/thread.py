@@ -1,42 +1,43 @@
-"""The one thread that owns a ledger's connection."""
+"""The one thread that owns a ledger."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
-_Arguments = ParamSpec("_Arguments")
-
+from mapillary_crawler.ledger.ledger import Ledger
 
 _Result = TypeVar("_Result")
 
 
-class DatabaseThread:
-    """The thread that owns a connection; all work on it passes through `call`."""
+class LedgerThread:
+    """A ledger, opened and used in a thread of its own: work goes there, only answers come back.
 
-    def __init__(self) -> None:
+    The ledger is the argument of the work and must not be kept. Opening raises what `Ledger` does.
+    """
+
+    def __init__(self, path: Path) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        try:
+            self._ledger = self._executor.submit(Ledger, path).result()
+        except BaseException:
+            self._executor.shutdown(wait=True)
+            raise
 
-    def wait_for(
-        self,
-        work: Callable[_Arguments, _Result],
-        *args: _Arguments.args,
-        **kwargs: _Arguments.kwargs,
-    ) -> _Result:
-        """Do `work` in the thread and block until it is done (before the reactor runs)."""
-        return self._executor.submit(work, *args, **kwargs).result()
+    async def ask(self, work: Callable[[Ledger], _Result]) -> _Result:
+        """Return what `work` makes of the ledger, in the order of asking and off the reactor."""
+        return await asyncio.wrap_future(self._executor.submit(work, self._ledger))
 
-    async def call(
-        self,
-        work: Callable[_Arguments, _Result],
-        *args: _Arguments.args,
-        **kwargs: _Arguments.kwargs,
-    ) -> _Result:
-        """Do `work` in the thread, off the reactor."""
-        return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
+    def wait_for(self, work: Callable[[Ledger], _Result]) -> _Result:
+        """Block until `work` is done (before the reactor runs, and after)."""
+        return self._executor.submit(work, self._ledger).result()
 
     def close(self) -> None:
-        """End the thread once its work is done."""
-        self._executor.shutdown(wait=True)
+        """Close the ledger once all work is done, and end the thread."""
+        try:
+            self.wait_for(Ledger.close)
+        finally:
+            self._executor.shutdown(wait=True)

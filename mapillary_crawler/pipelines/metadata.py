@@ -1,12 +1,13 @@
-"""What the pipelines that write metadata have in common."""
+"""The base of the two stages that write metadata, and no stage itself."""
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
 from asyncio import to_thread
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
+from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.ledger.records import Bare
 from mapillary_crawler.terminal.warnings_once import WarningsOnce
@@ -42,9 +43,8 @@ class MetadataPipeline(ABC):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the true user name from the spider."""
-        spider: Any = crawler.spider
-        return cls(crawler.stats, spider.username)
+        """Take the true user name from the run's collection."""
+        return cls(crawler.stats, run_of(crawler).collection.collection.username)
 
     @abstractmethod
     def write(self, item: ImageItem) -> jpeg.Written:

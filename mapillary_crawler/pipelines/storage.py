@@ -13,9 +13,9 @@ from mapillary_crawler.collection.batch import NewFile, write_files
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.collection.outcome import end_of_run
 from mapillary_crawler.crawl.placeholders import withdraw
+from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.records import Bare, StoredFile
-from mapillary_crawler.spiders.user import spider_of
 
 #: A batch is written when it has so many images, or is so many seconds old.
 BATCH_IMAGES = 64
@@ -29,15 +29,14 @@ class StoragePipeline:
     """
 
     def __init__(self, crawler: Crawler) -> None:
-        self._spider = spider_of(crawler)
-        self._staging = self._spider.staging
+        self._run = run_of(crawler)
         self._gathered: list[tuple[ImageItem, asyncio.Future[None]]] = []
         self._full = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Build the pipeline for the spider's collection."""
+        """Build the pipeline for the run's collection."""
         return cls(crawler)
 
     async def process_item(self, item: ImageItem) -> ImageItem:
@@ -55,7 +54,7 @@ class StoragePipeline:
     async def _write_batches(self) -> None:
         """Write what gathers until nothing is left."""
         while self._gathered:
-            if len(self._gathered) < BATCH_IMAGES and not self._spider.stopping.is_set():
+            if len(self._gathered) < BATCH_IMAGES and not self._run.stopping.is_set():
                 self._full.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._full.wait(), _BATCH_SECONDS)
@@ -75,7 +74,7 @@ class StoragePipeline:
         try:
             await self._store([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  whatever it is, nobody must wait for ever
-            self._spider.end(end_of_run(error))
+            self._run.end(end_of_run(error))
             return str(error) or type(error).__name__
         return None
 
@@ -88,7 +87,8 @@ class StoragePipeline:
             )
             for item in items
         ]
-        folder, least = self._staging.folder, self._staging.configuration.min_free_bytes
+        folder = self._run.collection.folder
+        least = self._run.collection.configuration.min_free_bytes
         digests = await asyncio.to_thread(write_files, folder, files, min_free_bytes=least)
         stored = [
             StoredFile(
@@ -102,7 +102,7 @@ class StoragePipeline:
             )
             for item, digest in zip(items, digests, strict=True)
         ]
-        await self._staging.thread.call(self._staging.ledger.save, stored)
+        await self._run.ledger.ask(lambda ledger: ledger.save(stored))
         for item in items:
             if item.bare == Bare.OTHER_FORMAT:  # its body may have come for another meanwhile
-                await withdraw(self._staging, item.sha256_served)
+                await withdraw(self._run, item.sha256_served)

@@ -29,8 +29,9 @@ from mapillary_crawler.crawl.failures import (
     refuse_status,
 )
 from mapillary_crawler.crawl.gone import DISTRUST
+from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
-from mapillary_crawler.crawl.transfer.throttle import IMAGES, ImageThrottle
+from mapillary_crawler.crawl.transfer.slots import IMAGES
 from mapillary_crawler.image.inspection import (
     DamagedImage,
     NotAnImage,
@@ -40,7 +41,7 @@ from mapillary_crawler.image.inspection import (
 )
 from mapillary_crawler.image.inspector import Inspector
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.spiders.user import spider_of
+from mapillary_crawler.ledger.records import Source
 
 logger = logging.getLogger(__name__)
 
@@ -70,18 +71,17 @@ class ThumbnailsPipeline(ImagesPipeline):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__("item:", crawler=crawler)
-        self._spider = spider_of(crawler)
-        self._staging = self._spider.staging
-        quality = self._spider.quality
+        self._run = run_of(crawler)
+        quality = self._quality = self._run.collection.collection.quality
         self._timeout = _TIMEOUTS[quality]
         self._most_bytes = min(
             _MOST_MEGABYTES[quality] << 20, crawler.settings.getint("DOWNLOAD_MAXSIZE")
         )
-        configuration = self._staging.configuration
+        configuration = self._run.collection.configuration
         walked = partial(judge, walk=configuration.jpeg_walk)
         self._inspector = Inspector(walked, usable_processors())
         self._budget = ByteBudget(configuration.in_flight_bytes, _EXPECTED[quality] * _COPIES)
-        self._throttle = ImageThrottle.of(crawler)
+        self._throttle = self._run.throttle
         self._taken: dict[int, int] = {}
         self._random = random.Random()
         self._most_attempts = configuration.image_attempts
@@ -95,10 +95,10 @@ class ThumbnailsPipeline(ImagesPipeline):
 
     async def process_item(self, item: ImageItem) -> ImageItem:  # type: ignore[override]
         """Fetch and check; raises `DropItem` once the ledger knows why there is no image."""
-        if not self._spider.stopping.is_set():
+        if not self._run.stopping.is_set():
             self._taken[item.number] = await self._budget.take()
-        if self._spider.stopping.is_set():
-            raise DropItem("the crawl is being stopped")
+        if self._run.stopping.is_set():
+            raise DropItem(str(RunStopped()))
         try:
             await self._fetch(item)
         except Exception as trouble:  # noqa: BLE001  whatever it is, the ledger must know
@@ -144,7 +144,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         )
         refuse_status(response.status, body)
         row = item.metadata
-        most = most_pixels(self._spider.quality, row.get("width"), row.get("height"))
+        most = most_pixels(self._quality, row.get("width"), row.get("height"))
         verdict = await self._inspector(body, most)
         if verdict.is_damaged:
             item.body = body
@@ -152,16 +152,15 @@ class ThumbnailsPipeline(ImagesPipeline):
         item.body = body
         item.sha256_served = verdict.sha256
         item.width, item.height = verdict.width, verdict.height
-        await self._spider.gone.prove()
+        await self._run.gone.prove(Source.CDN)
 
     async def _report(self, item: ImageItem, trouble: Exception) -> None:
         """Give the ledger the outcome of a failed attempt; raises `DropItem`.
 
         A damaged body that the ledger has come to believe passes on as it is.
         """
-        ledger, call = self._staging.ledger, self._staging.thread.call
         if isinstance(trouble, RunStopped):
-            raise DropItem("the crawl is being stopped")
+            raise DropItem(str(trouble))
         said_gone = is_gone(trouble, fresh=item.fresh)
         if said_gone and await self._is_believed(item):
             raise DropItem("gone")
@@ -182,22 +181,24 @@ class ThumbnailsPipeline(ImagesPipeline):
             failed = replace(failed, retry_at=max(failed.retry_at, time.time() + DISTRUST))
         logger.debug("Image %s: %s", item.image_id, failed.error)
         self.crawler.stats.inc_value(f"images/trouble/{type(trouble).__name__}")
-        await call(ledger.queue.fail, [failed])
+        await self._run.ledger.ask(lambda ledger: ledger.queue.fail([failed]))
         raise DropItem(failed.error)
 
     async def _is_believed(self, item: ImageItem) -> bool:
         """Settle an image that the CDN says is gone, unless that is not believed."""
         try:
-            return await self._spider.gone.believe(item.number)
-        except RunStopped:
-            raise DropItem("the crawl is being stopped") from None
+            return await self._run.gone.believe(Source.CDN, item.number)
+        except RunStopped as stop:
+            raise DropItem(str(stop)) from None
 
     async def _is_damaged_at_source(self, item: ImageItem) -> bool:
         """Note a damaged body; where it is the source's, let it pass as served."""
         digest = hashlib.sha256(item.body).digest()
-        queue, run = self._staging.ledger.queue, self._staging.run
-        believed: bool = await self._staging.thread.call(
-            queue.damaged, item.number, digest, fresh=item.fresh, run=run
+        run_number = self._run.collection.run_number
+        believed = await self._run.ledger.ask(
+            lambda ledger: ledger.queue.damaged(
+                item.number, digest, fresh=item.fresh, run=run_number
+            )
         )
         if believed:
             logger.warning("Image %s is damaged at the source; stored as served", item.image_id)

@@ -9,12 +9,14 @@ import signal
 import time
 from contextlib import suppress
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from scrapy.exceptions import DropItem, NotConfigured
 
+from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.failures import failure
+from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.image import webp
 from mapillary_crawler.terminal.warnings_once import WarningsOnce
 
@@ -45,13 +47,11 @@ class WebpPipeline:
     """
 
     def __init__(self, crawler: Crawler, encoding: Encoding, *, timeout: float = TIMEOUT) -> None:
-        self._spider: Any = crawler.spider
+        self._run = run_of(crawler)
         self._stats = crawler.stats
         self._encoder = encoding.encoder
         self._options = {"quality": encoding.quality, "method": encoding.method}
         self._timeout = timeout
-        #: Images that wait for an encoder or are with one.
-        self.encoding = 0
         self._slots = asyncio.Semaphore(usable_processors())
         self._running: set[asyncio.subprocess.Process] = set()
         self._ended = False
@@ -61,18 +61,18 @@ class WebpPipeline:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Take the encoder that the ledger has fixed; not configured without `webp`."""
-        spider: Any = crawler.spider
-        if spider.staging.encoding is None:
+        run = run_of(crawler)
+        if run.collection.encoding is None:
             raise NotConfigured
-        pipeline = cls(crawler, spider.staging.encoding)
-        spider.on_stop(pipeline.kill_children)
+        pipeline = cls(crawler, run.collection.encoding)
+        run.on_stop(pipeline.kill_children)
         return pipeline
 
     async def process_item(self, item: ImageItem) -> ImageItem:
         """Encode the body; raises `DropItem` if the encode was interrupted."""
         if item.damaged or item.bare:
             return item
-        self.encoding += 1
+        self._run.encoding += 1
         try:
             encoded = await self._encode(item)
             webp.verify(encoded, item.body)
@@ -81,12 +81,12 @@ class WebpPipeline:
             raise DropItem(str(trouble)) from trouble
         except webp.WebpError as error:
             if self._stopping():
-                raise DropItem(f"{item.image_id}: encode interrupted") from error
+                raise DropItem(str(RunStopped())) from error
             self._stats.inc_value(f"webp/kept_jpeg/{error.reason}")
             self._warnings.note(f"JPEG kept, {error.reason}", f"{item.image_id}: {error}")
             return item
         finally:
-            self.encoding -= 1
+            self._run.encoding -= 1
         item.body, item.extension = encoded, "webp"
         self._stats.inc_value("webp/encoded")
         return item
@@ -103,39 +103,38 @@ class WebpPipeline:
         self._warnings.summary()
 
     def _stopping(self) -> bool:
-        return self._ended or bool(self._spider.stopping.is_set())
+        return self._ended or self._run.stopping.is_set()
 
     async def _report(self, item: ImageItem, trouble: EncodeInterrupted) -> None:
         """Let the ledger make the image due again, unless the run ends anyway."""
         if self._stopping():
             return
         self._warnings.note("encoder interrupted or not started", str(trouble))
-        staging = self._spider.staging
         failed = failure(
             item.number,
             trouble,
             attempts=item.attempts,
-            most_attempts=staging.configuration.image_attempts,
+            most_attempts=self._run.collection.configuration.image_attempts,
             now=time.time(),
             fresh=item.fresh,
             outage=False,
             random=self._random,
         )
-        await staging.thread.call(staging.ledger.queue.fail, [failed])
+        await self._run.ledger.ask(lambda ledger: ledger.queue.fail([failed]))
 
     async def _encode(self, item: ImageItem) -> bytes:
         if max(item.width, item.height) > webp.MAX_SIDE:
             raise webp.WebpError("too-large", f"{item.width} x {item.height} pixels")
         async with self._slots:
             if self._stopping():
-                raise DropItem(f"{item.image_id}: stopped before its encode")
+                raise DropItem(str(RunStopped()))
             if self._encoder.kind == "cwebp":
                 command = webp.cwebp_command(self._encoder.path, **self._options)
-                return await self._run(command, item)
+                return await self._run_encoder(command, item)
             # Cannot be ended like a process, but libwebp's work on one image is bounded.
             return await asyncio.to_thread(webp.encode_with_pillow, item.body, **self._options)
 
-    async def _run(self, command: list[str], item: ImageItem) -> bytes:
+    async def _run_encoder(self, command: list[str], item: ImageItem) -> bytes:
         """Return what the encoder writes when it is given the body."""
         pipe = asyncio.subprocess.PIPE
         try:

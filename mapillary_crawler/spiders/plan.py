@@ -4,89 +4,87 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 import time
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 from scrapy import Request
 from scrapy.http import Response
 
 from mapillary_crawler.archive.internet_archive import presence as archive_org
 from mapillary_crawler.collection.names import QUALITIES
-from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped, end_of_run
+from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.crawl.feeder import image_item
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.contents import Plan, Sample, count_kinds
-from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
+from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Meaning
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.records import SampledImage
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import DueImage, SampledImage
 from mapillary_crawler.spiders.user import UserSpider
 
 #: Images of the sample.
 _IMAGES = 20
-#: The slot of files that are fetched to be weighed only, and how many come at once.
-_SLOT, _AT_ONCE = "sample", 8
+#: Files that are fetched at once to be weighed only.
+_AT_ONCE = 8
 
 
 class PlanSpider(UserSpider):
     """The same listing; of the images only a sample, of which those chosen count as saved."""
 
-    def __init__(self, staging: OpenCollection) -> None:
-        super().__init__(staging)
+    #: The pipelines get the sample alone, so they are never waited for.
+    ahead: ClassVar[int | None] = None
+
+    def __init__(self, opened: OpenCollection) -> None:
+        super().__init__(opened)
         self.plan: Plan | None = None
         self._sample = Sample()
         self._presence: archive_org.Presence | None = None
 
     async def _is_on_archive_org(self) -> bool:
         """Ask archive.org, and go on whatever it says."""
-        if self.collection.selection or not self.staging.arguments.check_ia:
+        if self.collection.selection or not self.run.collection.arguments.check_ia:
             return False
         self._presence = await self.presence()
         return False
 
-    async def _is_ahead(self) -> bool:
-        """Never wait for the pipelines, which get the sample alone."""
-        return False
-
     async def feed(self, response: Response) -> AsyncIterator[ImageItem]:
         """Yield the sample once everything is listed, then weigh it at the other qualities."""
-        try:
-            while self._lister.open and not self.closing():
-                await self.sleep(0.2)
-            urls = {} if self.closing() else await self._urls()
+        run = self.run
+        with run.ends_by_errors():
+            while self._lister.open:
+                await run.sleep(0.2)
+            urls = await self._urls()
             began = time.monotonic()
             for item in await self._draw(urls):
                 yield item
-            while self.staging.ledger.queue.drawn and not self.closing():
-                await self.sleep(0.1)
+            while await run.ledger.ask(lambda ledger: ledger.queue.drawn):
+                await run.sleep(0.1)
             self._sample.seconds = time.monotonic() - began
             await self._weigh(urls)
-            if not self.closing():
-                await self._conclude()
-        except RunStopped:
-            return
-        except (EndOfRun, OSError, sqlite3.Error) as error:
-            self.end(end_of_run(error))
+            if not run.closing():
+                self.plan = await run.ledger.ask(self._gather)
 
     async def _urls(self) -> dict[SampledImage, dict[str, str]]:
         """Return the sampled images with their URLs by quality, fresh from the service."""
-        images = await self.staging.thread.call(self.staging.ledger.survey.spread, _IMAGES)
-        base = self.staging.configuration.api_url
+        images = await self.run.ledger.ask(lambda ledger: ledger.survey.spread(_IMAGES))
+        base = self.run.collection.configuration.api_url
         fields = ("id", *map(graph_api.thumb_field, QUALITIES))
         plain = [image.image_id for image in images if image.image_id.isdecimal()]
         entities = {}
         if plain:
-            answer = await self.client.ask(graph_api.batch_url(base, plain, fields))
+            answer = await self.run.client.ask(graph_api.batch_url(base, plain, fields))
             entities = answer.data if answer.meaning is Meaning.DATA else {}
         found = {}
         for image in images:
             entity = entities.get(image.image_id)
             if not isinstance(entity, dict) or "error" in entity:
                 url = graph_api.entity_url(base, image.image_id, fields)
-                alone = await self.client.ask(url)
+                alone = await self.run.client.ask(url)
                 if alone.meaning is not Meaning.DATA:
                     continue
                 entity = alone.data
@@ -98,35 +96,36 @@ class PlanSpider(UserSpider):
 
     async def _draw(self, urls: dict[SampledImage, dict[str, str]]) -> list[ImageItem]:
         """Return items for those of the sample that are not saved yet."""
-        queue, call = self.staging.ledger.queue, self.staging.thread.call
         wanted = {
             image.number: (offered[self.quality], graph_rows.url_expiry(offered[self.quality]))
             for image, offered in urls.items()
             if image.size is None and self.quality in offered
         }
-        await call(queue.renew, wanted)
-        drawn = await call(queue.draw_these, list(wanted))
+
+        def draw(ledger: Ledger) -> list[DueImage]:
+            ledger.queue.renew(wanted)
+            return ledger.queue.draw_these(list(wanted))
+
+        drawn = await self.run.ledger.ask(draw)
         self._sample.fetched = len(drawn)
         return [image_item(image) for image in drawn]
 
     async def _weigh(self, urls: dict[SampledImage, dict[str, str]]) -> None:
         """Measure the sample: as stored at the chosen quality, as served at the others."""
-        survey, call = self.staging.ledger.survey, self.staging.thread.call
-        stored = await call(survey.sizes, [image.number for image in urls])
+        numbers = [image.number for image in urls]
+        stored = await self.run.ledger.ask(lambda ledger: ledger.survey.sizes(numbers))
         self._sample.fetched = min(self._sample.fetched, len(stored))
         self._sample.sizes[self.quality] = list(stored.values())
-        downloader = self.crawler.engine.downloader
-        assert isinstance(downloader, LimitedDownloader)
-        downloader.set_concurrency(_SLOT, _AT_ONCE)
+        downloader_of(self.crawler).set_concurrency(slots.SAMPLE, _AT_ONCE)
         for quality in QUALITIES:
-            if quality != self.quality and not self.closing():
+            if quality != self.quality and not self.run.closing():
                 offered = [found[quality] for found in urls.values() if quality in found]
                 sizes = await asyncio.gather(*map(self._size, offered))
                 self._sample.sizes[quality] = [size for size in sizes if size is not None]
 
     async def _size(self, url: str) -> int | None:
         """Return the bytes of a file on the CDN, None if it did not come."""
-        meta = {"download_slot": _SLOT, "download_timeout": 120, "verbatim_url": True}
+        meta = {"download_slot": slots.SAMPLE, "download_timeout": 120, "verbatim_url": True}
         try:
             response = await self.crawler.engine.download_async(
                 Request(url, dont_filter=True, meta=meta)
@@ -137,18 +136,13 @@ class PlanSpider(UserSpider):
             return None
         return len(response.body) if response.status == 200 else None
 
-    async def _conclude(self) -> None:
+    def _gather(self, ledger: Ledger) -> Plan:
         """Gather all that is known, and leave the listing to the crawl."""
-        self.plan = await self.staging.thread.call(self._gather)
-        self.outcome = Outcome.PLANNED
-
-    def _gather(self) -> Plan:
-        ledger = self.staging.ledger
         balance, _ = ledger.survey.progress()
         ledger.facts.set(planned=balance.saved)
         kinds = count_kinds(ledger.survey.rows())
         extent = ledger.survey.extent()
-        opened = self.staging
+        opened = self.run.collection
         disk = shutil.disk_usage(opened.folder)
         return Plan(
             opened.collection, extent, kinds, balance, self._sample, self._presence,

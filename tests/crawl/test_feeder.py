@@ -6,21 +6,21 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.crawl import feeder, fresh_urls
 from mapillary_crawler.crawl.feeder import Feeder
+from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import FailedAttempt
-from mapillary_crawler.ledger.thread import DatabaseThread
+from mapillary_crawler.ledger.records import FailedAttempt, Source
+from mapillary_crawler.ledger.thread import LedgerThread
 from tests.ledgers import row, stored
+from tests.runs import plain_run
 
 _FAR, _LONG_AGO = int(time.time()) + 1_000_000, 1000
 
@@ -39,6 +39,18 @@ class Client:
         return self._answer(url)
 
 
+class Thread(LedgerThread):
+    """Calls `asked` after what was asked, before the answer is known."""
+
+    async def asked(self) -> None:
+        pass
+
+    async def ask(self, work: Callable[[Ledger], Any]) -> Any:
+        found = await super().ask(work)
+        await self.asked()
+        return found
+
+
 class Crawl:
     """A feeder on a ledger of some images; each that it yields is saved, unless told otherwise."""
 
@@ -50,63 +62,53 @@ class Crawl:
         client: Client | None = None,
         url: str | None = "https://cdn.example.org/1",
     ):
-        self.thread = DatabaseThread()
-        self.ledger = self.thread.wait_for(Ledger, folder / "ledger.sqlite")
+        self.ledger = Thread(folder / "ledger.sqlite")
         rows = [row(number, url=url, expires=expires) for number in range(1, images + 1)]
-        self.thread.wait_for(self.ledger.listing.commit, None, None, rows)
-        self.thread.wait_for(self.ledger.listing.close)
+        self.ledger.wait_for(lambda ledger: ledger.listing.commit(None, None, rows))
+        self.ledger.wait_for(lambda ledger: ledger.listing.close())
         self.client = client
         self.attempts: list[int] = []
         self.begun = asyncio.Event()
-        self.call: Callable[..., Any] = self.thread.call
 
     async def run(self) -> None:
-        staging: Any = SimpleNamespace(
-            ledger=self.ledger,
-            thread=SimpleNamespace(call=self.call),
-            collection=Collection("someone", "256"),
-            configuration=SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
-        )
-        client: Any = self.client
-        gone: Any = SimpleNamespace(ends_proven=self.ends_proven)
-        urls = fresh_urls.FreshUrls(staging, client, lambda: False, asyncio.sleep)
-        feeding = Feeder(staging, lambda: False, lambda: False, asyncio.sleep, urls, gone)
-        async for item in feeding.items():
+        run = plain_run(client=self.client)
+        run.ledger = self.ledger
+        run.gone = Gone(self.ledger, 6, dict.fromkeys(Source, self.comes))
+        async for item in Feeder(run, lambda: False).items():
             self.attempts.append(item.attempts)
             self.begun.set()
             if item.attempts or self.client:
-                await self.call(self.ledger.save, [stored(item.number)])
+                saved = [stored(item.number)]
+                await self.ledger.ask(lambda ledger, saved=saved: ledger.save(saved))
 
-    async def ends_proven(self) -> bool:
+    async def comes(self, image_id: str) -> bool:
         return True
 
     def balance(self) -> tuple[int, int]:
         """Return how many images are saved, and unavailable."""
-        balance = self.thread.wait_for(self.ledger.images.balance)
+        balance = self.ledger.wait_for(lambda ledger: ledger.images.balance())
         return balance.saved, balance.unavailable
 
     def close(self) -> None:
-        self.thread.wait_for(self.ledger.close)
-        self.thread.close()
+        self.ledger.close()
 
 
 def test_an_image_that_fails_between_two_looks_is_fed_again(tmp_path: Path) -> None:
     crawl = Crawl(tmp_path, images=1, expires=_FAR)
-    looks = {"at_rest", "next_due"}
+    failed = [FailedAttempt(1, "reset", time.time() + 0.2)]
+    looks = 0
 
-    async def call(work: Callable[..., Any], *arguments: Any) -> Any:
+    async def fail_once() -> None:
         """Let the one image fail after a look, before its answer is known."""
-        found = await crawl.thread.call(work, *arguments)
-        if crawl.attempts == [0] and getattr(work, "__name__", "") in looks:
-            looks.clear()
-            failed = [FailedAttempt(1, "reset", time.time() + 0.2)]
-            await crawl.thread.call(crawl.ledger.queue.fail, failed)
-        return found
+        nonlocal looks
+        looks += crawl.attempts == [0]
+        if looks == 1:
+            await LedgerThread.ask(crawl.ledger, lambda ledger: ledger.queue.fail(failed))
 
-    crawl.call = call
+    crawl.ledger.asked = fail_once
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
     assert crawl.attempts == [0, 1]
-    assert not looks
+    assert looks
     crawl.close()
 
 
@@ -216,7 +218,7 @@ def test_unavailable_is_believed_at_once_only_where_others_have_urls(
     expires = _LONG_AGO if url else None
     crawl = Crawl(tmp_path, images=4 if known else 3, expires=expires, client=client, url=url)
     if known:
-        crawl.thread.wait_for(crawl.ledger.save, [stored(4)])
+        crawl.ledger.wait_for(lambda ledger: ledger.save([stored(4)]))
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
     assert crawl.balance() == (int(known), 3)
     least, most = questions
@@ -230,7 +232,7 @@ def test_nothing_is_unavailable_while_the_column_is_missing(
     monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
     client = Client(lambda url: data(url, bare))
     crawl = Crawl(tmp_path, images=4, expires=None, client=client, url=None)
-    crawl.thread.wait_for(crawl.ledger.save, [stored(4)])
+    crawl.ledger.wait_for(lambda ledger: ledger.save([stored(4)]))
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
     assert crawl.balance() == (1, 0)
     crawl.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.collection.outcome import RunStopped
-from mapillary_crawler.crawl import gone as gone_burst
+from mapillary_crawler.crawl import gone as module
 from mapillary_crawler.crawl.gone import MOST, Gone
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Source, State
 from tests.ledgers import list_rows, open_ledger, row
+from tests.runs import OnThisThread
 
 IMAGES = 120
 
@@ -28,20 +29,20 @@ class Case:
         self.ledger = ledger
         self.now = 1000.0
         self.well: bool | None = True
+        self.stopped = False
         self.looks = 0
         list_rows(ledger, [row(number) for number in range(1, IMAGES + 1)])
         self.new_run()
         clock = SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
-        monkeypatch.setattr(gone_burst, "time", clock)
+        monkeypatch.setattr(module, "time", clock)
 
     def new_run(self) -> None:
         self.ledger.start_run()
 
-        async def call(work: Callable[..., Any], *arguments: Any) -> Any:
-            return work(*arguments)
-
         async def comes(image_id: str) -> bool:
             await asyncio.sleep(0)
+            if self.stopped:
+                raise RunStopped
             return bool(self.well)
 
         def some_saved(most: int) -> list[str]:
@@ -50,22 +51,26 @@ class Case:
 
         images = SimpleNamespace(some_saved=some_saved)
         ledger = SimpleNamespace(gone=self.ledger.gone, images=images)
-
-        staging: Any = SimpleNamespace(
-            ledger=ledger,
-            thread=SimpleNamespace(call=call),
-            configuration=SimpleNamespace(image_attempts=6),
-        )
-        self.burst = Gone(staging, Source.CDN, comes)
+        thread: Any = OnThisThread(ledger)
+        self.sayings = Gone(thread, 6, dict.fromkeys(Source, comes))
 
     def gone(self) -> int:
         return self.ledger.images.balance().gone
+
+    async def believe(self, number: int) -> bool:
+        return await self.sayings.believe(Source.CDN, number)
+
+    async def prove(self) -> None:
+        await self.sayings.prove(Source.CDN)
+
+    async def ends_proven(self) -> bool:
+        return await self.sayings.ends_proven()
 
     def say(self, *numbers: int) -> list[bool]:
         """Say that images are gone, all at the same time."""
 
         async def all_at_once() -> list[bool]:
-            return await asyncio.gather(*map(self.burst.believe, numbers))
+            return await asyncio.gather(*map(self.believe, numbers))
 
         return asyncio.run(all_at_once())
 
@@ -103,10 +108,10 @@ def test_none_of_many_is_believed_where_no_known_image_comes(case: Case, well: b
     failures = {image_id: error for image_id, error, _ in case.ledger.images.failures()}
     assert "not believed" in str(failures["1"])
     assert case.ledger.queue.draw(case.now, IMAGES)[0].number == MOST + 1
-    assert len(case.ledger.queue.draw(case.now + gone_burst.DISTRUST, IMAGES)) == MOST
+    assert len(case.ledger.queue.draw(case.now + module.DISTRUST, IMAGES)) == MOST
 
     assert case.say(1) == [False], "nobody looks again so soon"
-    case.now += gone_burst.DISTRUST
+    case.now += module.DISTRUST
     case.well = True
     assert case.say(1) == [True]
     assert (case.gone(), case.looks) == (1, 2)
@@ -117,7 +122,7 @@ def test_an_image_that_comes_while_a_known_one_is_asked_for_is_proof(case: Case)
     case.say(*range(1, MOST + 1))
 
     async def both() -> bool:
-        believed, _ = await asyncio.gather(case.burst.believe(MOST + 1), case.burst.prove())
+        believed, _ = await asyncio.gather(case.believe(MOST + 1), case.prove())
         return believed
 
     assert asyncio.run(both())
@@ -125,15 +130,12 @@ def test_an_image_that_comes_while_a_known_one_is_asked_for_is_proof(case: Case)
 
 
 def test_a_stop_decides_nothing(case: Case) -> None:
-    async def stopped(image_id: str) -> bool:
-        raise RunStopped
-
     case.say(*range(1, MOST + 1))
-    case.burst._comes = stopped
+    case.stopped = True
     with pytest.raises(RunStopped):
         case.say(MOST + 1)
     with pytest.raises(RunStopped):
-        run(case.burst.ends_proven())
+        run(case.ends_proven())
     assert case.gone() == MOST
     case.new_run()
     assert case.gone() == 0, "the next run asks for them again"
@@ -142,21 +144,21 @@ def test_a_stop_decides_nothing(case: Case) -> None:
 def test_what_is_good_proves_what_was_gone_before(case: Case) -> None:
     case.well = False
     assert all(case.say(*range(1, MOST + 1)))
-    run(case.burst.prove())
+    run(case.prove())
     assert all(case.say(*range(MOST + 1, MOST + 11)))
-    assert run(case.burst.ends_proven()) is False
+    assert run(case.ends_proven()) is False
     assert case.gone() == MOST, "what was proven is final"
 
 
 @pytest.mark.parametrize(("well", "gone"), [(True, 3), (None, 3), (False, 0)])
 def test_a_few_at_the_end_of_a_run(case: Case, well: bool | None, gone: int) -> None:
-    assert run(case.burst.ends_proven())
+    assert run(case.ends_proven())
     assert case.looks == 0, "where nothing is gone, nobody looks"
     case.well = well
     case.say(1, 2, 3)
-    assert run(case.burst.ends_proven()) is (well is not False)
+    assert run(case.ends_proven()) is (well is not False)
     assert case.gone() == gone
-    assert run(case.burst.ends_proven())
+    assert run(case.ends_proven())
     case.new_run()
     assert case.gone() == gone
 
@@ -164,11 +166,11 @@ def test_a_few_at_the_end_of_a_run(case: Case, well: bool | None, gone: int) -> 
 def test_a_run_that_doubts_again_and_again_ends(case: Case) -> None:
     for _ in range(10):
         case.well = True
-        case.now += gone_burst.DISTRUST
+        case.now += module.DISTRUST
         if not case.say(1)[0]:
             continue
         case.well = False
-        run(case.burst.ends_proven())
+        run(case.ends_proven())
         if case.ledger.queue.next_due() == math.inf:
             break
     rows = case.ledger.database.execute("SELECT retry_at FROM unsettled WHERE number = 1")
@@ -188,7 +190,7 @@ def test_what_a_killed_run_left_unproven_is_wanted_again(case: Case) -> None:
 def test_sources_are_proven_each_by_itself(case: Case) -> None:
     case.say(1)
     case.ledger.gone.settle(2, Source.API)
-    run(case.burst.prove())
+    run(case.prove())
     case.new_run()
     states = {record.number: record.state for record in case.ledger.images.in_order()}
     assert (states[1], states[2]) == (State.GONE, State.UNSETTLED)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.ledger.ledger import Ledger
 from tests.ledgers import open_ledger, row
+from tests.runs import plain_run
 
 EMPTY = Answer(Meaning.DATA, data={"data": []})
 
@@ -39,25 +39,22 @@ def lister(
 ) -> Lister:
     """Return a listing that waits for nothing, of a service that has no images any more."""
 
-    async def call(work: Any, *arguments: Any, **options: Any) -> Any:
-        return work(*arguments, **options)
-
     async def ask(url: str) -> Answer:
         return EMPTY
 
     async def sleep(seconds: float) -> None:
         pass
 
-    staging: Any = SimpleNamespace(
-        ledger=ledger,
-        thread=SimpleNamespace(call=call),
-        collection=Collection("someone", "256", selection=selection or Selection()),
-        arguments=SimpleNamespace(accept_failed=accept_failed),
-        run=run,
-        configuration=SimpleNamespace(api_url="https://api.example.org"),
+    opened = {"arguments": SimpleNamespace(accept_failed=accept_failed), "run_number": run}
+    return Lister(
+        plain_run(
+            ledger,
+            collection=Collection("someone", "256", selection=selection or Selection()),
+            opened=opened,
+            client=SimpleNamespace(patience=Patience(7200), ask=ask),
+            sleep=sleep,
+        )
     )
-    client: Any = SimpleNamespace(patience=Patience(7200), ask=ask)
-    return Lister(staging, client, sleep)
 
 
 async def read_on(listing: Lister, ledger: Ledger) -> None:

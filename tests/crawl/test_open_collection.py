@@ -26,6 +26,7 @@ from mapillary_crawler.collection.names import Collection, Selection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.crawl import open_collection as staging
 from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.ledger import thread as ledger_thread
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FORMAT, ListedRow, State
 from mapillary_crawler.ledger.schema import VERSION
@@ -94,9 +95,9 @@ def test_a_new_collection(open_staging: Open, tmp_path: Path) -> None:
     assert opened.folder == tmp_path / "store/.incomplete/mapillary-alice-2048"
     assert opened.destination == tmp_path / "store/mapillary-alice-2048"
     assert (opened.folder / LEDGER_PATH).is_file()
-    assert (opened.new, opened.run, opened.tar) == (True, 1, True)
-    facts = opened.thread.wait_for(
-        lambda: [opened.ledger.facts.get(name) for name in ("username", "tar", "versions")]
+    assert (opened.new, opened.run_number, opened.tar) == (True, 1, True)
+    facts = opened.ledger.wait_for(
+        lambda ledger: [ledger.facts.get(name) for name in ("username", "tar", "versions")]
     )
     assert facts == ["alice", True, [__version__]]
 
@@ -104,11 +105,8 @@ def test_a_new_collection(open_staging: Open, tmp_path: Path) -> None:
 def test_the_ledger_knows_what_the_folder_s_name_only_hints_at(open_staging: Open) -> None:
     box = Selection((13.0, 52.25, 13.5, 52.5), date(2024, 1, 1))
     opened = open_staging(Collection("Ünî cødé", "256", selection=box))
-    facts = opened.ledger.facts
-    found = {
-        name: opened.thread.wait_for(facts.get, name)
-        for name in ("username", "quality", "webp", "selection")
-    }
+    names = ("username", "quality", "webp", "selection")
+    found = opened.ledger.wait_for(lambda ledger: {name: ledger.facts.get(name) for name in names})
     assert found == {
         "username": "Ünî cødé",
         "quality": "256",
@@ -119,11 +117,11 @@ def test_the_ledger_knows_what_the_folder_s_name_only_hints_at(open_staging: Ope
 
 def test_it_goes_on_where_it_was(open_staging: Open) -> None:
     first = open_staging()
-    first.thread.wait_for(list_one, first.ledger)
+    first.ledger.wait_for(list_one)
     first.close()
     second = open_staging()
-    assert (second.new, second.run) == (False, 2)
-    assert second.thread.wait_for(second.ledger.images.listed) == 1
+    assert (second.new, second.run_number) == (False, 2)
+    assert second.ledger.wait_for(lambda ledger: ledger.images.listed()) == 1
 
 
 def test_closing_leaves_no_lock_and_no_thread(open_staging: Open, tmp_path: Path) -> None:
@@ -151,7 +149,7 @@ def test_all_programs_that_worked_on_it_are_named(
         later.setattr(staging, "__version__", "99.0")
         open_staging().close()
     opened = open_staging()
-    versions = opened.thread.wait_for(opened.ledger.facts.get, "versions")
+    versions = opened.ledger.wait_for(lambda ledger: ledger.facts.get("versions"))
     assert versions == sorted([__version__, "99.0"])
 
 
@@ -161,7 +159,7 @@ def test_all_programs_that_worked_on_it_are_named(
 @pytest.mark.parametrize(("first", "tar"), [(None, True), (True, True), (False, False)])
 def test_tar_is_fixed_by_the_first_run(first: bool | None, tar: bool, open_staging: Open) -> None:
     begun = open_staging(tar=first)
-    begun.thread.wait_for(list_one, begun.ledger)
+    begun.ledger.wait_for(list_one)
     begun.close()
     for again in (None, tar):
         opened = open_staging(tar=again)
@@ -177,7 +175,7 @@ def test_tar_is_fixed_by_the_first_run(first: bool | None, tar: bool, open_stagi
 def test_a_plan_neither_fixes_tar_nor_forgets_it(open_staging: Open, *, tar: bool) -> None:
     def plan(asked: bool | None) -> bool:
         opened = open_staging(tar=asked, plan=True)
-        opened.thread.wait_for(lambda: opened.ledger.facts.set(planned=0))
+        opened.ledger.wait_for(lambda ledger: ledger.facts.set(planned=0))
         opened.close()
         return opened.tar
 
@@ -298,9 +296,9 @@ def test_a_lock_that_fails_half_way_holds_nothing(tmp_path: Path) -> None:
 
 def finished(open_staging: Open, tmp_path: Path) -> Path:
     opened = open_staging()
-    opened.thread.wait_for(list_one, opened.ledger)
-    opened.thread.wait_for(opened.ledger.settle, [1], State.GONE)
-    opened.thread.wait_for(lambda: opened.ledger.facts.set(finished_at=1705276800.5))
+    opened.ledger.wait_for(list_one)
+    opened.ledger.wait_for(lambda ledger: ledger.settle([1], State.GONE))
+    opened.ledger.wait_for(lambda ledger: ledger.facts.set(finished_at=1705276800.5))
     opened.close()
     opened.folder.rename(opened.destination)
     return opened.destination
@@ -444,7 +442,7 @@ def test_a_full_disk_says_so(open_staging: Open, monkeypatch: pytest.MonkeyPatch
         raise error
 
     with monkeypatch.context() as no_space:
-        no_space.setattr(staging, "Ledger", full_for_sqlite)
+        no_space.setattr(ledger_thread, "Ledger", full_for_sqlite)
         assert refused(open_staging).outcome is Outcome.DISK_FULL
     with monkeypatch.context() as no_space:
         no_space.setattr(Path, "mkdir", full)
@@ -537,7 +535,7 @@ def test_a_discarded_collection_leaves_nothing(open_staging: Open, tmp_path: Pat
     opened = open_staging()
     (opened.folder / "download.log.20240115T000000Z").write_bytes(b"x")
     (opened.folder / ".crawl/incoming").mkdir()
-    opened.thread.wait_for(opened.discard)
+    opened.ledger.wait_for(opened.discard)
     opened.close()
     assert contents(tmp_path) == set()
 
@@ -548,7 +546,7 @@ def test_discarding_removes_nothing_but_state_and_logs(open_staging: Open, name:
     other = opened.folder / name
     other.parent.mkdir(parents=True, exist_ok=True)
     other.write_bytes(b"\xff\xd8")
-    opened.thread.wait_for(opened.discard)
+    opened.ledger.wait_for(opened.discard)
     opened.close()
     assert other.exists()
     assert not (opened.folder / ".crawl").exists()

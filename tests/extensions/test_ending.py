@@ -12,21 +12,16 @@ from twisted.python.failure import Failure
 
 from mapillary_crawler.extensions import ending
 from mapillary_crawler.ledger.records import FailedAttempt
-
-
-class _Thread:
-    async def call(self, work: Any, *arguments: Any) -> Any:
-        return work(*arguments)
+from tests.runs import plain_run
 
 
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Collect what the ledger and the spider are told."""
+    """Collect what the ledger and the run are told."""
     told = SimpleNamespace(failures=[], ends=[])
     ledger = SimpleNamespace(queue=SimpleNamespace(fail=told.failures.extend))
-    staging = SimpleNamespace(ledger=ledger, thread=_Thread())
-    spider = SimpleNamespace(staging=staging, end=told.ends.append)
-    monkeypatch.setattr(ending, "spider_of", lambda crawler: spider)
+    run = plain_run(ledger, end=told.ends.append)
+    monkeypatch.setattr(ending, "run_of", lambda crawler: run)
     return told
 
 

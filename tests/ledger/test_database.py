@@ -14,7 +14,7 @@ import pytest
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.thread import DatabaseThread
+from mapillary_crawler.ledger.thread import LedgerThread
 
 
 class Refused(Exception):
@@ -143,50 +143,59 @@ def test_a_killed_process_leaves_what_it_committed(path: Path) -> None:
 
 
 def test_the_thread_owns_the_connection(path: Path) -> None:
-    thread = DatabaseThread()
-    ledger = thread.wait_for(Ledger, path)
+    thread = LedgerThread(path)
+    escaped = thread.wait_for(lambda ledger: ledger)
     with pytest.raises(sqlite3.ProgrammingError):
-        ledger.facts.get("a")
-    names = {thread.wait_for(threading.current_thread).name for _ in range(5)}
+        escaped.facts.get("a")
+    names = {thread.wait_for(lambda _: threading.current_thread().name) for _ in range(5)}
     assert len(names) == 1
     assert names.pop().startswith("ledger")
-    thread.wait_for(ledger.close)
     thread.close()
 
 
-def test_work_is_done_in_the_order_of_the_calls() -> None:
-    thread, done = DatabaseThread(), []
+def test_a_ledger_that_does_not_open_leaves_no_thread(path: Path) -> None:
+    path.write_bytes(b"no ledger" * 1000)
+    before = threading.active_count()
+    with pytest.raises(sqlite3.DatabaseError):
+        LedgerThread(path)
+    assert threading.active_count() == before
+
+
+def test_work_is_done_in_the_order_of_asking(path: Path) -> None:
+    thread, done = LedgerThread(path), []
 
     async def check() -> None:
-        await asyncio.gather(*(thread.call(done.append, number) for number in range(100)))
+        await asyncio.gather(
+            *(thread.ask(lambda _, number=number: done.append(number)) for number in range(100))
+        )
 
     asyncio.run(check())
     thread.close()
     assert done == list(range(100))
 
 
-def test_what_work_raises_is_raised_where_it_was_asked_for() -> None:
-    thread = DatabaseThread()
+def test_what_work_raises_is_raised_where_it_was_asked_for(path: Path) -> None:
+    thread = LedgerThread(path)
 
-    def fail(*, reason: str) -> None:
-        raise Refused(reason)
+    def fail(ledger: Ledger) -> None:
+        raise Refused("now")
 
     async def check() -> None:
         with pytest.raises(Refused, match="now"):
-            await thread.call(fail, reason="now")
-        assert await thread.call(int, "7") == 7
+            await thread.ask(fail)
+        assert await thread.ask(lambda ledger: ledger.facts.get("a", 7)) == 7
 
     asyncio.run(check())
     with pytest.raises(Refused, match="now"):
-        thread.wait_for(fail, reason="now")
+        thread.wait_for(fail)
     thread.close()
 
 
-def test_closing_waits_for_the_work() -> None:
-    thread, go, done = DatabaseThread(), threading.Event(), []
+def test_closing_waits_for_the_work(path: Path) -> None:
+    thread, go, done = LedgerThread(path), threading.Event(), []
 
     async def check() -> None:
-        call = asyncio.ensure_future(thread.call(lambda: (go.wait(30), done.append(1))))
+        call = asyncio.ensure_future(thread.ask(lambda _: (go.wait(30), done.append(1))))
         await asyncio.sleep(0)
         threading.Timer(0.05, go.set).start()
         thread.close()

@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 from scrapy.utils.test import get_crawler
 
+from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.records import Bare
 from mapillary_crawler.pipelines.exif import ExifPipeline
 from mapillary_crawler.pipelines.metadata import app1_bytes
 from mapillary_crawler.pipelines.xmp import XmpPipeline
+from tests.runs import plain_run
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -57,7 +59,7 @@ def processed(pipeline: MetadataPipeline, image: ImageItem) -> ImageItem:
 @pytest.fixture
 def crawler() -> Crawler:
     crawler = get_crawler()
-    crawler.spider = SimpleNamespace(username="José")
+    crawler.spider = SimpleNamespace(run=plain_run(collection=Collection("José")))
     return crawler
 
 

@@ -22,10 +22,9 @@ from mapillary_crawler.crawl.encoding import Encoding
 from mapillary_crawler.image import exif, webp
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.webp import WebpPipeline
+from tests.runs import plain_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrapy.crawler import Crawler
 
     from mapillary_crawler.ledger.records import FailedAttempt
@@ -66,20 +65,9 @@ def failures() -> list[FailedAttempt]:
 
 @pytest.fixture
 def crawler(failures: list[FailedAttempt]) -> Crawler:
-    async def call(function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
-
     crawler = get_crawler()
-    crawler.spider = SimpleNamespace(
-        stopping=threading.Event(),
-        on_stop=lambda end: None,
-        staging=SimpleNamespace(
-            encoding=None,
-            configuration=SimpleNamespace(image_attempts=6),
-            ledger=SimpleNamespace(queue=SimpleNamespace(fail=failures.extend)),
-            thread=SimpleNamespace(call=call),
-        ),
-    )
+    ledger = SimpleNamespace(queue=SimpleNamespace(fail=failures.extend))
+    crawler.spider = SimpleNamespace(run=plain_run(ledger))
     return crawler
 
 
@@ -120,7 +108,7 @@ def is_running(pid: int) -> bool:
 @pytest.mark.parametrize("choice", ["pillow", pytest.param("cwebp", marks=needs_cwebp)])
 def test_webp_takes_the_place_of_the_jpeg(crawler: Crawler, choice: str):
     # What the ledger has fixed counts, whatever the settings say.
-    crawler.spider.staging.encoding = Encoding(webp.installed_encoder(choice), 60, 1)
+    crawler.spider.run.collection.encoding = Encoding(webp.installed_encoder(choice), 60, 1)
     image = item()
     assert asyncio.run(WebpPipeline.from_crawler(crawler).process_item(image)) is image
     assert image.extension == "webp"
@@ -236,16 +224,16 @@ def test_failure_while_stopping_keeps_no_jpeg(crawler: Crawler, tmp_path: Path):
         encoder = program(tmp_path, "touch started; while [ ! -e go ]; do sleep 0.01; done; exit 1")
         task = asyncio.create_task(pipeline_of(crawler, encoder).process_item(item()))
         await until((tmp_path / "started").exists)
-        crawler.spider.stopping.set()
+        crawler.spider.run.stopping.set()
         (tmp_path / "go").touch()
         await task
 
-    with pytest.raises(DropItem, match="interrupted"):
+    with pytest.raises(DropItem, match="being stopped"):
         asyncio.run(stop())
 
 
 def test_nothing_is_encoded_once_stopping(crawler: Crawler):
-    crawler.spider.stopping.set()
+    crawler.spider.run.stopping.set()
     with pytest.raises(DropItem):
         asyncio.run(pipeline_of(crawler, PILLOW).process_item(item()))
 

@@ -1,1 +1,1 @@
-"""How many images are in transfer at once: pure rules, which `throttle.py` applies."""
+"""How many images are in transfer at once: pure rules, which `crawl/throttle.py` applies."""

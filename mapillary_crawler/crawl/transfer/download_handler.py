@@ -20,7 +20,7 @@ from scrapy.http import Response
 from mapillary_crawler.collection.addresses import is_loopback, is_public
 from mapillary_crawler.collection.token import API_HOST
 from mapillary_crawler.crawl.failures import UrlRefused
-from mapillary_crawler.crawl.transfer.throttle import IMAGES
+from mapillary_crawler.crawl.transfer import slots
 
 _REFUSED = "the URL leads to an address that is not public"
 
@@ -41,7 +41,7 @@ class DownloadHandler(AiohttpDownloadHandler):
 
     async def download_request(self, request: Request) -> Response:
         """Download; raises `UrlRefused` for an image's URL that leads elsewhere."""
-        if self._images is None or request.meta.get("download_slot") != IMAGES:
+        if self._images is None or request.meta.get("download_slot") not in slots.OF_IMAGES:
             return await super().download_request(request)
         _refuse(request.url)
         if request.meta.get("proxy"):  # it alone knows the address, and its own may be private

@@ -110,7 +110,7 @@ class LimitedDownloader(Downloader):
 
     async def _enqueue_request(self, request: Request) -> Response:
         if self._cancelled:
-            raise RunStopped(f"{request.method} not started: the crawl is being stopped")
+            raise RunStopped
         key, slot = self._get_slot(request)
         request.meta[self.DOWNLOAD_SLOT] = key
         slot.active.add(request)
@@ -129,7 +129,7 @@ class LimitedDownloader(Downloader):
         except asyncio.CancelledError:
             if not self._cancelled:
                 raise
-            raise RunStopped(f"{request.method} ended: the crawl is being stopped") from None
+            raise RunStopped from None
         finally:
             del self._tasks[request]
             slot.active.remove(request)
@@ -157,6 +157,13 @@ class LimitedDownloader(Downloader):
             request.meta[TRANSFER_STARTED] = now
             request.meta[TRANSFER_BESIDE] = len(slot.transferring)
             turn.set_result(None)
+
+
+def downloader_of(crawler: Crawler) -> LimitedDownloader:
+    """Return the downloader of a crawler whose engine is made."""
+    downloader = crawler.engine.downloader
+    assert isinstance(downloader, LimitedDownloader)
+    return downloader
 
 
 def _turns(slot: Slot) -> Turns:

@@ -92,8 +92,9 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         "https://user@scontent.xx.fbcdn.net/x.jpg",
     ],
 )
-def test_urls_that_lead_elsewhere_are_refused(url: str) -> None:
-    found = fetch(url)
+@pytest.mark.parametrize("slot", ["images", "probe", "sample"])
+def test_urls_that_lead_elsewhere_are_refused(url: str, slot: str) -> None:
+    found = fetch(url, slot=slot)
     assert isinstance(found.error, UrlRefused)
     assert found.connections == 0
 

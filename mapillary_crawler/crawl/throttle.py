@@ -1,4 +1,4 @@
-"""AutoThrottle by concurrency: as many transfers at once as make the throughput grow."""
+"""The extension that keeps as many images in transfer as make the throughput grow."""
 
 from __future__ import annotations
 
@@ -13,32 +13,29 @@ from scrapy.exceptions import NotConfigured
 from scrapy.extensions.throttle import AutoThrottle
 
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped
-from mapillary_crawler.crawl import witness
-from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
+from mapillary_crawler.crawl.run import Run, run_of
+from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader, downloader_of
 from mapillary_crawler.crawl.transfer.outage import Outage
 from mapillary_crawler.crawl.transfer.search import ConcurrencySearch
+from mapillary_crawler.crawl.transfer.slots import IMAGES
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
-from mapillary_crawler.spiders.user import UserSpider, spider_of
 
 logger = logging.getLogger(__name__)
 
-#: Slot of all image hosts.
-IMAGES = "images"
-
 
 class ImageThrottle(AutoThrottle):
-    """Applies the policy of `throttle/` to the slot of the images.
+    """Applies the policy of `transfer/` to the slot of the images.
 
     Scrapy's own measures the headers of successes and sets a delay; this one is told by
     `OutcomesMiddleware` how every transfer ended, and sets the concurrency.
     """
 
-    def __init__(self, crawler: Crawler, spider: UserSpider) -> None:
+    def __init__(self, crawler: Crawler, run: Run) -> None:
         if not crawler.settings.getbool("AUTOTHROTTLE_ENABLED"):
             raise NotConfigured("AUTOTHROTTLE_ENABLED is off")
         self.crawler = crawler
-        self._spider = spider
-        self._configuration = configuration = spider.staging.configuration
+        self._run = run
+        self._configuration = configuration = run.collection.configuration
         self._fixed = configuration.concurrency_fixed
         self._search = ConcurrencySearch(
             concurrency=min(max(configuration.concurrency_start, configuration.concurrency_min),
@@ -55,13 +52,10 @@ class ImageThrottle(AutoThrottle):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Build the throttle for the spider's configuration."""
-        return cls(crawler, spider_of(crawler))
-
-    @classmethod
-    def of(cls, crawler: Crawler) -> ImageThrottle | None:
-        """Return the throttle of a crawler; None where it is switched off."""
-        return crawler.get_extension(cls)
+        """Build the throttle of the run, which others ask for it."""
+        run = run_of(crawler)
+        run.throttle = cls(crawler, run)
+        return run.throttle
 
     def is_outage(self) -> bool:
         """Say whether what fails now is the CDN's fault and costs the images no attempt."""
@@ -104,9 +98,7 @@ class ImageThrottle(AutoThrottle):
 
     @property
     def _downloader(self) -> LimitedDownloader:
-        downloader = self.crawler.engine.downloader
-        assert isinstance(downloader, LimitedDownloader)
-        return downloader
+        return downloader_of(self.crawler)
 
     def _spider_opened(self, spider: Spider) -> None:
         self._apply()
@@ -136,7 +128,7 @@ class ImageThrottle(AutoThrottle):
         away = now - self._outage.since
         if away >= self._configuration.api_patience:
             message = f"the image servers gave no image for {away:.0f} s"
-            self._spider.end(EndOfRun(Outcome.SERVICE_AWAY, message))
+            self._run.end(EndOfRun(Outcome.SERVICE_AWAY, message))
             return
         if self._downloader.paused_for(IMAGES):
             return
@@ -156,9 +148,8 @@ class ImageThrottle(AutoThrottle):
     async def _ask_for_a_known_image(self) -> None:
         """Fetch an image that came before: if it comes, the CDN is well and others are not."""
         try:
-            staging = self._spider.staging
-            known = await staging.thread.call(staging.ledger.images.some_saved, 1)
-            if known and await witness.comes(self._spider, known[0]):
+            known = await self._run.ledger.ask(lambda ledger: ledger.images.some_saved(1))
+            if known and await self._run.known_image_comes(known[0]):
                 now = monotonic()
                 self._outage.disproved(now)
                 self._go_on(now)

@@ -1,0 +1,140 @@
+"""One run on one collection: what its components may ask of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from scrapy.crawler import Crawler
+
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped, end_of_run
+from mapillary_crawler.crawl import witness
+from mapillary_crawler.crawl.client import GraphClient
+from mapillary_crawler.crawl.gone import Gone
+from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.scrapy_insides import is_closing
+from mapillary_crawler.crawl.transfer.downloader import downloader_of
+from mapillary_crawler.graph import api as graph_api
+from mapillary_crawler.graph.patience import Patience
+from mapillary_crawler.ledger.records import Source
+
+if TYPE_CHECKING:
+    from mapillary_crawler.crawl.throttle import ImageThrottle
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """A run, from the opened collection to its outcome; components take it by `run_of`."""
+
+    def __init__(self, crawler: Crawler, collection: OpenCollection) -> None:
+        self.crawler = crawler
+        self.collection = collection
+        #: The only way to the ledger.
+        self.ledger = collection.ledger
+        #: None where AUTOTHROTTLE_ENABLED is off.
+        self.throttle: ImageThrottle | None = None
+        #: Images that wait for an encoder or are with one.
+        self.encoding = 0
+        #: How the run ended; written by `end` and by `Ending` alone.
+        self.outcome: Outcome | None = None
+        #: Set, for every thread to see, once the run is to end now.
+        self.stopping = threading.Event()
+        self._woken = asyncio.Event()
+        self._to_stop: list[Callable[[], None]] = []
+        asked, configuration = collection.collection, collection.configuration
+        self.client = GraphClient(
+            crawler,
+            Patience(configuration.api_patience),
+            self.sleep,
+            graph_api.page_url(
+                configuration.api_url,
+                asked,
+                ("id", graph_api.thumb_field(asked.quality)),
+                limit=1,
+            ),
+        )
+        #: What is said to be gone, by whichever source.
+        self.gone = Gone(
+            self.ledger,
+            configuration.image_attempts,
+            {Source.API: self._known_image_is_named, Source.CDN: self.known_image_comes},
+        )
+
+    def closing(self) -> bool:
+        """Say whether the run is ending, for whatever reason.
+
+        Scrapy's own `needs_backout` also says so where CONCURRENT_REQUESTS are on their way.
+        """
+        running = self.crawler.engine.running and not is_closing(self.crawler)
+        return self.stopping.is_set() or not running
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; raises `RunStopped` once the run is being stopped.
+
+        Whoever waits to ask again would otherwise ask for ever, without a pause, and the
+        process never end.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0 and not self.closing():
+            try:
+                await asyncio.wait_for(self._woken.wait(), min(left, 1))
+            except TimeoutError:
+                continue
+        if self.closing():
+            raise RunStopped
+
+    @contextmanager
+    def ends_by_errors(self) -> Iterator[None]:
+        """Let what the run cannot go on with end it; a stop ends the block alone."""
+        try:
+            yield
+        except RunStopped:
+            return
+        except (EndOfRun, OSError, sqlite3.Error) as error:
+            self.end(end_of_run(error))
+
+    def end(self, end: EndOfRun) -> None:
+        """End the run with an outcome of its own; the first one stays."""
+        if self.outcome is None:
+            self.outcome = end.outcome
+            logger.error("%s", end)
+            self.stop()
+            asyncio.ensure_future(  # noqa: RUF006  the engine holds its own reference
+                self.crawler.engine.close_spider_async(reason=end.outcome.reason)
+            )
+
+    def on_stop(self, call: Callable[[], None]) -> None:
+        """Have `call` called, in the reactor's thread, once the run is being stopped."""
+        self._to_stop.append(call)
+
+    def stop(self) -> None:
+        """Let nothing begin any more and end what is on its way (in the reactor's thread)."""
+        self.stopping.set()
+        self._woken.set()
+        downloader_of(self.crawler).cancel_all()
+        for call in self._to_stop:
+            call()
+
+    async def known_image_comes(self, image_id: str) -> bool:
+        """Say whether an image that is known to exist still comes, from the service and the CDN.
+
+        Raises `RunStopped` where a stop may be why it does not.
+        """
+        return await witness.comes(self, image_id)
+
+    async def _known_image_is_named(self, image_id: str) -> bool:
+        return await witness.is_named(self, image_id)
+
+
+def run_of(crawler: Crawler) -> Run:
+    """Return the run of a crawler whose spider is made."""
+    spider: Any = crawler.spider
+    run: Run = spider.run
+    return run

@@ -1,0 +1,48 @@
+"""Plain runs for unit tests: no crawler, no thread, no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from mapillary_crawler.collection.names import Collection
+
+
+class OnThisThread:
+    """Does at once what a `LedgerThread` would do in its own."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+
+    async def ask(self, work: Callable[[Any], Any]) -> Any:
+        return work(self._ledger)
+
+
+def plain_run(ledger: Any = None, *, collection: Collection | None = None, **members: Any) -> Any:
+    """Return what stands for a `Run`; `members` are its own, `opened` those of its collection.
+
+    It is never being stopped, unless its `stopping` is set.
+    """
+    opened = {
+        "collection": collection or Collection("someone", "256"),
+        "configuration": SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
+        "arguments": SimpleNamespace(accept_failed=False),
+        "encoding": None,
+        "run_number": 1,
+        **members.pop("opened", {}),
+    }
+    named: dict[str, Any] = {
+        "collection": SimpleNamespace(**opened),
+        "ledger": OnThisThread(ledger),
+        "closing": lambda: False,
+        "sleep": asyncio.sleep,
+        "stopping": threading.Event(),
+        "on_stop": lambda call: None,
+        "encoding": 0,
+        "throttle": None,
+        **members,
+    }
+    return SimpleNamespace(**named)
