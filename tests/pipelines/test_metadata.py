@@ -88,7 +88,7 @@ def test_image_in_another_format_or_without_a_place_stays_as_it_is(
     crawler: Crawler, kind: type[MetadataPipeline], reason: str
 ):
     image = item(b"\x89PNG", bare=reason)
-    kind.from_crawler(crawler).process_item(image)
+    assert processed(kind.from_crawler(crawler), image) is image
     assert (image.body, image.bare) == (b"\x89PNG", reason)
 
 
