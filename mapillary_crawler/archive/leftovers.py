@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import LEDGER_PATH, files, is_clutter, is_worthless
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.collection.places import Places
-from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 
 
@@ -31,7 +31,7 @@ def remove(folder: Path, places: Places) -> bool:
     except Refused:
         return False
     try:
-        if not _is_empty(folder):
+        if not _is_empty(folder, locked=True):
             return False
         for path in list(files(folder)):
             if _may_go(folder, path):
@@ -49,14 +49,14 @@ def _may_go(folder: Path, path: str) -> bool:
     return known and stat.S_ISREG(descent.status(folder, path).st_mode)
 
 
-def _is_empty(folder: Path) -> bool:
+def _is_empty(folder: Path, *, locked: bool = False) -> bool:
     """Say whether a folder has nothing but logs and a ledger that lists nothing."""
     if not all(_may_go(folder, path) for path in files(folder)):
         return False
     if not (folder / LEDGER_PATH).exists():
         return True
     try:
-        with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+        with closing(read_ledger(folder, locked=locked)) as ledger:
             return ledger.images.listed() == 0 and next(ledger.pieces.all(), None) is None
     except (sqlite3.Error, LedgerTooNew):
         return False

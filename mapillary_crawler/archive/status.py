@@ -8,12 +8,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH
 from mapillary_crawler.collection.places import Places
-from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.ledger.trouble import LedgerTrouble
 from mapillary_crawler.terminal.progress_file import read_progress
 
 #: The state of a finished collection in the store.
@@ -61,10 +62,13 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
             times.append(descent.status(folder, str(path)).st_mtime)
     active_at = max(times, default=None)
     try:
-        with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+        with closing(read_ledger(folder)) as ledger:
             balance, waiting = ledger.survey.progress()
             closed = ledger.listing.position().closed
             finished = ledger.facts.get("finished_at") is not None
+    except LedgerTrouble as trouble:
+        state = f"ledger cannot be read: {trouble.reason}"
+        return Overview(folder.name, state, active_at=active_at)
     except (sqlite3.Error, LedgerTooNew) as error:
         return Overview(folder.name, f"ledger cannot be read: {error}", active_at=active_at)
     if places.is_locked(folder):
@@ -82,7 +86,7 @@ def failures(folder: Path) -> Iterator[tuple[str, str, int]]:
 
     Raises `sqlite3.Error`, `LedgerTooNew`.
     """
-    with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+    with closing(read_ledger(folder)) as ledger:
         for image_id, error, attempts in ledger.images.failures():
             if error is not None:
                 yield image_id, error, attempts

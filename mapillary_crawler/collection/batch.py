@@ -15,6 +15,7 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import sync_folder
 from mapillary_crawler.collection.layout import INCOMING
 from mapillary_crawler.collection.outcome import DiskFull, is_disk_full
+from mapillary_crawler.collection.refusals import TIMES, best_effort, named
 
 #: Bytes that a batch's folders and the ledger may need besides the files.
 _BESIDES = 1_000_000
@@ -40,8 +41,8 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
         folder.mkdir(parents=True, exist_ok=True)
         with descent.opened_folder(folder, INCOMING, make=True) as incoming:
             _ensure_room(folder, sum(len(file.body) for file in files), min_free_bytes)
-            digests = [_write(incoming, str(n), file) for n, file in enumerate(files)]
-            _flush(incoming, [str(n) for n in range(len(files))])
+            digests = [_write(folder, incoming, str(n), file) for n, file in enumerate(files)]
+            _flush(folder, incoming, [str(n) for n in range(len(files))])
             _name(folder, incoming, files)
     except OSError as error:
         remove_incoming(folder)
@@ -67,12 +68,14 @@ def _ensure_room(folder: Path, size: int, min_free_bytes: int) -> None:
         )
 
 
-def _write(incoming: int, name: str, file: NewFile) -> bytes:
-    with os.fdopen(descent.create_file(incoming, name), "wb") as written:
+def _write(folder: Path, incoming: int, name: str, file: NewFile) -> bytes:
+    path = folder / INCOMING / name
+    with named(path), os.fdopen(descent.create_file(incoming, name), "wb") as written:
         written.write(file.body)
         written.flush()
         if file.time is not None:
-            os.utime(written.fileno(), ns=(file.time * 1_000_000, file.time * 1_000_000))
+            with best_effort(TIMES, path):
+                os.utime(written.fileno(), ns=(file.time * 1_000_000, file.time * 1_000_000))
     return hashlib.sha256(file.body).digest()
 
 
@@ -101,14 +104,15 @@ def _missing(folder: Path, parent: PurePosixPath) -> set[Path]:
     return changed
 
 
-def _flush(folder: int, files: Sequence[str]) -> None:
+def _flush(folder: Path, incoming: int, files: Sequence[str]) -> None:
     """Flush files to the disk: with one call for their file system where there is one."""
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is not None and syncfs(folder) == 0:
+    if syncfs is not None and syncfs(incoming) == 0:
         return
     for name in files:
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=incoming)
         try:
-            os.fsync(handle)
+            with named(folder / INCOMING / name):
+                os.fsync(handle)
         finally:
             os.close(handle)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.refusals import best_effort, named
 
 #: Bytes read or written at once.
 CHUNK = 1 << 20
@@ -52,7 +53,8 @@ class WholeFile:
         self._md5.update(data)
         self._size += len(data)
         self._flushed = False
-        return self._file.write(data)
+        with named(self.path):
+            return self._file.write(data)
 
     @property
     def digests(self) -> Digests:
@@ -62,14 +64,15 @@ class WholeFile:
     def flush(self) -> None:
         """Bring what was written to the disk."""
         if not self._flushed:
-            flush(self._file)
+            flush(self._file, self.path)
         self._flushed = True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None and self.kept:
                 self.flush()
-                self._file.close()
+                with named(self.path):
+                    self._file.close()
                 self.temporary.replace(self.path)
                 sync_folder(self.path.parent)
         finally:
@@ -78,17 +81,22 @@ class WholeFile:
             self.temporary.unlink(missing_ok=True)
 
 
-def flush(file: BinaryIO) -> None:
+def flush(file: BinaryIO, path: Path) -> None:
     """Bring a file to the disk; a later read comes from there, not from memory."""
-    file.flush()
-    os.fsync(file.fileno())
+    with named(path):
+        file.flush()
+        os.fsync(file.fileno())
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with best_effort("read files back from it instead of from memory", path):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def chunks(path: Path) -> Iterator[bytes]:
     """Yield a file's bytes; raises `NotFollowed` for what is a link or no file."""
-    with os.fdopen(descent.open_file(path.parent, path.name), "rb", buffering=0) as file:
+    with (
+        named(path),
+        os.fdopen(descent.open_file(path.parent, path.name), "rb", buffering=0) as file,
+    ):
         while chunk := file.read(CHUNK):
             yield chunk
 
@@ -113,12 +121,13 @@ def digests_of(path: Path) -> Digests:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Bring a folder's names to the disk, where it takes them by themselves."""
+    with best_effort("flush folders", folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def exists(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mapillary_crawler.collection.layout import lock_path
 from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.collection.refusals import named
 
 
 class Lock:
@@ -16,7 +17,8 @@ class Lock:
 
     One file in the store and one in the staging folder, since either may be shared with a
     process that has another of the other. The files go when the lock is let go. Raises
-    `Refused` where another process holds it, `OSError` where its files cannot be made.
+    `Refused` where another process holds it, `OSError` where its files cannot be made, or with
+    the folder whose disk knows no locks.
     """
 
     def __init__(self, folders: set[Path], name: str) -> None:
@@ -46,21 +48,39 @@ class Lock:
                 if path.parent.is_file() or path.parent.is_symlink():
                     raise
                 continue  # the one before has just removed the folder
+            except OSError:
+                with suppress(OSError):
+                    path.parent.rmdir()
+                raise
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with named(path.parent.parent):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(handle)
                 return None
+            except OSError:
+                _forget(path, handle)
+                raise
             with suppress(FileNotFoundError):  # the one before may just have removed it
                 if os.path.samestat(os.fstat(handle), path.stat()):
                     return handle
             os.close(handle)
 
     def release(self) -> None:
-        """Let the lock go and remove its files."""
+        """Let the lock go and remove its files, as far as the disk still lets us.
+
+        A file that stays holds nobody up.
+        """
         for path, handle in self._held:
-            path.unlink(missing_ok=True)
-            os.close(handle)
-            with suppress(OSError):
-                path.parent.rmdir()
+            _forget(path, handle)
         self._held.clear()
+
+
+def _forget(path: Path, handle: int) -> None:
+    """Remove a lock's file, then let it go."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        os.close(handle)
+    with suppress(OSError):
+        path.parent.rmdir()

@@ -16,6 +16,7 @@
      |    |    |-- ImagesChanged   3
      |    |    |-- ForeignTar      1
      |    |    |-- DestinationTaken  1
+     |    |    |-- NamesMeet      2
      |    |    `-- ReadBackFailed  1  also an OSError
      |    |-- ManifestsDisagree    1  archive/finish/manifest_reader.py; also a ValueError
      |    |-- NoInventory          2  archive/verify/inventory.py
@@ -28,7 +29,8 @@
      |         |    |-- SlowDown   7
      |         |    `-- BadDigest  7
      |         `-- OutOfPatience   7
-     `-- OSError, sqlite3.Error    6 where the disk is full, else 1
+     `-- OSError, sqlite3.Error    6 where the disk is full, 2 where a file is too large for it,
+                                   else 1; LedgerTrouble of ledger/trouble.py is one of the latter
 
 What concerns one image or one answer, and never ends a run by itself, is not among them:
 `image/inspection.py`, `crawl/failures.py`, `graph/api.py`.
@@ -37,6 +39,7 @@ What concerns one image or one answer, and never ends a run by itself, is not am
 from __future__ import annotations
 
 import errno
+import os
 from enum import Enum
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -114,8 +117,8 @@ class DiskFull(ProjectError):
 
 def is_disk_full(error: BaseException) -> bool:
     """Say whether an error, of the file system or of SQLite too, means that there is no room."""
-    if isinstance(error, OSError):
-        return error.errno in _DISK_FULL
+    if getattr(error, "errno", None) in _DISK_FULL:  # the ledger's trouble has one, too
+        return True
     is_full = getattr(error, "sqlite_errorcode", None) == _SQLITE_FULL
     return is_full or isinstance(error, DiskFull)
 
@@ -128,4 +131,14 @@ def end_of_run(error: BaseException) -> EndOfRun:
         return EndOfRun(Outcome.DISK_FULL, f"the disk is full: {error}")
     if isinstance(error, ProjectError):
         return EndOfRun(error.outcome, str(error))
-    return EndOfRun(Outcome.ERROR, f"{type(error).__name__}: {error}")
+    if not isinstance(error, OSError) or error.filename is None:
+        return EndOfRun(Outcome.ERROR, f"{type(error).__name__}: {error}")
+    about = os.fsdecode(error.filename)
+    if error.errno == errno.EFBIG and error.strerror == os.strerror(errno.EFBIG):
+        return EndOfRun(
+            Outcome.REFUSED,
+            f"{about} is larger than its disk takes, which is less than 4 GiB a file on FAT32; "
+            "nothing is lost. Set TAR_MAX_BYTES lower, which holds for tars that are not made yet, "
+            "or use another disk",
+        )
+    return EndOfRun(Outcome.ERROR, f"{about}: {error.strerror}")

@@ -63,6 +63,8 @@ def _is_locked(path: Path) -> bool:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # on a disk without locks nobody can hold one
+        return False
     finally:
         os.close(handle)
     return False

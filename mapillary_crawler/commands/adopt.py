@@ -12,6 +12,7 @@ from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.layout import ADOPTED
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused, is_disk_full
+from mapillary_crawler.collection.probes import require_shared_memory
 from mapillary_crawler.terminal.command import ProjectCommand
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Adopt the folder."""
         from mapillary_crawler.ledger.schema import LedgerTooNew
+        from mapillary_crawler.ledger.trouble import LedgerTrouble
 
         if len(args) != 1:
             raise ArgumentRefused("say which folder, one: scrapy adopt FOLDER")
@@ -53,6 +55,8 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
             self._adopt(Path(args[0]).absolute(), self.places())
         except NotFollowed as error:
             raise Refused(Outcome.REFUSED, f"{error}; look at it, and move it away") from None
+        except LedgerTrouble:
+            raise
         except (sqlite3.DatabaseError, LedgerTooNew) as error:
             if is_disk_full(error):
                 raise
@@ -66,6 +70,7 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
 
         collection = collection_of(path)
         places.staging.mkdir(parents=True, exist_ok=True)
+        require_shared_memory(places.staging)
         lock = Lock({places.store, places.staging}, collection.name)
         try:
             there = places.store / collection.name

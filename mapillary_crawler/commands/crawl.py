@@ -75,6 +75,7 @@ class Command(ProjectCommand, crawl.Command):
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, lock the collection and say where it will be."""
         from mapillary_crawler.crawl.open_collection import OpenCollection
+        from mapillary_crawler.crawl.open_files import fit_open_files
         from mapillary_crawler.crawl.scheduled import withhold
         from mapillary_crawler.crawl.stopping import Stopping, end_now
         from mapillary_crawler.terminal.log_formatter import quieten
@@ -92,10 +93,13 @@ class Command(ProjectCommand, crawl.Command):
             read_token(os.environ)
             configuration = self.configuration()
             arguments = validate(opts.spargs)
+            configuration, fewer = fit_open_files(configuration, webp=arguments.collection.webp)
             _make_room(settings, configuration)
             _make_job_folder(settings)
             self._staging = OpenCollection.open(arguments, configuration, plan=self.plan)
         self._say(self.first_line(self._staging))
+        if fewer:
+            self._say(fewer)
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Crawl, then say the balance and set the exit code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing, suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.move import end_move
+from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.balance import Balance
@@ -20,10 +22,12 @@ from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, STA
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
+from mapillary_crawler.collection.probes import require_shared_memory
 from mapillary_crawler.crawl.encoding import Encoding, fix_encoding
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerThread
+from mapillary_crawler.ledger.trouble import is_locked
 
 
 class OpenCollection:
@@ -98,20 +102,14 @@ class OpenCollection:
             self._begin(path)
         except LedgerTooNew as error:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
-        except NotFollowed as error:
-            raise _unusable(error, self.folder) from None
-        except (OSError, sqlite3.DatabaseError) as error:
-            if is_disk_full(error):
-                raise Refused(Outcome.DISK_FULL, f"no space left for {path}: {error}") from None
-            raise Refused(
-                Outcome.REFUSED,
-                f"{path} cannot be read ({error}); move {self.folder} away to start again",
-            ) from None
+        except sqlite3.DatabaseError as error:
+            raise _unusable_ledger(error, path) from None
 
     def _begin(self, path: Path) -> None:
         """Open the ledger and begin a run; a collection that cannot begin leaves no state."""
         begun = path.exists()
         try:
+            require_shared_memory(path.parent)
             self.ledger = LedgerThread(path)
             try:
                 self.ledger.wait_for(self._start_run)
@@ -228,11 +226,36 @@ def _writable(folder: Path) -> None:
 def _unusable(error: OSError, folder: Path) -> Refused:
     if isinstance(error, NotFollowed):
         return Refused(Outcome.REFUSED, f"{error}; look at it, and move it away")
-    outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
+    outcome, what_to_do = Outcome.REFUSED, "check its disk, then run the same command again"
+    if is_disk_full(error):
+        outcome, what_to_do = Outcome.DISK_FULL, "make space, then run the same command again"
+    elif error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+        what_to_do = (
+            "its disk lacks what a crawl needs; set MAPILLARY_STORE or MAPILLARY_STAGING to a "
+            "folder of another disk"
+        )
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        what_to_do = "change its mode or set MAPILLARY_STORE"
     return Refused(
-        outcome,
-        f"{error.filename or folder} cannot be used: {error.strerror}; "
-        "make space, change its mode or set MAPILLARY_STORE",
+        outcome, f"{error.filename or folder} cannot be used: {error.strerror}; {what_to_do}"
+    )
+
+
+def _unusable_ledger(error: sqlite3.DatabaseError, path: Path) -> Refused:
+    """Say what is wrong with a ledger; never a word that could cost what it is the only one of."""
+    if is_disk_full(error):
+        return Refused(Outcome.DISK_FULL, f"no space left for {path}: {error}")
+    if is_locked(error):
+        return Refused(Outcome.LOCKED, f"another process has {path} open; wait for it, or end it")
+    if isinstance(error, sqlite3.OperationalError):
+        return Refused(
+            Outcome.REFUSED,
+            f"{path} cannot be used: {error}; check its disk, then run the same command again",
+        )
+    return Refused(
+        Outcome.REFUSED,
+        f"{path} cannot be read ({error}); it and the images stay untouched. Put it back from a "
+        "backup, or set MAPILLARY_STORE to another folder to crawl from the start",
     )
 
 
@@ -265,7 +288,7 @@ def _refuse_existing(destination: Path, collection: Collection) -> None:
             "Move it away, or take it over with: scrapy adopt",
         )
     try:
-        with closing(Ledger(path, read_only=True)) as ledger:
+        with closing(read_ledger(destination, locked=True)) as ledger:
             facts, balance = ledger.facts, ledger.images.balance()
             username, finished = facts.get("username"), facts.get("finished_at")
     except (sqlite3.DatabaseError, LedgerTooNew) as error:

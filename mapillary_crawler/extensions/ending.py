@@ -97,12 +97,12 @@ def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -
             say=logger.info,
         )
     except Exception as error:  # noqa: BLE001  the outcome must be told whatever it was
-        outcome = end_of_run(error).outcome
-        if outcome is Outcome.INCOMPLETE:
+        end = end_of_run(error)
+        if end.outcome is Outcome.INCOMPLETE:
             logger.warning("%s", error)
             opened.balance = ledger.images.balance()
-        elif outcome is not Outcome.INTERRUPTED:
-            logger.error("The collection could not be finished: %s", error)  # noqa: TRY400  one line
-        return outcome
+        elif end.outcome is not Outcome.INTERRUPTED:
+            logger.error("The collection could not be finished: %s", end)  # noqa: TRY400  one line
+        return end.outcome
     opened.balance = finished.balance
     return finished.outcome

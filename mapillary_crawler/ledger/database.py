@@ -11,6 +11,7 @@ from typing import Any
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import STATE
 from mapillary_crawler.ledger.schema import migrate
+from mapillary_crawler.ledger.trouble import explain
 
 #: What SQLite keeps beside a database, and opens by itself.
 _BESIDE = ("", "-wal", "-shm", "-journal")
@@ -35,29 +36,66 @@ class Database:
 
     WAL, so that another process can read progress while a crawl writes;
     `synchronous=FULL`, since files are deleted on the strength of a commit.
+
+    Without `wal` the rollback journal is used, for ledgers on whatever disk a store is on: a WAL
+    needs memory that processes share. Then nobody else may have the ledger open when it is.
+
+    Where the disk is at fault, a writer raises `LedgerTrouble`.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, wal: bool = True) -> None:
         _refuse_links(path)
+        self._path = path
+        self._read_only = read_only
         address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-        self._connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
         self._depth = 0
         try:
+            self._connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+        except sqlite3.OperationalError as error:
+            raise self._explained(error) from None
+        try:
             if not read_only:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = FULL")
+                self._set_up_writing(wal=wal)
             migrate(self._connection, read_only=read_only)
+        except sqlite3.OperationalError as error:
+            self._connection.close()
+            raise self._explained(error) from None
         except BaseException:
             self._connection.close()
             raise
 
+    def _set_up_writing(self, *, wal: bool) -> None:
+        execute = self._connection.execute
+        if wal:
+            execute("PRAGMA journal_mode = WAL")
+        else:
+            # Who has a WAL for itself shares no memory: so one that a kill has left is taken in.
+            execute("PRAGMA locking_mode = EXCLUSIVE")
+            execute("PRAGMA journal_mode = DELETE")
+            execute("PRAGMA locking_mode = NORMAL")
+            execute("BEGIN EXCLUSIVE")
+            with suppress(OSError):  # of a reader that could not share it
+                self._path.with_name(f"{self._path.name}-shm").unlink(missing_ok=True)
+            execute("COMMIT")
+        execute("PRAGMA synchronous = FULL")
+
+    def _explained(self, error: sqlite3.OperationalError) -> sqlite3.OperationalError:
+        """Return what an error means; a reader writes nothing, not even to find that out."""
+        return error if self._read_only else explain(error, self._path)
+
     def execute(self, statement: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
         """Run one statement; outside a transaction it commits by itself."""
-        return self._connection.execute(statement, tuple(parameters))
+        try:
+            return self._connection.execute(statement, tuple(parameters))
+        except sqlite3.OperationalError as error:
+            raise self._explained(error) from None
 
     def executemany(self, statement: str, rows: Iterable[Iterable[Any]]) -> sqlite3.Cursor:
         """Run one statement for many rows, within the transaction that is open."""
-        return self._connection.executemany(statement, (tuple(row) for row in rows))
+        try:
+            return self._connection.executemany(statement, (tuple(row) for row in rows))
+        except sqlite3.OperationalError as error:
+            raise self._explained(error) from None
 
     def value(self, statement: str, parameters: Iterable[Any] = ()) -> Any:
         """Return the first column of the first row, or None where there is no row."""
@@ -68,16 +106,17 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Commit all or nothing of what happens inside."""
         if self._depth == 0:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.execute("BEGIN IMMEDIATE")
         self._depth += 1
         try:
             yield
             if self._depth == 1:
-                self._connection.execute("COMMIT")
+                self.execute("COMMIT")
         except BaseException:
             # A full disk ends a transaction by itself, and that error is the one to be told.
             if self._depth == 1 and self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                with suppress(sqlite3.OperationalError):
+                    self._connection.execute("ROLLBACK")
             raise
         finally:
             self._depth -= 1

@@ -26,11 +26,12 @@ from mapillary_crawler.ledger.survey import Survey
 class Ledger:
     """The nouns of a collection's ledger on one connection.
 
-    Raises `schema.LedgerTooNew`, or `sqlite3.DatabaseError` for a file that is no ledger.
+    Raises `schema.LedgerTooNew`, `trouble.LedgerTrouble` where the disk is at fault, or
+    `sqlite3.DatabaseError` for a file that is no ledger. `wal` is that of `Database`.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.database = Database(path, read_only=read_only)
+    def __init__(self, path: Path, *, read_only: bool = False, wal: bool = True) -> None:
+        self.database = Database(path, read_only=read_only, wal=wal)
         self.facts = Facts(self.database)
         self.pages = Pages(self.database)
         self.listing = Listing(self.database, self.facts, self.pages)

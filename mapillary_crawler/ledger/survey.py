@@ -63,6 +63,30 @@ class Survey:
         )
         return Extent(images, days, sequences, undated, first, last, largest)
 
+    def meeting_names(self, *, sequences: bool) -> tuple[str, str] | None:
+        """Return two paths of saved images that differ by capitals alone, if there are any.
+
+        With `sequences`, of their folders, too. Looks at every row.
+        """
+        saved = f"FROM images WHERE state IN ({State.SAVED:d}, {State.DAMAGED:d})"
+        files = self._database.execute(
+            f"SELECT min(number), max(number) {saved} "
+            "GROUP BY day, lower(sequence), lower(id), extension HAVING count(*) > 1 LIMIT 1"
+        ).fetchone()
+        if files:
+            one, other = self._database.execute(
+                "SELECT day, sequence, id, extension FROM images WHERE number IN (?, ?)", files
+            )
+            return member_path(*one), member_path(*other)
+        folders = (
+            sequences
+            and self._database.execute(
+                f"SELECT day, min(sequence), max(sequence) {saved} GROUP BY day, lower(sequence) "
+                "HAVING min(sequence) < max(sequence) LIMIT 1"
+            ).fetchone()
+        )
+        return (f"{folders[0]}/{folders[1]}", f"{folders[0]}/{folders[2]}") if folders else None
+
     def spread(self, count: int) -> list[SampledImage]:
         """Return some images, wanted or saved ones, spread evenly over the listing."""
         wanted = f"state IN ({State.UNSETTLED:d}, {State.SAVED:d})"

@@ -29,6 +29,33 @@ class SmallDisk:
 
 
 @contextmanager
+def formatted(folder: Path, size: int) -> Iterator[Path]:
+    """Mount an ext4 of so many bytes, which lies in a file; skip the test where that fails."""
+    image = folder.with_name(f"{folder.name}.image")
+    with image.open("wb") as file:
+        file.truncate(size)
+    folder.mkdir()
+    try:
+        _run("mkfs.ext4", "-q", "-m", "0", str(image))
+        _run("mount", "-o", "loop", str(image), str(folder))
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine does not let us mount a file system in a file")
+    try:
+        yield folder
+    finally:
+        _run("umount", str(folder))
+
+
+def fill(folder: Path, left: int) -> None:
+    """Fill a disk until no more than so many bytes are free on it."""
+    with (folder / "filling").open("wb", buffering=0) as file:
+        for block in (1 << 20, 1 << 12):
+            while os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize > left + block:
+                file.write(bytes(block))
+            os.fsync(file.fileno())
+
+
+@contextmanager
 def mounted(folder: Path, size: int) -> Iterator[SmallDisk]:
     """Mount a file system of so many bytes; skip the test where that is not allowed."""
     folder.mkdir()

@@ -62,7 +62,7 @@ class Findings:
 
     def flush(self) -> None:
         """Bring what was noted to the disk."""
-        flush(self._file)
+        flush(self._file, self._path)
 
     def _count(self, finding: Finding, name: str, why: str | None) -> None:
         self.counts[finding] += 1

@@ -33,7 +33,7 @@ class Moves:
 
     def flush(self) -> None:
         """Bring the list to the disk."""
-        flush(self._file)
+        flush(self._file, self._path)
 
 
 def move_in(folder: Path, place: Path) -> list[str]:

@@ -13,6 +13,7 @@ from mapillary_crawler.archive.finish.parts import size_of
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import CHUNK, sync_folder
+from mapillary_crawler.collection.refusals import TIMES, best_effort, named
 from mapillary_crawler.ledger.records import ImageRecord
 
 #: Errors that say that the file is lost; any other is the machine's, and ends the run.
@@ -29,13 +30,15 @@ def read(folder: Path, record: ImageRecord) -> Iterator[bytes]:
     Its content is not checked.
     """
     left = size_of(record)
+    path = folder / record.member
     try:
         handle = descent.open_file(folder, record.member)
         try:
             if os.fstat(handle).st_size != left:
                 raise MemberChanged
             while left:
-                chunk = os.read(handle, min(left, CHUNK))
+                with named(path):
+                    chunk = os.read(handle, min(left, CHUNK))
                 if not chunk:
                     raise MemberChanged
                 left -= len(chunk)
@@ -62,7 +65,7 @@ def changed(work: Work, records: Iterable[ImageRecord]) -> list[int]:
     return numbers
 
 
-def set_time(folder: Path, record: ImageRecord) -> None:
+def set_capture_time(folder: Path, record: ImageRecord) -> None:
     """Give a stored file the capture time, where that is known and the file has another."""
     if record.captured_at is None:
         return
@@ -70,7 +73,8 @@ def set_time(folder: Path, record: ImageRecord) -> None:
         status = os.stat(name, dir_fd=within, follow_symlinks=False)
         if status.st_mtime_ns // 1_000_000 != record.captured_at:
             time = record.captured_at * 1_000_000
-            os.utime(name, ns=(time, time), dir_fd=within, follow_symlinks=False)
+            with best_effort(TIMES, folder / record.member):
+                os.utime(name, ns=(time, time), dir_fd=within, follow_symlinks=False)
 
 
 def remove(folder: Path, members: Iterable[str]) -> None:

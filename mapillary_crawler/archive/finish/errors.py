@@ -52,6 +52,20 @@ class DestinationTaken(FinishError):
         )
 
 
+class NamesMeet(FinishError):
+    """Two names of the collection are one on a disk that takes capitals for small letters."""
+
+    outcome = Outcome.REFUSED
+
+    def __init__(self, names: tuple[str, str], folder: Path, *, tar: bool) -> None:
+        otherwise = "" if tar else ", or crawl it into another store with tar=1"
+        super().__init__(
+            f"{names[0]} and {names[1]} are the same name on the disk of {folder}, which takes "
+            "capitals for small letters; nothing is lost. Move the collection to another disk and "
+            f"set MAPILLARY_STAGING and MAPILLARY_STORE to it{otherwise}"
+        )
+
+
 class ReadBackFailed(FinishError, OSError):
     """A file does not read as it was written, from files that are good: the disk is at fault."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mapillary_crawler.archive.finish.errors import DestinationTaken, ImagesChanged, NotSettled
 from mapillary_crawler.archive.finish.manifests import write_manifests
+from mapillary_crawler.archive.finish.meeting_names import refuse_meeting_names
 from mapillary_crawler.archive.finish.meta import write_meta
 from mapillary_crawler.archive.finish.move import move_collection
 from mapillary_crawler.archive.finish.seal import check_day, forget_unfinished, seal_day
@@ -61,9 +62,9 @@ def finish_collection(
     killed at any instant and called again; the result is the same.
 
     Raises, and nothing is lost: `NotSettled`; `ImagesChanged`, once all days were looked
-    at; `RunStopped`, after `stop` returned true; `ForeignTar`; `DestinationTaken`;
-    `OSError`, `ReadBackFailed` and ENOSPC among them; `sqlite3.OperationalError` where the
-    ledger finds the disk full.
+    at; `RunStopped`, after `stop` returned true; `ForeignTar`; `DestinationTaken`; `NamesMeet`;
+    `OSError`, `ReadBackFailed` and ENOSPC among them;
+    `sqlite3.OperationalError` where the ledger finds the disk full.
     """
     work = Work(ledger, folder, stop, say)
     if accept_failed and ledger.listing.position().closed:
@@ -72,6 +73,7 @@ def finish_collection(
     if exists(destination):
         raise DestinationTaken(destination)
     work.make_scratch()
+    refuse_meeting_names(work, destination, tar=tar)
     _seal_days(work, tar_max_bytes if tar else None)
     _write_files(work, collection, tar=tar)
     _name_foreign(work)

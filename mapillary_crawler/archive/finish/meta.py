@@ -16,6 +16,7 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import Digests, WholeFile, sync_folder
 from mapillary_crawler.collection.layout import META, META_BEFORE, META_WRITING, files
 from mapillary_crawler.collection.limits import META_BYTES, META_VALUES
+from mapillary_crawler.collection.refusals import copy_status
 
 _VALUE = re.compile("(?P<tag>[A-Za-z0-9._-]+)/(?P<n>[0-9]{1,9})")
 
@@ -99,4 +100,6 @@ def _write(path: Path, value: str, scratch: Path) -> Digests:
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source, target, follow_symlinks=False)
+    shutil.copyfile(source, target, follow_symlinks=False)
+    if not target.is_symlink():
+        copy_status(source, target)

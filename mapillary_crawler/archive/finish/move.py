@@ -34,6 +34,7 @@ from mapillary_crawler.collection.durable import (
 )
 from mapillary_crawler.collection.layout import COPIED, LEDGER_PATH, SUMS, files, is_log, is_state
 from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.collection.refusals import copy_status, named
 
 
 def move_collection(
@@ -141,7 +142,7 @@ def _copy_verified(
     if listed:
         raise FileNotFoundError(errno.ENOENT, "is missing", str(folder / listed[0]))
     for made, _, _ in os.walk(incoming, topdown=False):
-        shutil.copystat(folder / Path(made).relative_to(incoming), made)
+        copy_status(folder / Path(made).relative_to(incoming), Path(made))
         sync_folder(Path(made))
 
 
@@ -155,18 +156,18 @@ def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     mode = source.lstat().st_mode
     if stat.S_ISLNK(mode):
-        shutil.copy2(source, target, follow_symlinks=False)
+        shutil.copyfile(source, target, follow_symlinks=False)
     if not stat.S_ISREG(mode):
         return None
     sha256 = hashlib.sha256()
-    with target.open("wb", buffering=CHUNK) as file:
+    with named(target), target.open("wb", buffering=CHUNK) as file:
         for chunk in chunks(source):
             if stop():
                 raise RunStopped
             sha256.update(chunk)
             file.write(chunk)
-        flush(file)
-    shutil.copystat(source, target)
+        flush(file, target)
+    copy_status(source, target)
     if sha256_of(target) != sha256.digest():
         raise ReadBackFailed(target)
     return sha256.digest()

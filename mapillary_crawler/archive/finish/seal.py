@@ -20,7 +20,7 @@ from mapillary_crawler.archive.finish.day_folder import (
     read,
     remove,
     remove_empty,
-    set_time,
+    set_capture_time,
 )
 from mapillary_crawler.archive.finish.errors import ForeignTar, ReadBackFailed
 from mapillary_crawler.archive.finish.parts import (
@@ -81,7 +81,7 @@ def check_day(work: Work, day: str) -> list[int]:
     numbers = changed(work, work.ledger.images.loose(day))
     if not numbers:
         for record in work.ledger.images.loose(day):
-            set_time(work.folder, record)
+            set_capture_time(work.folder, record)
         work.ledger.days.set_state(day, DayState.SEALED)
     return numbers
 

@@ -22,10 +22,11 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import digests_of, exists, sha256_of
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, SUMS
 from mapillary_crawler.collection.lock import Lock
-from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.ledger.trouble import is_locked
 
 #: The fact that names the uploader of each item of ours, null as long as no answer has.
 _UPLOADERS = "uploaders"
@@ -52,7 +53,12 @@ class FinishedCollection:
     def opened(cls, folder: Path) -> Iterator[FinishedCollection]:
         """Give a collection that may be uploaded; raises `Refused` naming why it may not."""
         _refuse_name(folder)
-        lock = Lock({folder.parent}, folder.name)
+        try:
+            lock = Lock({folder.parent}, folder.name)
+        except OSError as error:
+            where = error.filename or folder.parent
+            outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
+            raise Refused(outcome, f"{where} cannot be used: {error.strerror}") from None
         try:
             ledger = _open_ledger(folder)
             try:
@@ -261,9 +267,26 @@ def _open_ledger(folder: Path) -> Ledger:
         )
         raise _refused(f"{folder} is no collection of this program, it has no ledger{hint}")
     try:
-        return Ledger(path)
-    except (sqlite3.DatabaseError, LedgerTooNew) as error:
+        return Ledger(path, wal=False)
+    except LedgerTooNew as error:
         raise _refused(f"{path} cannot be read: {error}") from None
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from None
+
+
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> Refused:
+    if not isinstance(error, sqlite3.OperationalError):  # it is no database, or a broken one
+        return _refused(f"{path} cannot be read: {error}; nothing is changed")
+    if is_disk_full(error):
+        return Refused(Outcome.DISK_FULL, f"no space left for the ledger: {error}")
+    if is_locked(error):
+        return Refused(
+            Outcome.LOCKED, f"another process reads {path}, perhaps scrapy verify; wait for it"
+        )
+    return _refused(
+        f"{path} cannot be written: {error}; nothing is changed. See that its disk is writable and "
+        "whole, or upload a copy of the collection from another disk"
+    )
 
 
 def _refused(message: str) -> Refused:

@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, Kind, Problem
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH, is_own
-from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Member, PieceState, State
 
 
 class LedgerInventory(Inventory):
-    """The ledger, opened for reading; raises what `Ledger` raises."""
+    """The ledger, opened for reading; raises what `read_ledger` raises."""
 
     authority = "the ledger"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._ledger = Ledger(folder / LEDGER_PATH, read_only=True)
+        self._ledger = read_ledger(folder)
         self._passed_over: dict[str, set[tuple[str, int]]] = {}
         for tar, member, offset in self._ledger.facts.get("passed_over", ()):
             self._passed_over.setdefault(tar, set()).add((member, offset))

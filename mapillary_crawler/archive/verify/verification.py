@@ -42,7 +42,7 @@ class Verdict:
 def open_inventory(folder: Path) -> Inventory:
     """Return what a folder ought to hold: by its ledger, or else by its manifests.
 
-    Raises `NoInventory`, `NotFollowed`, or what `Ledger` raises.
+    Raises `NoInventory`, `NotFollowed`, or what `read_ledger` raises.
     """
     if descent.is_file(folder, str(LEDGER_PATH)):
         return LedgerInventory(folder)
