@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types check bench profile chaos test-peer clean
+.PHONY: demo test lint types check bench profile chaos fuzz test-peer clean
 
 demo: $(VENV)/installed
 	$(BIN)/scrapy demo
@@ -35,6 +35,11 @@ profile: $(VENV)/installed-dev
 # Crawls with all faults on, killed at random instants until they are complete; takes long.
 chaos: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/chaos --kills 50 -p no:randomly
+
+# A million changed JPEGs against the walk's sanitizers, and its judge against libjpeg with warnings as
+# errors; takes minutes, a C compiler and libjpeg's headers.
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m tests.native.fuzz 1000000
 
 # Adopts what mapillary-downloader made, which is installed into an environment of its own.
 test-peer: $(VENV)/installed-dev

@@ -26,7 +26,7 @@ def _quotas(root: Path) -> list[float]:
     quotas = []
     for line in _words(root / "proc/self/cgroup", "\n"):
         # cgroups(7): hierarchy:controllers:path; version 2 has no controllers.
-        _, controllers, path = line.split(":", 2)
+        controllers, _, path = line.partition(":")[2].partition(":")
         if controllers and "cpu" not in controllers.split(","):
             continue
         # In a container the path may be the host's, and the mount show the container's own group.

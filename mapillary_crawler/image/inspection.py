@@ -21,7 +21,6 @@ from simplejpeg import decode_jpeg, decode_jpeg_header  # type: ignore[attr-defi
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.image import walk as slow_walk
 from mapillary_crawler.image.jpeg_stream import (
-    Frame,
     Stream,
     StreamError,
     TooManySegments,
@@ -38,7 +37,8 @@ except ImportError:  # it takes a C compiler to install it: without it, libjpeg 
 
 #: Pixels of the largest picture that is decoded; the service's largest known has 60 million.
 PIXELS = 250_000_000
-#: Scans of a picture, and pixels times scans; encoders write a dozen scans at most.
+#: Scans of a picture, and pixels times scans, as in native/jpeg_entropy/walk.h; encoders write a
+#: dozen scans at most.
 _SCANS, _PIXELS_OF_SCANS = 500, 2_000_000_000
 #: How long a picture is compared to its width, at most, where its row does not say so.
 _ANY_RATIO = 4.0
@@ -52,7 +52,6 @@ _REDUCED = 64
 _FOUR_INKS = frozenset({"CMYK", "YCCK"})
 #: Seconds that the walk in Python may take, a net: 4 MB take six.
 _CLOCK = 300
-_START_OF_SCAN = b"\xff\xda"
 
 
 class State(StrEnum):
@@ -187,10 +186,11 @@ class _Judgement:
         try:
             frame = read_frame(body)
             with self._turn(frame.width, frame.height):
-                self._limit_scans(frame)
-                if walk is not None and walk(body):
+                if walk is not None and walk(body):  # it limits scans as it reads them
                     return State.WHOLE
-                _judge_stream(read_stream(body), walk)
+                stream = read_stream(body)
+                _limit_scans(stream)
+                _judge_stream(stream, walk)
         except TooManySegments as error:
             raise _Found(State.REFUSED, str(error)) from None
         except StreamError as error:
@@ -222,15 +222,14 @@ class _Judgement:
             raise _Found(State.REFUSED, text)
         return _large if width * height > _LARGE_PIXELS else nullcontext()
 
-    def _limit_scans(self, frame: Frame) -> None:
-        """Raise `_Found` where scans would cost too much; all are counted before any is read."""
-        most = min(_SCANS, _PIXELS_OF_SCANS // (frame.width * frame.height))
-        # No more scans than such bytes, which thumbnails and tables may have, too.
-        if self._body.count(_START_OF_SCAN) > most:
-            scans = len(read_stream(self._body).scans)
-            if scans > most:
-                text = f"{scans} scans of {frame.width} x {frame.height} pixels, {most} at most"
-                raise _Found(State.REFUSED, text)
+
+def _limit_scans(stream: Stream) -> None:
+    """Raise `_Found` where scans would cost too much; all are counted before any is decoded."""
+    width, height, scans = stream.frame.width, stream.frame.height, len(stream.scans)
+    most = min(_SCANS, _PIXELS_OF_SCANS // (width * height))
+    if scans > most:
+        text = f"{scans} scans of {width} x {height} pixels, {most} at most"
+        raise _Found(State.REFUSED, text)
 
 
 def _judge_stream(stream: Stream, walk: _Walk | None) -> None:

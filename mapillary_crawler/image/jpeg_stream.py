@@ -19,8 +19,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 # Markers that have no length field: TEM and RST0 to RST7.
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-# What libjpeg does not need for the codes: application segments, comments, numbers of lines.
-_PASSED_OVER = frozenset({*range(0xE0, 0xF0), _DNL, _COM})
+# What libjpeg does not need for the codes: application segments, comments, numbers of lines, too.
+_NOT_NEEDED = frozenset({*range(0xE0, 0xF0), _DNL, _COM}) | _ALONE
 # A profile of 16 MB has 255 segments, a progressive picture a dozen scans with a table each.
 _MOST_SEGMENTS = 4096
 _BLOCK = 64
@@ -102,14 +102,6 @@ class Stream:
                 yield ended + bytes(kept) + END
 
 
-class _Segment(NamedTuple):
-    marker: int
-    start: int
-    #: Of what follows the length field.
-    payload: int
-    end: int
-
-
 def read_frame(body: bytes) -> Frame:
     """Return the frame of a JPEG, read up to it; raises `StreamError`."""
     return _read_header(body, None)[0]
@@ -125,39 +117,38 @@ def _read_header(body: bytes, needed: list[bytes] | None) -> tuple[Frame, int]:
         found = _MARKER.search(body, at)
         if found is None:
             raise StreamError("header cut off")
-        segment = _segment(body, found.start())
-        at = segment.end
-        if segment.marker in _FRAMES:
+        start = found.start()
+        marker, at = body[start + 1], _end(body, start)
+        if marker in _FRAMES:
             if frame is not None:
                 raise StreamError("two frames")
-            frame = _frame(segment.marker, body[segment.payload : at])
+            frame = _frame(marker, body[start + 4 : at])
             if needed is None:
                 return frame, at
-        if segment.marker == _SOS:
+        elif marker == _SOS:
             if frame is None:
                 raise StreamError("no frame before its first scan")
-            return frame, segment.start
-        if needed is not None and segment.marker not in _PASSED_OVER | _ALONE:
-            needed.append(body[segment.start : at])
+            return frame, start
+        if needed is not None and marker not in _NOT_NEEDED:
+            needed.append(body[start:at])
     raise TooManySegments(f"more than {_MOST_SEGMENTS:,} segments before its first scan")
 
 
-def _segment(body: bytes, start: int) -> _Segment:
-    """Return the segment whose marker is there; raises `StreamError`."""
+def _end(body: bytes, start: int) -> int:
+    """Return where the segment ends whose marker is at `start`; raises `StreamError`."""
     marker = body[start + 1]
-    payload = start + 2
     if marker in _ALONE:
-        return _Segment(marker, start, payload, payload)
+        return start + 2
     if marker == _EOI:
         raise StreamError("it ends before its first scan")
     if marker == _SOI:
         raise StreamError("it starts a second time before its first scan")
-    length = int.from_bytes(body[payload : payload + 2], "big")
+    length = int.from_bytes(body[start + 2 : start + 4], "big")
     # libjpeg passes over the length field alone where that says less than its own two bytes.
-    end = payload + max(length, 2)
+    end = start + 2 + max(length, 2)
     if end > len(body):
         raise StreamError("header cut off")
-    return _Segment(marker, start, payload + 2, end)
+    return end
 
 
 def _frame(marker: int, payload: bytes) -> Frame:

@@ -126,8 +126,7 @@ static int read_scan(struct picture *picture, const uint8_t *payload, int size) 
     if (scan.count > 1 && blocks > MCU_BLOCKS)
         return 0;
     scan.mcus = scan.count == 1 ? scan.components[0]->blocks : picture->mcus;
-    picture->scans++;
-    return walk_scan(picture, &scan);
+    return ++picture->scans <= picture->most_scans && walk_scan(picture, &scan);
 }
 
 /* B.2.2; returns 0 for what libjpeg refuses, too: larger pictures, chroma that has no whole number of
@@ -141,6 +140,9 @@ static int read_frame(struct picture *picture, const uint8_t *payload, int size,
         return 0;
     if (!count || count > COMPONENTS || size != 6 + 3 * count)
         return 0;
+    picture->most_scans = (int)(PIXELS_OF_SCANS / (width * (uint64_t)height));
+    if (picture->most_scans > SCANS)
+        picture->most_scans = SCANS;
     picture->count = count;
     picture->progressive = progressive;
     for (int i = 0; i < count; i++) {

@@ -22,6 +22,7 @@ enum {
     BLOCK = 64,         /* coefficients of a block */
     COMPONENTS = 4,     /* most components of a scan (B.2.3), and of a picture here */
     MCU_BLOCKS = 10,    /* most blocks of an MCU of several components (B.2.3) */
+    SCANS = 500, PIXELS_OF_SCANS = 2000000000, /* most of them: more is an attack on time */
     LONGEST_SIDE = 65500, /* of a picture, in pixels; more is too much for libjpeg */
     TABLES = 4,         /* tables of a kind (B.2.4) */
     LONGEST_CODE = 16,
@@ -77,7 +78,7 @@ struct picture {
     const uint8_t *next, *end;  /* what of the file is still to be read */
     int progressive;
     int count;                  /* components; 0: the frame has not come */
-    int scans;                  /* that have come */
+    int scans, most_scans;      /* that have come, and that may */
     uint32_t mcus;              /* of a scan of several components */
     uint32_t interval;          /* MCUs between two restart markers; 0: there are none */
     int quantization;           /* a bit for each quantization table that has come */

@@ -31,6 +31,7 @@ from mapillary_crawler.image.inspection import (
     most_pixels,
 )
 from tests import shared_data
+from tests.native.streams import DHT, DQT, SOI, SOS, segment, stuffed
 
 END = b"\xff\xd9"
 START_OF_SCAN = b"\xff\xda"
@@ -506,25 +507,42 @@ def many_scans(count: int, side: int) -> bytes:
     ("scans", "side", "refused"),
     [(499, 16, False), (500, 16, True), (9, 15_800, True), (7, 15_800, False), (100, 5_000, True)],
 )
-def test_scans_are_counted_before_any_is_read(
+def test_scans_are_counted_before_any_is_decoded(
     scans: int, side: int, refused: bool, walked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-
-    def not_whole(*_: object) -> bool:
-        asked.append("walk")
-        return False
 
     def fault(*_: object) -> str:
         asked.append("libjpeg")
         return "it has none"
 
-    monkeypatch.setattr(inspection, "_native_walk", not_whole)
     monkeypatch.setattr(inspection, "_fault", fault)
     verdict = judge(many_scans(scans, side), walk=walked)
     assert (verdict.state is State.REFUSED) == refused
     assert bool(asked) != refused
     assert (verdict.width, verdict.height) == (side, side)
+
+
+def whole_of_scans(bits: int) -> bytes:
+    """Return a grey block that is whole, after one scan and 63 for each bit of coefficients."""
+    size = b"\0\x08\0\x08"
+    header = SOI + segment(DQT, b"\0" + b"\1" * 64) + segment(0xC2, b"\x08" + size + b"\1\1\x11\0")
+    for kind in (0x00, 0x10):  # one code: no difference, and end of block
+        header += segment(DHT, bytes([kind, 1]) + bytes(16))
+    scans = segment(SOS, b"\1\1\0\0\0\0") + stuffed("0")
+    for low in range(bits - 1, -1, -1):
+        high = 0 if low == bits - 1 else low + 1
+        for coefficient in range(1, 64):
+            band = bytes([coefficient, coefficient, high << 4 | low])
+            scans += segment(SOS, b"\1\1\0" + band) + stuffed("0")
+    return header + scans + END
+
+
+@pytest.mark.usefixtures("_walked")
+def test_more_scans_than_500_are_refused_also_where_they_make_a_whole_picture() -> None:
+    assert judge(whole_of_scans(7)).state is State.WHOLE
+    assert judge(whole_of_scans(8)).state is State.REFUSED
+    assert judge(whole_of_scans(8)).reason == "505 scans of 8 x 8 pixels, 500 at most"
 
 
 def test_scans_of_a_thumbnail_or_behind_the_end_do_not_count() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import shutil
 import stat
 import threading
@@ -18,6 +17,7 @@ from PIL import Image
 from scrapy.exceptions import DropItem, NotConfigured
 from scrapy.utils.test import get_crawler
 
+from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.encoding import Encoding
 from mapillary_crawler.image import exif, webp
 from mapillary_crawler.items import ImageItem
@@ -206,7 +206,7 @@ def test_stop_ends_encoders_and_drops_their_items(
         encoder = program(tmp_path, "touch started.$$; sleep 1000")
         pipeline = pipeline_of(crawler, encoder)
         tasks = [asyncio.create_task(pipeline.process_item(item())) for _ in range(20)]
-        await until(lambda: len(list(tmp_path.glob("started.*"))) == (os.cpu_count() or 1))
+        await until(lambda: len(list(tmp_path.glob("started.*"))) == usable_processors())
         getattr(pipeline, ending)()
         async with asyncio.timeout(60):
             return await asyncio.gather(*tasks, return_exceptions=True)
@@ -214,7 +214,7 @@ def test_stop_ends_encoders_and_drops_their_items(
     ends = asyncio.run(stop())
     assert [type(end) for end in ends] == [DropItem] * 20
     # Never more at once than processors, and none began after the stop.
-    assert len(list(tmp_path.glob("started.*"))) == (os.cpu_count() or 1)
+    assert len(list(tmp_path.glob("started.*"))) == usable_processors()
     assert not [key for key in crawler.stats.get_stats() if key.startswith("webp/")]
     assert failures == []
 

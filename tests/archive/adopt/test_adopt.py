@@ -29,6 +29,7 @@ from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import FIELDS, META, PeerFolder
 from tests.archive.finish.made import NOON, jpeg
 from tests.crawling import Crawling, compressed_data
+from tests.native.streams import Maker
 
 DAY = "2024-01-15"
 
@@ -385,3 +386,22 @@ def test_an_adoption_that_was_killed_is_run_again(tmp_path):
         assert not (folder / ".crawl" / "adopting.sqlite").exists()
         assert crawling.run(username="ann", quality="256").balance["saved"] == 120
         assert_everything_is_there(tmp_path / "store" / path.name, sandbox)
+
+
+@pytest.mark.parametrize("walk", [True, False])
+def test_no_picture_ends_an_adoption_whatever_its_sampling(peer, walk):
+    """4:4:1 was a KeyError of the decoder, and the end of the whole adoption."""
+    maker = Maker(1)
+    samplings = {"11": [0x14, 0x11, 0x11], "12": [0x22, 0x21, 0x11], "13": [0x31, 0x11, 0x11]}
+    peer.list(*map(row, [*samplings, "14"]))
+    for image_id, sampling in samplings.items():
+        peer.save(f"{DAY}/seq/{image_id}.jpg", maker.jpeg(sampling))
+    peer.save(f"{DAY}/seq/14.jpg", maker.jpeg([0x14, 0x11, 0x11])[:-40] + b"\xff\xd9")
+    place = peer.path.parent / "adopting"
+    (place / ".crawl").mkdir(parents=True)
+    with Findings(place / ".crawl" / "adoption.jsonl") as findings:
+        AdoptedLedger(ForeignFolder(peer.write()), place, lambda _: None, walk=walk).build(findings)
+    ledger = Ledger(place / LEDGER_PATH, read_only=True)
+    states = {record.image_id: record.state for record in ledger.images.in_order()}
+    ledger.close()
+    assert states == {**dict.fromkeys(samplings, State.SAVED), "14": State.UNSETTLED}
