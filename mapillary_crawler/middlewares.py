@@ -18,13 +18,13 @@ from scrapy.utils.httpobj import urlparse_cached
 from mapillary_crawler.collection.addresses import is_loopback
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.token import may_have_token, read_token
+from mapillary_crawler.crawl.client import retry_after_of
 from mapillary_crawler.crawl.failures import UrlRefused
 from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.transfer.downloader import TRANSFER_BESIDE, TRANSFER_STARTED
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
 from mapillary_crawler.graph import rows as graph_rows
-from mapillary_crawler.graph.backoff import retry_after
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.items import ImageItem
 
@@ -93,8 +93,8 @@ class OutcomesMiddleware:
     def process_response(self, request: Request, response: Response) -> Response:
         """Report an answer."""
         if request.meta.get("download_slot") == slots.IMAGES:
-            header = response.headers.get("Retry-After") if response.status != 200 else None
-            asked = retry_after(header.decode("latin-1"), time.time()) if header else None
+            # Of a 503 it is this one image's: others may come.
+            asked = retry_after_of(response) if response.status == 429 else None
             outcome = _outcome(response, request.meta["item"])
             self._report(request, outcome, len(response.body), asked)
         return response

@@ -21,6 +21,7 @@ from mapillary_crawler.graph.answers import MOST_BYTES, Answer, Meaning, read_an
 from mapillary_crawler.graph.api import IMAGE_FIELDS
 from mapillary_crawler.graph.backoff import retry_after
 from mapillary_crawler.graph.patience import IMAGES, PAGES, OutOfPatience, Patience
+from mapillary_crawler.terminal.quantities import moment
 from mapillary_crawler.terminal.redaction import Redactor
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,12 @@ _TIMEOUT = 90
 _TOO_MUCH = (DownloadTimeoutError, DownloadCancelledError, IgnoreRequest)
 #: Failures of one question after which it is seen whether others are answered.
 _ITS_OWN = 5
+
+
+def retry_after_of(response: Response) -> float | None:
+    """Return the Retry-After of a response in seconds, None where it has none."""
+    header = response.headers.get("Retry-After")
+    return retry_after(header.decode("latin-1"), time.time()) if header else None
 
 
 class GraphClient:
@@ -108,8 +115,7 @@ class GraphClient:
 
     def read(self, response: Response, *, with_cursor: bool = False) -> tuple[Answer, float | None]:
         """Return what a response means, and its Retry-After in seconds."""
-        header = response.headers.get("Retry-After")
-        wait = retry_after(header.decode("latin-1") if header else None, time.time())
+        wait = retry_after_of(response)
         answer = read_answer(
             response.status, response.body, with_cursor=with_cursor, redactor=self._redactor
         )
@@ -144,9 +150,13 @@ class GraphClient:
                 asked_to_wait=wait,
             )
         except OutOfPatience as error:
-            raise EndOfRun(Outcome.SERVICE_AWAY, str(error)) from None
+            come_back = f"; run the same command again after {moment(wait)}" if wait else ""
+            raise EndOfRun(Outcome.SERVICE_AWAY, f"{error}{come_back}") from None
         self._crawler.stats.inc_value(f"api/{answer.meaning.name.lower()}")
-        logger.info("API: %s; asking again in %.1f s", answer.message, seconds)
+        if wait:
+            logger.info("API: %s; it asks to wait until %s", answer.message, moment(wait))
+        else:
+            logger.info("API: %s; asking again in %.1f s", answer.message, seconds)
         if answer.meaning is Meaning.PAUSE or wait:
             downloader_of(self._crawler).pause(slots.API, seconds)
         await self._sleep(seconds)

@@ -9,9 +9,12 @@ from random import Random
 from mapillary_crawler.graph.backoff import full_jitter
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage
 from mapillary_crawler.ledger.records import FailedAttempt
+from mapillary_crawler.terminal.quantities import moment
 
 #: Seconds of back-off between attempts at one image: base and cap.
 _BASE, _CAP = 1.0, 60.0
+#: Seconds that one image is waited for in a run, where its answer asks for that.
+_LONGEST_WAIT = 3600.0
 #: Attempts after which it may be the URL, or its host, that fails.
 _STUCK = 3
 #: Statuses that say something of the URL or the image, not of the CDN.
@@ -27,9 +30,11 @@ _WORDS = re.compile(
 class Refusal(Exception):
     """The CDN answered with something else than the image."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        #: Seconds for which this image is to be left alone.
+        self.wait = wait
 
 
 class UrlRefused(Exception):
@@ -40,10 +45,16 @@ class TransferFailed(Exception):
     """No whole answer came: no connection, a reset, a time-out, a short body."""
 
 
-def refuse_status(status: int, body: bytes) -> None:
-    """Raise `Refusal` unless the status says that the body is the image."""
+def refuse_status(status: int, body: bytes, wait: float | None = None) -> None:
+    """Raise `Refusal` unless the status says that the body is the image.
+
+    `wait` is the answer's Retry-After, in seconds.
+    """
     if status != 200:
-        raise Refusal(status, f"HTTP {status} {_said(body)}".rstrip())
+        said = f"HTTP {status} {_said(body)}".rstrip()
+        if wait:
+            said += f", asks to wait until {moment(wait)}"
+        raise Refusal(status, said, wait or 0.0)
 
 
 def _said(body: bytes) -> str:
@@ -89,6 +100,9 @@ def failure(
         retry_at = math.inf
     else:
         retry_at = now + full_jitter(attempts, _BASE, _CAP, random)
+    if isinstance(trouble, Refusal) and trouble.wait:
+        # One image never holds a run for longer than this.
+        retry_at = max(retry_at, now + trouble.wait) if trouble.wait <= _LONGEST_WAIT else math.inf
     return FailedAttempt(
         number=number,
         error=f"{type(trouble).__name__}: {trouble}",

@@ -19,8 +19,13 @@ from mapillary_crawler.crawl.transfer.outage import Outage
 from mapillary_crawler.crawl.transfer.search import ConcurrencySearch
 from mapillary_crawler.crawl.transfer.slots import IMAGES
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
+from mapillary_crawler.terminal.quantities import duration, moment
 
 logger = logging.getLogger(__name__)
+
+
+#: Seconds by which a wish to wait has to be later than the last one to be told again.
+_SAME_WISH = 5.0
 
 
 class ImageThrottle(AutoThrottle):
@@ -78,7 +83,15 @@ class ImageThrottle(AutoThrottle):
         now = monotonic()
         if outcome is TransferOutcome.REFUSED:
             self.crawler.stats.inc_value("throttle/images/refused")
-        if retry_after:
+        if retry_after and retry_after > self._configuration.api_patience:
+            message = (
+                f"the image servers ask to wait for {duration(retry_after)}, longer than "
+                f"API_PATIENCE allows; run the same command again after {moment(retry_after)}"
+            )
+            self._run.end(EndOfRun(Outcome.SERVICE_AWAY, message))
+        elif retry_after:
+            if now + retry_after > self._asked_until + _SAME_WISH:
+                logger.info("The image servers ask to wait until %s", moment(retry_after))
             self._asked_until = max(self._asked_until, now + retry_after)
             self._downloader.pause(IMAGES, retry_after)
             self._search.interrupt(retry_after)

@@ -22,12 +22,16 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Waiting
 from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
 from mapillary_crawler.terminal.progress_file import ProgressFile
+from mapillary_crawler.terminal.quantities import moment
 from mapillary_crawler.terminal.run_display import ProgressDisplay
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks, two writings of the file, and two lines of the log.
 _LOOK, _WRITE, _SAY = 1.0, 5.0, 60.0
+
+#: Seconds of a pause from which on it is told.
+_LONG = 5.0
 
 
 class Progress:
@@ -97,6 +101,16 @@ class Progress:
             given_up=waiting.given_up,
             in_flight=downloader_of(self._crawler).in_flight(slots.IMAGES),
             encoding=self._run.encoding,
+            waiting=self._waiting(),
+        )
+
+    def _waiting(self) -> str:
+        """Return which service is left alone for a while, and until when."""
+        downloader = downloader_of(self._crawler)
+        return ", ".join(
+            f"{who} until {moment(seconds)}"
+            for slot, who in ((slots.API, "the API"), (slots.IMAGES, "the image servers"))
+            if (seconds := downloader.paused_for(slot)) >= _LONG
         )
 
     def _report(self) -> Report:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-#: No server can pause the crawl for longer than this with one header, in seconds.
-MAX_RETRY_AFTER = 3600.0
+#: The longest wish that is told apart from longer ones, in seconds: beyond any patience.
+MAX_RETRY_AFTER = 30 * 86_400.0
 
 
 def retry_after(header: str | None, now: float) -> float | None:

@@ -10,6 +10,7 @@ from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.graph.answers import Meaning
 from mapillary_crawler.graph.api import PAGE_ROWS, PAGE_ROWS_LEAST
 from mapillary_crawler.graph.backoff import full_jitter, half_jitter
+from mapillary_crawler.terminal.quantities import duration
 
 #: What is asked for: pages of a listing, or images by their ids.
 PAGES, IMAGES = "pages", "images"
@@ -77,10 +78,17 @@ class Patience:
         if self._failing_since is None:
             self._failing_since = now
         away = now - self._failing_since
-        if away >= (self.longest if self.answers else min(self.longest, _FIRST_ANSWER)):
-            hint = "" if self.answers else "; it has not answered once, so the token may be wrong"
+        # Who asks to wait has answered, and has nothing against the token.
+        answers = self.answers or meaning is Meaning.PAUSE or bool(asked_to_wait)
+        if away >= (self.longest if answers else min(self.longest, _FIRST_ANSWER)):
+            hint = "" if answers else "; it has not answered once, so the token may be wrong"
             raise OutOfPatience(f"the API gave no usable answer for {away:.0f} s: {message}{hint}")
         least = asked_to_wait or 0.0
+        if least > self.longest - away:
+            raise OutOfPatience(
+                f"the API asks to wait for {duration(least)}, longer than the patience that is "
+                f"left (API_PATIENCE {self.longest:.0f} s): {message}"
+            )
         too_large = subject == PAGES and meaning is Meaning.ASK_FOR_LESS
         if too_large and self.page_rows > PAGE_ROWS_LEAST:
             # Waiting is no remedy here, asking for less is: the back-off begins anew.

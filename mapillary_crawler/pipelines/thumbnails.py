@@ -20,6 +20,7 @@ from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.processors import usable_processors
+from mapillary_crawler.crawl.client import retry_after_of
 from mapillary_crawler.crawl.failures import (
     Refusal,
     TransferFailed,
@@ -142,7 +143,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         self._taken[item.number] = self._budget.correct(
             self._taken[item.number], len(body) * _COPIES
         )
-        refuse_status(response.status, body)
+        refuse_status(response.status, body, retry_after_of(response))
         row = item.metadata
         most = most_pixels(self._quality, row.get("width"), row.get("height"))
         verdict = await self._inspector(body, most)

@@ -41,6 +41,8 @@ class Snapshot:
     given_up: int = 0
     in_flight: int = 0
     encoding: int = 0
+    #: Who is waited for, and until when; empty for nobody.
+    waiting: str = ""
 
     @property
     def left(self) -> int:
@@ -105,6 +107,8 @@ class Report:
             parts.append(f"{100 * snapshot.done // snapshot.balance.listed} %")
         if (left := self.pace.seconds_left(snapshot)) is not None:
             parts.append(f"{quantities.duration(left)} left")
+        if snapshot.waiting:
+            parts.append(f"waiting for {snapshot.waiting}")
         return ", ".join(parts)
 
     def amounts(self) -> list[str]:
@@ -159,6 +163,7 @@ class Report:
             "given_up": snapshot.given_up,
             "in_flight": snapshot.in_flight,
             "encoding": snapshot.encoding,
+            "waiting": snapshot.waiting or None,
             "images_per_second": round(images, 1),
             "bytes_per_second": round(size),
             "seconds_left": None if left is None else round(left),

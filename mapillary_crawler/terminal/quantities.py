@@ -1,6 +1,9 @@
-"""Pure: sizes and spans of time as people read them."""
+"""Sizes and spans of time as people read them."""
 
 from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -24,6 +27,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hour}:{minute:02}:{second:02}"
     return f"{minute}:{second:02}"
+
+
+def moment(seconds: float) -> str:
+    """Return when it is so many seconds from now: 2026-11-28 21:05:00 UTC."""
+    return f"{datetime.fromtimestamp(time.time() + seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def age(seconds: float) -> str:

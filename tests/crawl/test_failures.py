@@ -166,3 +166,10 @@ def test_a_url_that_keeps_failing_is_replaced(attempts: int, replaced: bool) -> 
 def test_the_ledger_is_told_which_image_and_why() -> None:
     failed = attempt(Refusal(503, "HTTP 503 busy"))
     assert (failed.number, failed.error) == (7, "Refusal: HTTP 503 busy")
+
+
+def test_one_image_waits_as_it_is_asked_to_and_never_holds_the_run() -> None:
+    with pytest.raises(Refusal, match=r"HTTP 503.*asks to wait until 2") as refused:
+        refuse_status(503, b"", 120.0)
+    assert attempt(refused.value).retry_at >= NOW + 120
+    assert attempt(Refusal(503, "x", 86_400.0)).retry_at == math.inf

@@ -42,7 +42,27 @@ def test_an_outage_is_waited_for_as_long_as_patience_lasts(meaning: Meaning) -> 
 @pytest.mark.parametrize("meaning", WAITS)
 def test_without_a_first_answer_it_is_five_minutes(meaning: Meaning) -> None:
     waited = seconds_until_the_end(patience(answered=False), meaning)
-    assert 300 <= waited <= 600
+    # Who asks for a pause has answered: a rate limit says nothing against the token.
+    first = LONGEST if meaning is Meaning.PAUSE else 300
+    assert first <= waited <= first + 300
+
+
+def test_a_rate_limit_is_never_blamed_on_the_token() -> None:
+    limited = patience(answered=False)
+    limited.failed(Meaning.PAUSE, "HTTP 429", now=0)
+    with pytest.raises(OutOfPatience) as end:
+        limited.failed(Meaning.PAUSE, "HTTP 429", now=LONGEST)
+    assert "token" not in str(end.value)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_wish_beyond_the_patience_that_is_left_ends_at_once(answered: bool) -> None:
+    asked = patience(answered=answered)
+    assert asked.failed(Meaning.PAUSE, "x", now=0, asked_to_wait=LONGEST) >= LONGEST
+    with pytest.raises(OutOfPatience, match="asks to wait for 1:40"):
+        asked.failed(Meaning.PAUSE, "x", now=LONGEST - 99, asked_to_wait=100)
+    with pytest.raises(OutOfPatience, match="asks to wait for 1 d 00:00"):
+        patience(answered=answered).failed(Meaning.RETRY, "x", now=0, asked_to_wait=86_400)
 
 
 def test_a_shorter_patience_counts_before_the_first_answer_too() -> None:

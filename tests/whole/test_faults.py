@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,21 @@ def test_api_that_never_answers(sandbox: Sandbox, tmp_path: Path) -> None:
     result = crawling.run("-s", "API_PATIENCE=3", username="carol", quality="256")
     assert result.code == 7, result.output
     assert "the token may be wrong" in result.output
+
+
+@pytest.mark.parametrize("service", ["api", "cdn"])
+def test_a_wish_to_wait_for_a_day_ends_the_run_at_once(
+    sandbox: Sandbox, tmp_path: Path, service: str
+) -> None:
+    sandbox.reset()
+    sandbox.set_faults({service: {"too_many": 1.0, "retry_after": 86_400}})
+    crawling = Crawling(tmp_path / "store", sandbox)
+    result = crawling.run(username="carol", quality="256")
+    assert result.code == 7, result.output
+    assert re.search(
+        r"wait for 1 d 00:00.*run the same command again after 2\d\d\d-", result.output
+    )
+    assert "token may be wrong" not in result.output
 
 
 def test_a_cursor_of_five_megabytes_is_not_followed(sandbox: Sandbox, tmp_path: Path) -> None:

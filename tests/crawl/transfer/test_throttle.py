@@ -417,7 +417,7 @@ def transfer(*, fresh: bool = False, url: str = "https://cdn.example/1", **meta:
         (429, {"Retry-After": "7"}, (3, TransferOutcome.REFUSED, 7.0)),
         (429, {"Retry-After": "soon"}, (3, TransferOutcome.REFUSED, None)),
         (429, {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, (3, TransferOutcome.REFUSED, 0.0)),
-        (503, {"Retry-After": "120"}, (3, TransferOutcome.REFUSED, 120.0)),
+        (503, {"Retry-After": "120"}, (3, TransferOutcome.REFUSED, None)),  # this one image's
         (500, {}, (3, TransferOutcome.FAILED, None)),
         (502, {}, (3, TransferOutcome.FAILED, None)),
     ],
