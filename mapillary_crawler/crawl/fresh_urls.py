@@ -197,10 +197,11 @@ class FreshUrls:
 
         An answer that is empty in silence says nothing: the image has a URL at this quality
         or none only by an answer that names the image, while others are given theirs. One that
-        had a URL before is asked for as often as one that fails.
+        had a URL before must be named without one as often as an image is tried, in a row.
         """
         last = image.attempts + 1 >= self._configuration.image_attempts
         run, number = self._run, image.number
+        says_none = False
         if answer.meaning is Meaning.DATA and image_id(answer.data.get("id")) != image.image_id:
             answer = Answer(Meaning.RETRY, "an answer that does not name the image")
         if answer.meaning is Meaning.DATA:
@@ -211,7 +212,9 @@ class FreshUrls:
                 await run.ledger.ask(lambda ledger: ledger.queue.renew(fresh))
                 return
             there = await self._is_column_there()
-            if (there and image.expires is None) or (last and there is not False):
+            says_none = there is not False
+            often = image.without_url + 1 >= max(2, self._configuration.image_attempts)
+            if says_none and (often or (there and not image.had_url)):
                 await run.ledger.ask(lambda ledger: ledger.settle([number], State.UNAVAILABLE))
                 logger.debug("Image %s is unavailable", image.image_id)
                 return
@@ -222,7 +225,7 @@ class FreshUrls:
             gone = answer.meaning is Meaning.GONE
             wait = DISTRUST if gone else full_jitter(image.attempts, 1.0, DISTRUST, self._random)
             retry_at = math.inf if last else time.time() + wait
-            failed = FailedAttempt(number, answer.message, retry_at)
+            failed = FailedAttempt(number, answer.message, retry_at, without_url=says_none)
             await run.ledger.ask(lambda ledger: ledger.queue.fail([failed]))
 
     async def _ask_of(self, image_id: str, fields: tuple[str, ...]) -> Answer:

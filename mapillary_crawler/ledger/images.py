@@ -68,7 +68,7 @@ class Images:
             self._forget(rows)
 
     def unsettle(self, numbers: Iterable[int], error: str) -> None:
-        """Want images again whose files were found missing or changed."""
+        """Want images again: saved or believed settled before, so each had a URL once."""
         rows = [(number,) for number in numbers]
         with self._database.transaction():
             self._database.executemany(
@@ -78,7 +78,8 @@ class Images:
                 rows,
             )
             self._database.executemany(
-                "INSERT OR REPLACE INTO unsettled (number, error) VALUES (?, ?)",
+                "INSERT OR REPLACE INTO unsettled (number, error, had_url, expires) "
+                "VALUES (?, ?, 1, 0)",
                 ((number, error) for (number,) in rows),
             )
 
@@ -89,7 +90,7 @@ class Images:
 
     def want_accepted(self) -> None:
         """Want again what the user accepted as failed: no failure is final by itself."""
-        if self.balance().accepted:
+        if kept_balance(self._database).accepted:
             rows = self._database.execute(
                 f"SELECT number FROM images WHERE state = {State.ACCEPTED:d}"
             )
@@ -164,14 +165,24 @@ class Images:
     def some_saved(self, count: int) -> list[str]:
         """Return ids of up to three images that the service had, from all over the listing.
 
-        Neighbours are deleted together. The last one saved comes first.
+        Neighbours are deleted together. By their days, of which an index knows those with saved
+        images: so each search is short, however few of millions are saved.
         """
-        saved = f"SELECT id FROM images WHERE state = {State.SAVED:d}"
-        middle = "number >= (SELECT max(number) / 2 FROM images)"
+        if not kept_balance(self._database).saved:
+            return []
+        saved = (
+            "SELECT id FROM days CROSS JOIN images "
+            f"ON images.day = days.day AND images.state = {State.SAVED:d}"
+        )
+        middle = (
+            "days.day >= (SELECT day FROM days ORDER BY day LIMIT 1 "
+            "OFFSET (SELECT count(*) / 2 FROM days)) "
+            "AND images.number >= (SELECT max(number) / 2 FROM images)"
+        )
         searches = (
-            f"{saved} ORDER BY number DESC LIMIT 1",
-            f"{saved} ORDER BY number LIMIT 1",
-            f"{saved} AND {middle} ORDER BY number LIMIT 1",
+            f"{saved} ORDER BY days.day DESC, images.number DESC LIMIT 1",
+            f"{saved} ORDER BY days.day, images.number LIMIT 1",
+            f"{saved} WHERE {middle} ORDER BY days.day, images.number LIMIT 1",
         )
         found = [self._database.value(search) for search in searches[:count]]
         return list(dict.fromkeys(image_id for image_id in found if image_id is not None))

@@ -152,8 +152,8 @@ class Listing:
                 ),
             )
             self._database.executemany(
-                "INSERT INTO unsettled (number, url, expires) VALUES (?, ?, ?)",
-                ((number, row.url, row.expires) for number, row in some),
+                "INSERT INTO unsettled (number, url, expires, had_url) VALUES (?, ?, ?, ?)",
+                ((number, row.url, row.expires, row.url is not None) for number, row in some),
             )
             self._database.executemany(
                 "INSERT OR IGNORE INTO days (day) VALUES (?)", {(row.day,) for _, row in some}
@@ -168,7 +168,8 @@ class Listing:
     def _renew(self, rows: dict[str, ListedRow], known: dict[str, int]) -> None:
         """Give known unsettled rows the page's URLs; refreshed rows give URLs only."""
         self._database.executemany(
-            "UPDATE unsettled SET url = ?, expires = ?, fresh = 1 WHERE number = ?",
+            "UPDATE unsettled SET url = ?, expires = ?, fresh = 1, had_url = 1, without_url = 0 "
+            "WHERE number = ?",
             (
                 (rows[image_id].url, rows[image_id].expires, number)
                 for image_id, number in known.items()

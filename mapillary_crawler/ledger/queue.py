@@ -14,6 +14,12 @@ from mapillary_crawler.ledger.records import FAILED_BEFORE, DueImage, FailedAtte
 _DAMAGE_REQUESTS, _DAMAGE_FRESH_URLS, _DAMAGE_RUNS = 3, 2, 2
 
 
+_DUE = (
+    "SELECT unsettled.number, id, url, expires, fresh, had_url, without_url, attempts, "
+    "captured_at, day, sequence, page, row FROM unsettled JOIN images USING (number)"
+)
+
+
 class Queue:
     """Unsettled images by the time they are due.
 
@@ -41,16 +47,15 @@ class Queue:
         with self._database.transaction():
             self._database.execute(
                 f"UPDATE unsettled SET retry_at = iif(error IS NULL, 0, {FAILED_BEFORE}), "
-                "attempts = 0, fresh = 0, url = iif(attempts > 0, NULL, url) "
+                "attempts = 0, fresh = 0, url = iif(attempts > 0, NULL, url), "
+                "expires = iif(attempts > 0 AND had_url, 0, expires) "
                 "WHERE retry_at > 0 OR attempts > 0 OR fresh > 0"
             )
 
     def draw(self, now: float, limit: int) -> list[DueImage]:
         """Return up to `limit` images that are due and not on their way, oldest due first."""
         rows = self._database.execute(
-            "SELECT unsettled.number, id, url, expires, fresh, attempts, captured_at, day, "
-            "sequence, page, row FROM unsettled JOIN images USING (number) "
-            "WHERE retry_at <= ? ORDER BY retry_at, unsettled.number LIMIT ?",
+            f"{_DUE} WHERE retry_at <= ? ORDER BY retry_at, unsettled.number LIMIT ?",
             (now, limit + len(self._drawn)),
         ).fetchall()
         due = [self._image(row) for row in rows if row[0] not in self._drawn][:limit]
@@ -61,9 +66,7 @@ class Queue:
         """Return those of some images that are wanted and not on their way, due or not."""
         marks = ",".join("?" * len(numbers))
         rows = self._database.execute(
-            "SELECT unsettled.number, id, url, expires, fresh, attempts, captured_at, day, "
-            "sequence, page, row FROM unsettled JOIN images USING (number) "
-            f"WHERE unsettled.number IN ({marks}) ORDER BY unsettled.number",
+            f"{_DUE} WHERE unsettled.number IN ({marks}) ORDER BY unsettled.number",
             numbers,
         ).fetchall()
         drawn = [self._image(row) for row in rows if row[0] not in self._drawn]
@@ -71,13 +74,16 @@ class Queue:
         return drawn
 
     def _image(self, row: tuple[Any, ...]) -> DueImage:
-        number, image_id, url, expires, fresh, attempts, captured_at, day, sequence, *place = row
+        (number, image_id, url, expires, fresh, had_url, without_url, attempts, captured_at, day,
+         sequence, *place) = row  # fmt: skip
         return DueImage(
             number=number,
             image_id=image_id,
             url=url,
             expires=expires,
             fresh=bool(fresh),
+            had_url=bool(had_url),
+            without_url=without_url,
             attempts=attempts,
             captured_at=captured_at,
             day=day,
@@ -117,9 +123,7 @@ class Queue:
         Listing again brings none for those that were listed without one.
         """
         count: int = self._database.value(
-            "SELECT count(*) FROM unsettled WHERE fresh = 0 "
-            "AND (expires <= ? OR (url IS NULL AND expires IS NOT NULL))",
-            (at,),
+            "SELECT count(*) FROM unsettled WHERE fresh = 0 AND expires <= ?", (at,)
         )
         return count
 
@@ -127,11 +131,12 @@ class Queue:
         """Record failed attempts and put the images back."""
         with self._database.transaction():
             self._database.executemany(
-                "UPDATE unsettled SET error = ?, retry_at = ?, attempts = attempts + ?, "
-                "url = iif(?, NULL, url) WHERE number = ?",
+                "UPDATE unsettled SET error = ?1, retry_at = ?2, attempts = attempts + ?3, "
+                "url = iif(?4, NULL, url), expires = iif(?4 AND had_url, 0, expires), "
+                "without_url = without_url + ?5 WHERE number = ?6",
                 (
                     (failure.error, failure.retry_at, failure.counts, failure.drop_url,
-                     failure.number)
+                     failure.without_url, failure.number)
                     for failure in failures
                 ),
             )  # fmt: skip
@@ -141,7 +146,8 @@ class Queue:
         """Give images URLs that the service was asked for, and put them back, due at once."""
         with self._database.transaction():
             self._database.executemany(
-                "UPDATE unsettled SET url = ?, expires = ?, fresh = 1, retry_at = 0 "
+                "UPDATE unsettled SET url = ?, expires = ?, fresh = 1, retry_at = 0, "
+                "had_url = 1, without_url = 0 "
                 "WHERE number = ?",
                 ((url, expires, number) for number, (url, expires) in urls.items()),
             )

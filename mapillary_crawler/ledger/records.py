@@ -56,13 +56,19 @@ FAILED_BEFORE = 1
 
 @dataclass(frozen=True, slots=True)
 class DueImage:
-    """An image to fetch now; `url` is None where the service must be asked for one."""
+    """An image to fetch now; `url` is None where the service must be asked for one.
+
+    `had_url` says that there was one at some time, `without_url` how many answers in a row
+    named the image and gave none.
+    """
 
     number: int
     image_id: str
     url: str | None
     expires: int | None
     fresh: bool
+    had_url: bool
+    without_url: int
     attempts: int
     captured_at: int | None
     day: str
@@ -75,7 +81,8 @@ class FailedAttempt:
     """An attempt that failed.
 
     `retry_at` is in seconds since 1970, infinity for "not in this run"; `counts` says
-    whether it is the image's fault; `drop_url` that another URL is needed.
+    whether it is the image's fault; `drop_url` that another URL is needed; `without_url` that
+    the service named the image and gave none.
     """
 
     number: int
@@ -83,6 +90,7 @@ class FailedAttempt:
     retry_at: float
     counts: bool = True
     drop_url: bool = False
+    without_url: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,20 @@ MIGRATIONS = (
     -- What was listed before has its names already.
     INSERT INTO facts SELECT 'extensions', '["jpg", "webp"]' WHERE EXISTS (SELECT 1 FROM images);
     """,
+    # What had a URL once is not unavailable by one answer without; URLs that are due for another.
+    """
+    ALTER TABLE unsettled ADD COLUMN had_url INTEGER NOT NULL DEFAULT 0;  -- at some time
+    -- Answers in a row that named the image and gave no URL.
+    ALTER TABLE unsettled ADD COLUMN without_url INTEGER NOT NULL DEFAULT 0;
+    -- An error may be that of a file that was lost: such images were saved once.
+    UPDATE unsettled SET had_url = 1
+    WHERE url IS NOT NULL OR expires IS NOT NULL OR error IS NOT NULL;
+
+    -- 0 from now on where the URL was dropped, so that one look at an index finds all.
+    UPDATE unsettled SET expires = 0 WHERE url IS NULL AND expires IS NOT NULL;
+    CREATE INDEX unsettled_expired ON unsettled (expires)
+    WHERE fresh = 0 AND expires IS NOT NULL;
+    """,
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.

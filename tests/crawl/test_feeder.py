@@ -226,6 +226,35 @@ def test_unavailable_is_believed_at_once_only_where_others_have_urls(
     crawl.close()
 
 
+def no_url_of_the_first(url: str) -> Answer:
+    return data(url, lambda name: bare(name) if name == "1" else entity(name))
+
+
+def test_what_was_saved_once_is_not_unavailable_by_one_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fresh_urls, "full_jitter", lambda *_: 0.0)
+    client = Client(no_url_of_the_first)
+    crawl = Crawl(tmp_path, images=2, expires=_FAR, client=client)
+    crawl.ledger.wait_for(lambda ledger: ledger.save([stored(1), stored(2)]))
+    crawl.ledger.wait_for(lambda ledger: ledger.images.unsettle([1], "checksum differs"))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (1, 1)
+    assert sum(asked_ids(url) == ["1"] for url in client.asked) == 6
+    crawl.close()
+
+
+def test_other_failures_do_not_stand_for_answers_without_a_url(tmp_path: Path) -> None:
+    crawl = Crawl(tmp_path, images=2, expires=_FAR, client=Client(no_url_of_the_first))
+    crawl.ledger.wait_for(lambda ledger: ledger.save([stored(2)]))
+    failed = [FailedAttempt(1, "reset", 0, drop_url=True)]
+    for _ in range(5):
+        crawl.ledger.wait_for(lambda ledger: ledger.queue.fail(failed))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.balance() == (1, 0)
+    crawl.close()
+
+
 def test_nothing_is_unavailable_while_the_column_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,8 @@ def test_a_due_image_has_what_an_item_needs(ledger: Ledger) -> None:
             url="https://cdn.example.org/x7?oe=68B04FC4",
             expires=0x68B04FC4,
             fresh=False,
+            had_url=True,
+            without_url=0,
             attempts=0,
             captured_at=1705276800123,
             day="2024-01-15",
@@ -232,6 +234,36 @@ def test_expired_urls_are_counted(ledger: Ledger) -> None:
     assert ledger.queue.expired(101) == 3
     ledger.settle([1, 2, 3, 4, 5], State.GONE)
     assert ledger.queue.expired(1e18) == 0
+
+
+def state_of_url(ledger: Ledger, number: int) -> tuple[bool, int]:
+    (image,) = ledger.queue.draw_these([number])
+    ledger.queue.put_back([number])
+    return image.had_url, image.without_url
+
+
+def test_it_is_known_who_had_a_url_and_how_often_none_was_given(ledger: Ledger) -> None:
+    list_rows(ledger, [row(1, expires=None), row(2, url=None, expires=None)])
+    assert [state_of_url(ledger, number) for number in (1, 2)] == [(True, 0), (False, 0)]
+    for _ in range(2):
+        ledger.queue.fail([FailedAttempt(2, "none", NOW, without_url=True)])
+        fail(ledger, 1, retry_at=NOW, drop_url=True)
+    ledger.start_run()
+    assert [state_of_url(ledger, number) for number in (1, 2)] == [(True, 0), (False, 2)]
+    ledger.queue.renew({2: ("https://x/2", None)})
+    assert state_of_url(ledger, 2) == (True, 0)
+
+
+@pytest.mark.parametrize("settled", ["saved", "gone", "accepted"])
+def test_what_is_wanted_again_had_a_url(ledger: Ledger, settled: str) -> None:
+    list_rows(ledger, [row(1)])
+    if settled == "saved":
+        ledger.save([stored(1)])
+    else:
+        ledger.settle([1], State[settled.upper()])
+    ledger.images.unsettle([1], "lost")
+    assert state_of_url(ledger, 1) == (True, 0)
+    assert ledger.queue.expired(0) == 1, "listing again brings another"
 
 
 # Damage at the source: three requests, two fresh URLs, two runs, the same bytes

@@ -169,6 +169,24 @@ def test_what_was_begun_with_fewer_extensions_keeps_its_names(first: Path) -> No
         assert older.facts.get("extensions") == ["jpg", "webp"]
 
 
+def test_what_an_older_ledger_tells_of_urls_is_kept(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        scripts = "".join(schema.MIGRATIONS[:2])
+        connection.executescript(
+            f"{scripts} PRAGMA user_version = 2;"
+            "INSERT INTO images (number, id, state) VALUES (1, '1', 0), (2, '2', 0), (3, '3', 0),"
+            " (4, '4', 0), (5, '5', 0);"
+            "INSERT INTO unsettled (number, url, expires, error) VALUES"
+            " (1, 'https://x/1', 100, NULL), (2, 'https://x/2', NULL, NULL),"
+            " (3, NULL, 100, 'HTTP 403'),"
+            " (4, NULL, NULL, 'file is missing'), (5, NULL, NULL, NULL);"
+        )
+    with closing(Ledger(path)) as ledger:
+        had = ledger.database.execute("SELECT had_url FROM unsettled ORDER BY number").fetchall()
+        assert had == [(1,), (1,), (1,), (1,), (0,)]
+        assert [ledger.queue.expired(at) for at in (0, 100)] == [1, 2]
+
+
 def test_an_id_is_listed_once(ledger: Ledger) -> None:
     list_rows(ledger, [row(1)])
     with pytest.raises(sqlite3.IntegrityError):
