@@ -17,7 +17,7 @@ from mapillary_crawler.crawl.failures import (
     is_gone,
     refuse_status,
 )
-from mapillary_crawler.image.inspection import DamagedImage, NotAnImage
+from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, NotJudged
 from mapillary_crawler.ledger.records import FailedAttempt
 
 NOW = 1_700_000_000.0
@@ -140,6 +140,12 @@ def test_a_bad_body_wants_another_url_and_damage_counts_whatever_happens(
     assert (failed.counts, failed.drop_url) == (counts, True)
     last = attempt(trouble, attempts=5, outage=outage)
     assert (last.retry_at == math.inf) is counts
+
+
+def test_what_could_not_be_judged_is_tried_again_with_the_same_url() -> None:
+    failed = attempt(NotJudged("not judged: MemoryError: "))
+    assert (failed.counts, failed.drop_url) == (True, False)
+    assert failed.retry_at < math.inf
 
 
 def test_a_url_that_leads_elsewhere_costs_an_attempt_and_is_replaced() -> None:

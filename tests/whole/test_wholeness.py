@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests import shared_data
 from tests.crawling import Crawling, images, manifest
 

@@ -400,7 +400,8 @@ def test_no_picture_ends_an_adoption_whatever_its_sampling(peer, walk):
     place = peer.path.parent / "adopting"
     (place / ".crawl").mkdir(parents=True)
     with Findings(place / ".crawl" / "adoption.jsonl") as findings:
-        AdoptedLedger(ForeignFolder(peer.write()), place, lambda _: None, walk=walk).build(findings)
+        folder = ForeignFolder(peer.write())
+        AdoptedLedger(folder, place, lambda _: None, WorkDisplay(), walk=walk).build(findings)
     ledger = Ledger(place / LEDGER_PATH, read_only=True)
     states = {record.image_id: record.state for record in ledger.images.in_order()}
     ledger.close()
