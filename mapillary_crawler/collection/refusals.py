@@ -60,14 +60,19 @@ def best_effort(what: str, path: Path) -> Iterator[None]:
 
 
 def copy_status(source: Path, target: Path) -> None:
-    """Give a copy the times and the mode of what it is a copy of, each where its disk allows it."""
+    """Give a copy the times and the mode of what it is a copy of, each where its disk allows it.
+
+    A copy of a link gets the link's own.
+    """
     try:
-        shutil.copystat(source, target)
+        shutil.copystat(source, target, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        status = source.stat()
+        status = source.lstat()
+        times = (status.st_atime_ns, status.st_mtime_ns)
         with best_effort(TIMES, target):
-            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with best_effort("set the modes of files", target):
-            target.chmod(status.st_mode & 0o7777)
+            os.utime(target, ns=times, follow_symlinks=False)
+        if not target.is_symlink():
+            with best_effort("set the modes of files", target):
+                target.chmod(status.st_mode & 0o7777)

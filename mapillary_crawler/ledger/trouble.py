@@ -39,8 +39,7 @@ def explain(error: sqlite3.OperationalError, path: Path) -> sqlite3.OperationalE
         return error
     number = errno.ENOSPC if _kind(error) == _FULL else errno.EIO
     if _kind(error) == _CANTOPEN and path.exists():  # not opened: to close it would end its locks
-        readable = os.access(path, os.R_OK | os.W_OK)
-        number = errno.EISDIR if path.is_dir() else number if readable else errno.EACCES
+        number = number if os.access(path, os.R_OK | os.W_OK) else errno.EACCES
     try:
         try_room(path.parent)
     except OSError as found:

@@ -19,7 +19,7 @@ import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.records import PieceState
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.archive.internet_archive.collections_made import pieces
 from tests.chaos.refusing_disk import RefusingDisk, rule

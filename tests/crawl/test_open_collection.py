@@ -368,7 +368,8 @@ def test_a_broken_ledger_in_the_staging_is_named_and_kept(
     refusal = refused(open_staging)
     assert refusal.outcome is Outcome.REFUSED
     assert "cannot be read" in str(refusal)
-    assert "move" in str(refusal)
+    assert "untouched" in str(refusal)
+    assert "away" not in str(refusal)
     assert path.read_bytes() == b"no ledger at all" * 100
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.crawl.open_files import fit_open_files
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.collection.test_configuration import configuration
 from tests.crawling import PROJECT, Crawling, Result
 

@@ -57,10 +57,8 @@ def test_other_errors_stay_as_they_are(tmp_path: Path, code: int) -> None:
 
 
 def test_why_a_ledger_cannot_be_opened(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     for path, number in (
-        (tmp_path / "folder", errno.EISDIR),
         (tmp_path / "none" / "ledger.sqlite", errno.ENOENT),
         (tmp_path / "file" / "ledger.sqlite", errno.ENOTDIR),
     ):

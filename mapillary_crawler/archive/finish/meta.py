@@ -101,5 +101,4 @@ def _write(path: Path, value: str, scratch: Path) -> Digests:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target, follow_symlinks=False)
-    if not target.is_symlink():
-        copy_status(source, target)
+    copy_status(source, target)

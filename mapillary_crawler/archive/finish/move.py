@@ -157,6 +157,7 @@ def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
     mode = source.lstat().st_mode
     if stat.S_ISLNK(mode):
         shutil.copyfile(source, target, follow_symlinks=False)
+        copy_status(source, target)
     if not stat.S_ISREG(mode):
         return None
     sha256 = hashlib.sha256()
