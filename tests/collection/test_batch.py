@@ -152,7 +152,7 @@ def test_a_crash_between_write_and_rename_leaves_no_part_of_a_file(
 def test_a_crash_while_writing_leaves_no_name_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(incoming: int, name: str, file: NewFile) -> bytes:
+    def die(_: Path, incoming: int, name: str, file: NewFile) -> bytes:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=incoming)
         os.write(handle, file.body[:2])
         os.close(handle)
@@ -238,7 +238,7 @@ def test_the_least_free_space_stays_free(
     needed = sum(len(file.body) for file in FILES) + storage._BESIDES + 10**9
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: Usage(needed - missing))
     if full:
-        with pytest.raises(DiskFull, match=r"1\.0 GB are needed \(MIN_FREE_BYTES 1000000000\)"):
+        with pytest.raises(DiskFull, match=r"1,0.* are needed \(MIN_FREE_BYTES 1000000000\)"):
             write_files(tmp_path, FILES, min_free_bytes=10**9)
     else:
         write_files(tmp_path, FILES, min_free_bytes=10**9)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.archive.finish import move, work
+from mapillary_crawler.archive.finish import work
 from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed
 from mapillary_crawler.archive.finish.move import end_move, move_collection
+from mapillary_crawler.collection import durable
 from mapillary_crawler.collection.outcome import RunStopped
 from tests.archive.finish.made import ANN, add, finish, pictures
 
@@ -141,7 +142,7 @@ def test_a_missing_file_is_named(folder, destination, two_disks, name):
 
 
 def test_a_copy_that_reads_otherwise_is_not_believed(folder, destination, two_disks, monkeypatch):
-    chunks = move.chunks
+    chunks = durable.chunks
 
     def faulty(path: Path) -> Any:
         if ".incoming" in str(path) and path.name == "0":  # a value in .meta
@@ -149,7 +150,7 @@ def test_a_copy_that_reads_otherwise_is_not_believed(folder, destination, two_di
         else:
             yield from chunks(path)
 
-    monkeypatch.setattr(move, "chunks", faulty)
+    monkeypatch.setattr(durable, "chunks", faulty)
     with pytest.raises(ReadBackFailed, match="/0"):
         moved(folder, destination)
     assert not list(destination.parent.iterdir())
