@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.adopt.findings import Finding, Findings
@@ -16,13 +13,11 @@ from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, Foreig
 from mapillary_crawler.archive.adopt.judged import Judge, Judged
 from mapillary_crawler.archive.adopt.listed_rows import ListedRows, row_of_file
 from mapillary_crawler.archive.adopt.moves import Moves
+from mapillary_crawler.archive.adopt.unpacking import portions, unpack
 from mapillary_crawler.archive.finish.meta import read_metadata
-from mapillary_crawler.archive.verify.tar_walk import TarWalk
-from mapillary_crawler.collection.batch import NewFile, write_files
 from mapillary_crawler.collection.durable import digests_of, sync_folder
 from mapillary_crawler.collection.layout import ADOPTING_PATH, LEDGER_PATH, is_clutter
 from mapillary_crawler.collection.limits import STRANGERS, TAR_STRANGERS
-from mapillary_crawler.collection.names import capture_time
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.adopted import Adopted
@@ -30,12 +25,10 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow, Taken
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
-_Thing = TypeVar("_Thing")
-
 #: Files settled in one transaction.
 _BATCH = 200
-#: Bytes of rows, and of images that are unpacked, in memory at once, but for one more.
-_PAGE_BYTES = _UNPACKED_BYTES = 16 << 20
+#: Bytes of rows that are in memory at once, but for one more.
+_PAGE_BYTES = 16 << 20
 _TOOL = "mapillary_downloader"
 
 
@@ -124,7 +117,7 @@ class AdoptedLedger:
         complete = False
         for name in self._folder.metadata:
             rows = ListedRows(self._folder.path, name, self._folder.collection)
-            for page in _pages(rows, PAGE_ROWS, lambda row: len(row.line), _PAGE_BYTES):
+            for page in portions(rows, PAGE_ROWS, lambda row: len(row.line), _PAGE_BYTES):
                 self._commit(ledger, page)
             if rows.damage:
                 findings.note(Finding.METADATA, rows.damage)
@@ -162,7 +155,7 @@ class AdoptedLedger:
     ) -> list[tuple[int, int]]:
         """Settle the good images; return their numbers and offsets, where they stay in a tar."""
         places = []
-        for batch in _pages(judged, _BATCH):
+        for batch in portions(judged, _BATCH):
             self._shown.advance(sum(each.size for each in batch))
             good, taken = self._settle(ledger, batch, tar, findings)
             if tar and tar.day:
@@ -238,26 +231,6 @@ class AdoptedLedger:
             )
 
 
-def unpack(tar: ForeignTar, place: Path, files: list[tuple[Judged, str]]) -> None:
-    """Bring images out of a tar to the disk, each under its path in the collection.
-
-    Raises `DiskFull`, `OSError`; the images are what was judged, or else it is an OSError.
-    """
-    with closing(TarWalk(tar.path)) as walk:
-        for some in _pages(files, _BATCH, lambda file: file[0].size, _UNPACKED_BYTES):
-            new = [
-                NewFile(
-                    member,
-                    walk.at(file.offset or 0, file.size),
-                    capture_time(file.modified * 1000 // 1),
-                )
-                for file, member in some
-            ]
-            for (file, _), sha256 in zip(some, write_files(place, new), strict=True):
-                if sha256 != file.sha256:
-                    raise OSError(errno.EIO, "reads otherwise each time", str(tar.path))
-
-
 def _file(judged: Judged) -> AdoptedFile:
     assert judged.place is not None
     place = judged.place
@@ -269,22 +242,3 @@ def _file(judged: Judged) -> AdoptedFile:
         sha256=judged.sha256,
         size=judged.size,
     )
-
-
-def _pages(
-    things: Iterable[_Thing],
-    number: int,
-    size: Callable[[_Thing], int] = lambda _: 0,
-    most: int = 0,
-) -> Iterator[list[_Thing]]:
-    """Yield so many things at a time, fewer where their sizes come to `most`."""
-    page: list[_Thing] = []
-    left = most
-    for thing in things:
-        page.append(thing)
-        left -= size(thing)
-        if len(page) == number or left < 0:
-            yield page
-            page, left = [], most
-    if page:
-        yield page
