@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.layout import EXTENSIONS, LEDGER_PATH
 from mapillary_crawler.collection.names import capture_day, capture_time, member_path, sequence_part
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import State
@@ -118,9 +118,7 @@ def images(folder: Path) -> dict[str, bytes]:
     """Return a collection's images by member path, loose ones and those in tars."""
     found: dict[str, bytes] = {}
     for path in folder.glob("*/**/*"):
-        if path.suffix in {".jpg", ".webp"} and not path.relative_to(folder).parts[0].startswith(
-            "."
-        ):
+        if path.suffix[1:] in EXTENSIONS and not path.relative_to(folder).parts[0].startswith("."):
             found[str(path.relative_to(folder))] = path.read_bytes()
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as tar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -61,4 +62,15 @@ async def _comes(run: Run, image_id: str) -> bool:
     except Exception as error:  # noqa: BLE001  whatever it is, the CDN is not proven well
         logger.debug("A known image does not come either: %s", type(error).__name__)
         return False
-    return response.status == 200 and response.body.startswith(jpeg.START)
+    return response.status == 200 and (
+        response.body.startswith(jpeg.START) or await _was_saved(run, image_id, response.body)
+    )
+
+
+async def _was_saved(run: Run, image_id: str, body: bytes) -> bool:
+    """Say whether an image was saved from this body, which is in another format than JPEG.
+
+    Any other may be a placeholder.
+    """
+    digest = hashlib.sha256(body).digest()
+    return await run.ledger.ask(lambda ledger: ledger.images.was_served(image_id, digest))

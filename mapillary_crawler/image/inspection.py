@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from simplejpeg import decode_jpeg, decode_jpeg_header  # type: ignore[attr-defined]
@@ -27,6 +27,7 @@ from mapillary_crawler.image.jpeg_stream import (
     read_frame,
     read_stream,
 )
+from mapillary_crawler.image.other_formats import OtherFormatError, decode, other_format
 
 _Walk = Callable[[bytes], bool]
 _native_walk: _Walk | None
@@ -94,6 +95,13 @@ class Verdict:
     height: int
     #: Of the body.
     sha256: bytes
+    #: Of the format that it is in, if it is whole.
+    extension: str = "jpg"
+
+    @property
+    def has_all_pixels(self) -> bool:
+        """Say whether nothing of the picture is missing."""
+        return self.state in (State.WHOLE, State.NO_END)
 
     @property
     def is_damaged(self) -> bool:
@@ -101,7 +109,7 @@ class Verdict:
         return self.state in _DAMAGED
 
     def check(self) -> None:
-        """Raise `NotAnImage`, `DamagedImage` or `NotJudged` unless it is whole."""
+        """Raise `NotAnImage`, `DamagedImage` or `NotJudged` unless it has all pixels."""
         if self.is_damaged:
             raise DamagedImage(self.reason)
         if self.state is State.NO_IMAGE:
@@ -110,7 +118,7 @@ class Verdict:
             raise NotJudged(self.reason)
 
 
-_DAMAGED = frozenset({State.NO_END, State.DAMAGED, State.CUT, State.REFUSED})
+_DAMAGED = frozenset({State.DAMAGED, State.CUT, State.REFUSED})
 
 
 class _Found(Exception):
@@ -136,7 +144,9 @@ def most_pixels(quality: str, width: object, height: object) -> int:
 
 
 def judge(body: bytes, most: int = PIXELS, *, walk: bool = True) -> Verdict:
-    """Read a JPEG to its last bit; `most`: pixels that it may have.
+    """Read an image to its last bit; `most`: pixels that it may have.
+
+    One in another format is decoded as `other_formats` says, and whole or no image.
 
     The walk of native/ is asked first, unless `walk` says not to. What it does not show whole is
     decoded by libjpeg-turbo at reduced scale, its warnings being errors, since libjpeg fills what
@@ -156,8 +166,14 @@ def judge_webp(body: bytes, most: int = PIXELS) -> Verdict:
 
 
 def judge_file(body: bytes, extension: str, *, walk: bool = True) -> Verdict:
-    """Judge what lies in a file of that extension."""
-    return judge_webp(body) if extension == "webp" else judge(body, walk=walk)
+    """Judge what lies in a file of that extension; it must be what that says."""
+    if extension == "webp":
+        return judge_webp(body)
+    verdict = judge(body, walk=walk)
+    if verdict.has_all_pixels and verdict.extension != extension:
+        reason = f"it is a {verdict.extension.upper()}, not what its extension says"
+        return replace(verdict, state=State.NO_IMAGE, reason=reason)
+    return verdict
 
 
 class _Judgement:
@@ -167,6 +183,7 @@ class _Judgement:
         self._body = body
         self._most_pixels = most_pixels
         self._size = 0, 0
+        self._extension = "jpg"
 
     def verdict(self, find: Callable[[], State]) -> Verdict:
         """Return what `find` returns or raises, whatever that is."""
@@ -176,13 +193,14 @@ class _Judgement:
             state, reason = found.state, found.reason
         except Exception as error:  # noqa: BLE001  no memory, no process: nothing is known
             state, reason = State.NOT_JUDGED, f"not judged: {type(error).__name__}: {error}"
-        return Verdict(state, reason, *self._size, hashlib.sha256(self._body).digest())
+        sha256 = hashlib.sha256(self._body).digest()
+        return Verdict(state, reason, *self._size, sha256, self._extension)
 
     def of_jpeg(self, walk: _Walk | None) -> State:
         """Judge a JPEG; raises `_Found` unless it is whole."""
         body = self._body
         if not body.startswith(jpeg.START):
-            raise _Found(State.NO_IMAGE, _what_it_is(body))
+            return self._of_other_format()
         try:
             frame = read_frame(body)
             with self._turn(frame.width, frame.height):
@@ -195,6 +213,17 @@ class _Judgement:
             raise _Found(State.REFUSED, str(error)) from None
         except StreamError as error:
             raise _Found(State.DAMAGED, str(error)) from None
+        return State.WHOLE
+
+    def _of_other_format(self) -> State:
+        extension = other_format(self._body)
+        if extension is None:
+            raise _Found(State.NO_IMAGE, _what_it_is(self._body))
+        try:
+            self._size = decode(self._body, extension, self._most_pixels)
+        except OtherFormatError as error:
+            raise _Found(State.NO_IMAGE, str(error)) from None
+        self._extension = extension
         return State.WHOLE
 
     def of_webp(self) -> State:
@@ -320,4 +349,4 @@ def _what_it_is(body: bytes) -> str:
     start = body[:200].lstrip().lower()
     if not start:
         return "an empty body"
-    return "an HTML page" if start.startswith(b"<") else "no JPEG"
+    return "an HTML page" if start.startswith(b"<") else "no image"

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import PIL
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.ImageFile import ImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-_DECODERS: dict[str, Callable[[BytesIO], ImageFile]] = {
-    "png": PngImageFile,
-    "gif": GifImageFile,
-    "webp": WebPImageFile,
-    "avif": AvifImageFile,
-}
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
 #: Frames of an animation, and pixels of all of them.
 _FRAMES, _PIXELS_OF_FRAMES = 500, 2_000_000_000
 #: Share by which sides may differ from those that are expected, and pixels for their rounding.
@@ -65,8 +57,8 @@ def decode(body: bytes, extension: str, most_pixels: int) -> tuple[int, int]:
         warnings.simplefilter("always")
         try:
             if extension == "png":  # without it Pillow reads no checksum of the picture's data
-                PngImageFile(BytesIO(body)).verify()
-            with _DECODERS[extension](BytesIO(body)) as image:
+                _opened(body, extension).verify()
+            with _opened(body, extension) as image:
                 size = image.size
                 _decode_frames(image, most_pixels)
         except (OtherFormatError, MemoryError):
@@ -81,6 +73,22 @@ def decode(body: bytes, extension: str, most_pixels: int) -> tuple[int, int]:
             warning.message, warning.category, warning.filename, warning.lineno
         )  # another thread's
     return size
+
+
+def _opened(body: bytes, extension: str) -> ImageFile:
+    """Open a body by the class of that format, which has no guard against size of its own."""
+    from PIL.AvifImagePlugin import AvifImageFile  # noqa: PLC0415  few crawls ever need them
+    from PIL.GifImagePlugin import GifImageFile  # noqa: PLC0415
+    from PIL.PngImagePlugin import PngImageFile  # noqa: PLC0415
+    from PIL.WebPImagePlugin import WebPImageFile  # noqa: PLC0415
+
+    decoders: dict[str, Any] = {
+        "avif": AvifImageFile,
+        "gif": GifImageFile,
+        "png": PngImageFile,
+    }
+    opened: ImageFile = decoders.get(extension, WebPImageFile)(BytesIO(body))
+    return opened
 
 
 def _decode_frames(image: ImageFile, most_pixels: int) -> None:

@@ -187,6 +187,11 @@ class Images:
         found = [self._database.value(search) for search in searches[:count]]
         return list(dict.fromkeys(image_id for image_id in found if image_id is not None))
 
+    def was_served(self, image_id: str, sha256: bytes) -> bool:
+        """Say whether an image was saved from a body of that checksum."""
+        served = self._database.value("SELECT sha256_served FROM images WHERE id = ?", (image_id,))
+        return bool(served == sha256)
+
     def line(self, record: ImageRecord) -> bytes:
         """Return an image's fields as listed: canonical JSON without URLs."""
         return self._pages.line(record.page, record.row)

@@ -153,6 +153,13 @@ class Queue:
             )
         self.put_back(urls)
 
+    def is_noted(self, number: int, sha256: bytes) -> bool:
+        """Say whether a damaged body was noted before, and the same bytes as these."""
+        found = self._database.value(
+            "SELECT 1 FROM damage WHERE number = ? AND sha256 = ?", (number, sha256)
+        )
+        return found is not None
+
     def damaged(self, number: int, sha256: bytes, *, fresh: bool, run: int) -> bool:
         """Note a damaged body, and say whether the damage is the source's.
 

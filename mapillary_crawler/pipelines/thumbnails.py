@@ -20,6 +20,7 @@ from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.processors import usable_processors
+from mapillary_crawler.crawl.acceptance import accept
 from mapillary_crawler.crawl.client import retry_after_of
 from mapillary_crawler.crawl.failures import (
     Refusal,
@@ -147,9 +148,13 @@ class ThumbnailsPipeline(ImagesPipeline):
         row = item.metadata
         most = most_pixels(self._quality, row.get("width"), row.get("height"))
         verdict = await self._inspector(body, most)
-        if verdict.is_damaged:
+        said = response.headers.get("Content-Length")
+        try:
+            verdict.check()
+            await accept(self._run, item, verdict, all_came=said == b"%d" % len(body))
+        except DamagedImage:
             item.body = body
-        verdict.check()
+            raise
         item.body = body
         item.sha256_served = verdict.sha256
         item.width, item.height = verdict.width, verdict.height

@@ -67,18 +67,15 @@ def in_other_format(body: bytes, image_id: str) -> tuple[bytes, str]:
 
 
 @cache
-def placeholder(width: int, height: int) -> bytes:
-    """Return the PNG that is served for any image of that size."""
+def placeholder() -> bytes:
+    """Return the PNG that is served for any image."""
     target = BytesIO()
-    Pillow.new("RGB", (width, height), "gray").save(target, "PNG")
+    Pillow.new("RGB", PLACEHOLDER, "gray").save(target, "PNG")
     return target.getvalue()
 
 
-def _size(body: bytes) -> tuple[int, int]:
-    with Pillow.open(BytesIO(body)) as picture:
-        return picture.size
-
-
+#: Pixels of the placeholder: those of the smallest thumb of most images.
+PLACEHOLDER = (256, 192)
 _OTHER_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
 _TRANSIENT: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
     ("empty", lambda _: b""),
@@ -98,7 +95,7 @@ def spoil(answer: Answer, image_id: str, nth: int, chance: Chance) -> Answer:
         body, kind = in_other_format(body, image_id)
         return Answer(200, body, f"image/{kind}", answer.headers)
     if chance.holds("cdn", "placeholder", image_id):
-        return Answer(200, placeholder(*_size(body)), "image/png", answer.headers)
+        return Answer(200, placeholder(), "image/png", answer.headers)
     if chance.holds("cdn", "absurd", image_id):
         body = absurd(body)
     elif chance.holds("cdn", "endless", image_id):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The four qualities and the width of their thumbs in pixels; None is the upload's own width.
 WIDTHS: dict[str, int | None] = {"256": 256, "1024": 1024, "2048": 2048, "original": None}
+#: Namespace of the XMP properties of panoramas.
+_PANORAMA = b"http://ns.google.com/photos/1.0/panorama/"
 #: Share of grain and JPEG quality that give the sizes seen: about 15 KB, 120 KB, 400 KB, 3.5 MB.
 _GRAIN = {"256": (0.30, 84), "1024": (0.12, 81), "2048": (0.10, 80), "original": (0.36, 86)}
 
@@ -43,11 +45,13 @@ class Photograph:
     #: Bytes that follow the end marker, as some cameras leave them.
     trailing: bytes = b""
     file: Path | None = None
+    #: The file says that it is a panorama, perhaps a part of one.
+    says_panorama: bool = False
 
     @property
     def panorama(self) -> bool:
-        """Whether it is twice as wide as high."""
-        return self.width == 2 * self.height
+        """Whether it is twice as wide as high, or says that it is a panorama."""
+        return self.says_panorama or self.width == 2 * self.height
 
     def size(self, quality: str) -> tuple[int, int]:
         """Return width and height in pixels at a quality; thumbs are never enlarged."""
@@ -186,7 +190,9 @@ def _from_folder(folder: Path) -> list[Photograph]:
         if file.suffix.lower() in {".jpg", ".jpeg"}:
             # Not `open`, which refuses pictures beyond a size: the sandbox serves what it is given.
             with JpegImageFile(file) as picture:
-                found.append(Photograph(file.name, picture.width, picture.height, file=file))
+                says = _PANORAMA in file.read_bytes()
+                width, height = picture.size
+            found.append(Photograph(file.name, width, height, file=file, says_panorama=says))
     if not found:
         raise ValueError(f"no JPEG in {folder}")
     return found

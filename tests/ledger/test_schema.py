@@ -11,8 +11,8 @@ import pytest
 
 from mapillary_crawler.ledger import schema
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import State
-from mapillary_crawler.ledger.schema import FORMAT, LedgerTooNew
+from mapillary_crawler.ledger.records import FORMAT, State
+from mapillary_crawler.ledger.schema import LedgerTooNew
 from tests.ledgers import list_rows, row
 
 LATER = "ALTER TABLE images ADD COLUMN note TEXT; CREATE TABLE notes (text TEXT);"

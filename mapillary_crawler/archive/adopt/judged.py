@@ -14,7 +14,7 @@ from mapillary_crawler.archive.adopt.image_paths import ImagePath, image_path
 from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.processors import usable_processors
-from mapillary_crawler.image.inspection import State, judge_file
+from mapillary_crawler.image.inspection import judge_file
 
 #: Bytes of a file that is looked at; no image of the service is near it.
 _LARGEST = 256 * 1024 * 1024
@@ -138,7 +138,7 @@ def _judge_file(found: Judged, folder: Path, *, walk: bool) -> Judged:
 def _judge(found: Judged, body: bytes, *, walk: bool) -> Judged:
     assert found.place is not None
     verdict = judge_file(body, found.place.extension, walk=walk)
-    return _with(found, verdict.sha256, None if verdict.state is State.WHOLE else verdict.reason)
+    return _with(found, verdict.sha256, None if verdict.has_all_pixels else verdict.reason)
 
 
 def _with(found: Judged, sha256: bytes, fault: str | None) -> Judged:

@@ -19,7 +19,7 @@ CHUNK = 1 << 20
 def picture_fault(body: bytes, name: str, *, walk: bool) -> tuple[Kind, str] | None:
     """Return what is wrong with an image, None if nothing is; the extension says what it is."""
     verdict = judge_file(body, name.rpartition(".")[2], walk=walk)
-    if verdict.state is State.WHOLE:
+    if verdict.has_all_pixels:
         return None
     if verdict.state is State.NOT_JUDGED:
         return Kind.UNREADABLE, verdict.reason

@@ -134,7 +134,7 @@ UNKNOWN: dict[str, tuple[str, Callable[[Path], None]]] = {
     "notes": ("notes.txt", lambda path: put(path, "notes.txt", b"x")),
     "image of no layout": ("a/b/c/12.jpg", lambda path: put(path, "a/b/c/12.jpg", jpeg())),
     "wrong letter": ("x/seq/12.jpg", lambda path: put(path, "x/seq/12.jpg", jpeg())),
-    "extension": (f"{DAY}/seq/12.png", lambda path: put(path, f"{DAY}/seq/12.png", jpeg())),
+    "extension": (f"{DAY}/seq/12.jxl", lambda path: put(path, f"{DAY}/seq/12.jxl", jpeg())),
     "in a tar": ("b/c/d/12.jpg", lambda path: put(path / "b.tar", "b/c/d/12.jpg", jpeg())),
     "text in a tar": ("seq/12.txt", lambda path: put(path / "seq.tar", "seq/12.txt", b"x")),
     "of another day": (f"2024-01-16.tar: {DAY}/seq/12.jpg", other_day),
