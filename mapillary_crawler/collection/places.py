@@ -56,7 +56,7 @@ class Places:
 def _is_locked(path: Path) -> bool:
     """Say whether somebody holds a lock file; one that nobody holds is there for an instant."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -29,7 +29,8 @@ class Command(ProjectCommand):
         "Takes over a folder that mapillary_downloader made: decodes every image, writes\n"
         "ledger, checksums and metadata, tells what that tool lost, and moves the folder to\n"
         "where `scrapy crawl user` completes it. No tar is changed; what is missing comes as\n"
-        "new ones."
+        "new ones. Tars that are not of days (before 0.7) are unpacked. A folder that holds\n"
+        "what adopt does not know is refused."
     )
     epilog: ClassVar[str] = """\
 Example:

@@ -190,7 +190,8 @@ def test_status_waits_for_no_pipe_and_clean_removes_nothing_outside(
     tmp_path: Path, outside: Outside
 ) -> None:
     staging = tmp_path / "store" / ".incomplete"
-    for number, (place, kind) in enumerate([*STAGING[:9], (".crawl/progress.json", "pipe")]):
+    pipes = [(".crawl/progress.json", "pipe"), ("../.locks/mapillary-u10-256", "pipe")]
+    for number, (place, kind) in enumerate([*STAGING[:9], *pipes]):
         folder = staging / f"mapillary-u{number}-256"
         add(folder, [])
         outside.plant(folder / place, kind)

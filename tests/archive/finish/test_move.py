@@ -13,6 +13,7 @@ from mapillary_crawler.archive.finish import work
 from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed
 from mapillary_crawler.archive.finish.move import end_move, move_collection
 from mapillary_crawler.collection import durable
+from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.outcome import RunStopped
 from tests.archive.finish.made import ANN, add, finish, pictures
 
@@ -198,3 +199,18 @@ def test_staging_without_a_mark_is_kept(folder, destination):
     shutil.copytree(folder, destination, symlinks=True)
     end_move(folder, destination)
     assert folder.exists()
+
+
+def test_a_copy_is_made_in_no_folder_that_a_link_leads_to(folder, destination, two_disks, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    destination.parent.mkdir()
+    incoming = destination.parent / f".incoming-{NAME}"
+    incoming.symlink_to(outside)
+    before = contents(folder)
+    with pytest.raises(NotFollowed, match="is a link, which is not followed"):
+        moved(folder, destination)
+    assert contents(folder) == before
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    assert incoming.is_symlink()
