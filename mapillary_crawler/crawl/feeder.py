@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.fresh_urls import FreshUrls, StaleImages, is_stale
 from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.items import ImageItem
@@ -67,7 +67,7 @@ class Feeder:
 
 
 def _draw(ledger: Ledger) -> list[DueImage]:
-    return ledger.queue.draw(time.time(), _DRAWN)
+    return ledger.queue.draw(clock.now(), _DRAWN)
 
 
 def image_item(image: DueImage) -> ImageItem:

@@ -11,7 +11,9 @@ from random import Random
 from typing import Any
 
 from mapillary_crawler.collection.names import image_id
+from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.gone import DISTRUST, WITNESSES
+from mapillary_crawler.crawl.lister import IDLE_PAGES
 from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
@@ -104,6 +106,8 @@ class FreshUrls:
         await self._put_back_stale()
         cursor: str | None = None
         been: set[str | None] = set()
+        before: list[str | None] = []
+        idle = 0
         while not self._run.closing() and cursor not in been:
             limit = self._client.patience.page_rows
             url = graph_api.page_url(
@@ -129,6 +133,12 @@ class FreshUrls:
             await self._put_back_stale()
             if page.following is None:
                 return
+            ids = list(map(graph_rows.row_id, page.rows))
+            idle = idle + 1 if not ids or ids == before else 0
+            if idle >= IDLE_PAGES:
+                logger.warning("Listing again brings nothing new; URLs are asked for by id")
+                return
+            before = ids
             been.add(cursor)
             cursor = page.following
 
@@ -224,7 +234,7 @@ class FreshUrls:
         else:
             gone = answer.meaning is Meaning.GONE
             wait = DISTRUST if gone else full_jitter(image.attempts, 1.0, DISTRUST, self._random)
-            retry_at = math.inf if last else time.time() + wait
+            retry_at = math.inf if last else clock.now() + wait
             failed = FailedAttempt(number, answer.message, retry_at, without_url=says_none)
             await run.ledger.ask(lambda ledger: ledger.queue.fail([failed]))
 

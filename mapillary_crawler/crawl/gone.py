@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from mapillary_crawler.crawl import clock
 from mapillary_crawler.ledger.records import Source
 from mapillary_crawler.ledger.thread import LedgerThread
 
@@ -141,5 +142,5 @@ class _Burst:
         self._doubted_at = time.monotonic()
         self._doubts += 1
         again = self._doubts < min(_DOUBTS, self._most_attempts)
-        retry_at = time.time() + DISTRUST if again else math.inf
+        retry_at = clock.now() + DISTRUST if again else math.inf
         await self._ledger.ask(lambda ledger: ledger.gone.doubt(self._source, retry_at))

@@ -21,6 +21,8 @@ from mapillary_crawler.ledger.records import Committed, CursorLoop, CursorMoved,
 
 logger = logging.getLogger(__name__)
 
+#: Pages in a row that bring nothing new to their round, empty ones too, before it is a fault.
+IDLE_PAGES = 50
 #: Empty answers in a row for a user with images after which a run ends, and those after which
 #: a page behind a cursor is believed to be empty, the listing's last.
 _EMPTY_ANSWERS, _EMPTY_LAST_PAGES = 8, 4
@@ -65,6 +67,7 @@ class Lister:
         self._unusable_pages = 0
         self._restarts = 0
         self._short_rounds = 0
+        self._idle_pages = 0
 
     async def start(self) -> PageRequest | None:
         """Return the page that the listing goes on with, None where it is complete."""
@@ -144,6 +147,13 @@ class Lister:
             return
         self._empty_answers = 0
         self._client.patience.page_succeeded()
+        self._idle_pages = self._idle_pages + 1 if committed.idle else 0
+        if self._idle_pages >= IDLE_PAGES:
+            raise EndOfRun(
+                Outcome.SERVICE_AWAY,
+                f"the API gave {IDLE_PAGES} pages in a row, each under a new cursor, without one "
+                "image that it had not listed just before; run the same command again later",
+            )
         logger.info(
             "Listed %d new images, %d known, %d outside", committed.new - committed.outside,
             committed.known, committed.outside,

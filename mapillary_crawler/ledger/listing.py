@@ -65,6 +65,7 @@ class Listing:
                 listing_started_at=time.time(),
                 listing_resumed=False,
                 listing_again=again,
+                listing_round=self._facts.get("listing_round", 0) + 1,
                 nameless=0,
             )
 
@@ -104,14 +105,17 @@ class Listing:
                 unique.setdefault(row.image_id, row)
             known = self._known(list(unique))
             new = [row for row in unique.values() if row.image_id not in known]
-            self._add([row for row in new if not row.outside])
-            self._add_outside([row for row in new if row.outside])
+            round_number = self._facts.get("listing_round", 0)
+            again = self._mark(list(known.values()), round_number)
+            self._add([row for row in new if not row.outside], round_number)
+            self._add_outside([row for row in new if row.outside], round_number)
             self._renew(unique, known)
             self._move(following, len(unique))
             if nameless:
                 self._facts.add("nameless", nameless)
         outside = sum(row.outside for row in new)
-        return Committed(new=len(new), known=len(known), outside=outside)
+        idle = not new and not again
+        return Committed(new=len(new), known=len(known), outside=outside, idle=idle)
 
     def renew(self, rows: Iterable[ListedRow]) -> None:
         """Take fresh URLs of known unsettled rows from a page, and nothing else of it.
@@ -123,6 +127,14 @@ class Listing:
             unique.setdefault(row.image_id, row)
         with self._database.transaction():
             self._renew(unique, self._known(list(unique)))
+
+    def _mark(self, numbers: Sequence[int], round_number: int) -> int:
+        """Note that this round has brought images; return how many it had not brought before."""
+        marked = self._database.executemany(
+            "UPDATE images SET round = ?1 WHERE number = ?2 AND round IS NOT ?1",
+            ((round_number, number) for number in numbers),
+        )
+        return marked.rowcount
 
     def _known(self, image_ids: Sequence[str]) -> dict[str, int]:
         """Return the numbers of those ids that the ledger has."""
@@ -138,16 +150,26 @@ class Listing:
             found.update(self._database.execute(statement, some).fetchall())
         return found
 
-    def _add(self, rows: Sequence[ListedRow]) -> None:
+    def _add(self, rows: Sequence[ListedRow], round_number: int) -> None:
         first = self._database.value("SELECT coalesce(max(number), 0) + 1 FROM images")
         for start in range(0, len(rows), SLICE_ROWS):
             some = list(enumerate(rows[start : start + SLICE_ROWS], first + start))
             page = self._pages.add([row.line for _, row in some])
             self._database.executemany(
-                "INSERT INTO images (number, id, page, row, state, captured_at, day, sequence) "
-                f"VALUES (?, ?, ?, ?, {State.UNSETTLED:d}, ?, ?, ?)",
+                "INSERT INTO images "
+                "(number, id, page, row, state, captured_at, day, sequence, round) "
+                f"VALUES (?, ?, ?, ?, {State.UNSETTLED:d}, ?, ?, ?, ?)",
                 (
-                    (number, row.image_id, page, line, row.captured_at, row.day, row.sequence)
+                    (
+                        number,
+                        row.image_id,
+                        page,
+                        line,
+                        row.captured_at,
+                        row.day,
+                        row.sequence,
+                        round_number,
+                    )
                     for line, (number, row) in enumerate(some)
                 ),
             )
@@ -159,10 +181,10 @@ class Listing:
                 "INSERT OR IGNORE INTO days (day) VALUES (?)", {(row.day,) for _, row in some}
             )
 
-    def _add_outside(self, rows: Sequence[ListedRow]) -> None:
+    def _add_outside(self, rows: Sequence[ListedRow], round_number: int) -> None:
         self._database.executemany(
-            f"INSERT INTO images (id, state) VALUES (?, {State.OUTSIDE:d})",
-            ((row.image_id,) for row in rows),
+            f"INSERT INTO images (id, state, round) VALUES (?, {State.OUTSIDE:d}, ?)",
+            ((row.image_id, round_number) for row in rows),
         )
 
     def _renew(self, rows: dict[str, ListedRow], known: dict[str, int]) -> None:

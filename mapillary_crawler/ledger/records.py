@@ -184,6 +184,8 @@ class Committed:
     new: int
     known: int
     outside: int
+    #: It had no id that this round of the listing had not brought already.
+    idle: bool = False
 
 
 class CursorMoved(ProjectError):

@@ -125,6 +125,8 @@ MIGRATIONS = (
     CREATE INDEX unsettled_expired ON unsettled (expires)
     WHERE fresh = 0 AND expires IS NOT NULL;
     """,
+    # The round of the listing that last brought an image: a page may bring none that is new to it.
+    "ALTER TABLE images ADD COLUMN round INTEGER;",
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.

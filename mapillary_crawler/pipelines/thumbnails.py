@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import time
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Self
@@ -20,6 +19,7 @@ from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.processors import usable_processors
+from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.acceptance import accept
 from mapillary_crawler.crawl.client import retry_after_of
 from mapillary_crawler.crawl.failures import (
@@ -178,13 +178,13 @@ class ThumbnailsPipeline(ImagesPipeline):
             trouble,
             attempts=item.attempts,
             most_attempts=self._most_attempts,
-            now=time.time(),
+            now=clock.now(),
             fresh=item.fresh,
             outage=self._throttle is not None and self._throttle.is_outage(),
             random=self._random,
         )
         if said_gone:
-            failed = replace(failed, retry_at=max(failed.retry_at, time.time() + DISTRUST))
+            failed = replace(failed, retry_at=max(failed.retry_at, clock.now() + DISTRUST))
         logger.debug("Image %s: %s", item.image_id, failed.error)
         self.crawler.stats.inc_value(f"images/trouble/{type(trouble).__name__}")
         await self._run.ledger.ask(lambda ledger: ledger.queue.fail([failed]))

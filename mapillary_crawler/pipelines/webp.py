@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Self
@@ -15,6 +14,7 @@ from scrapy.exceptions import DropItem, NotConfigured
 
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.processors import usable_processors
+from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.failures import failure
 from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.image import webp
@@ -115,7 +115,7 @@ class WebpPipeline:
             trouble,
             attempts=item.attempts,
             most_attempts=self._run.collection.configuration.image_attempts,
-            now=time.time(),
+            now=clock.now(),
             fresh=item.fresh,
             outage=False,
             random=self._random,

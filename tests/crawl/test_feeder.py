@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mapillary_crawler.crawl import feeder, fresh_urls
+from mapillary_crawler.crawl import clock, feeder, fresh_urls
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.graph.answers import Answer, Meaning
@@ -109,6 +109,27 @@ def test_an_image_that_fails_between_two_looks_is_fed_again(tmp_path: Path) -> N
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
     assert crawl.attempts == [0, 1]
     assert looks
+    crawl.close()
+
+
+def test_a_clock_set_back_in_mid_run_holds_back_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crawl = Crawl(tmp_path, images=1, expires=_FAR)
+    failed = [FailedAttempt(1, "reset", clock.now() + 0.2)]
+    real, failures = time.time, 0
+
+    async def fail_once() -> None:
+        nonlocal failures
+        if crawl.attempts == [0] and not failures:
+            failures += 1
+            monkeypatch.setattr(time, "time", lambda: real() - 3600)
+            await LedgerThread.ask(crawl.ledger, lambda ledger: ledger.queue.fail(failed))
+
+    crawl.ledger.asked = fail_once
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.attempts == [0, 1]
+    assert failures
     crawl.close()
 
 

@@ -99,3 +99,53 @@ def test_the_number_is_said_only_where_all_images_were_listed(
         ledger.listing.commit(None, None, [row(1, outside=True), row(2, outside=True)])
         with pytest.raises(EndOfRun, match=said):
             asyncio.run(lister(ledger, selection=selection).end())
+
+
+def answer(after: str, *ids: str) -> Answer:
+    """Return a page of images with another one behind it."""
+    return Answer(
+        Meaning.DATA,
+        data={
+            "data": [{"id": each} for each in ids],
+            "paging": {"cursors": {"after": after}, "next": f"https://graph/images?after={after}"},
+        },
+    )
+
+
+@pytest.mark.parametrize("ids", [("1", "2"), ()], ids=["the same page", "empty pages"])
+def test_pages_without_end_that_bring_nothing_new_end_the_run(
+    ledger: Ledger, ids: tuple[str, ...]
+) -> None:
+    listing = lister(ledger)
+
+    async def take_pages() -> None:
+        for number in range(100):
+            cursor = ledger.listing.position().cursor
+            await listing.take(answer(f"c{number}", *ids), cursor, 2000, None)
+
+    with pytest.raises(EndOfRun, match="50 pages in a row") as end:
+        asyncio.run(take_pages())
+    assert end.value.outcome is Outcome.SERVICE_AWAY
+
+
+def test_a_round_over_known_images_is_no_fault(ledger: Ledger) -> None:
+    listing = lister(ledger)
+
+    async def take_pages() -> None:
+        for again in range(2):
+            for number in range(100):
+                cursor = ledger.listing.position().cursor
+                page = answer(f"{again} {number}", str(10 + number))
+                await listing.take(page, cursor, 2000, None)
+            ledger.listing.start_round(again=True)
+
+    asyncio.run(take_pages())
+    assert ledger.images.balance().listed == 102
+
+
+def test_the_round_that_brought_an_image_is_known(ledger: Ledger) -> None:
+    assert ledger.listing.commit("behind", "c", [row(1)]).idle
+    assert not ledger.listing.commit("c", "d", [row(2), row(3)]).idle
+    ledger.listing.start_round(again=True)
+    assert not ledger.listing.commit(None, "e", [row(1), row(2)]).idle
+    assert ledger.listing.commit("e", "f", [row(1)]).idle
