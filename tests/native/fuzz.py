@@ -135,11 +135,14 @@ def main() -> None:
         for number, body in enumerate(bodies):
             files.append(Path(folder, f"{number}.jpg"))
             files[-1].write_bytes(body)
-        copies = -(-tries // len(files))
-        _say(f"The walk, with sanitizers: {copies * len(files):,} tries")
-        walked = subprocess.run([driver, str(copies), str(seed), *files], check=False)
-        if walked.returncode:
-            sys.exit(f"ended with {walked.returncode}")
+        copies = -(-tries // (len(files) * processors))
+        _say(f"The walk, with sanitizers: {copies * len(files) * processors:,} tries")
+        walks = [
+            subprocess.Popen([driver, str(copies), str(seed * processors + part), *files])
+            for part in range(processors)
+        ]
+        if sum(walked.wait() != 0 for walked in walks):
+            sys.exit("the walk failed")
         share = -(-tries // _PARTS)
         _say(f"The judge, with the walk and without: {share * _PARTS:,} tries")
         found = Counter[str]()
