@@ -123,7 +123,9 @@ EXTENSIONS = {
     "mapillary_crawler.extensions.ending.Ending": 900,
 }
 
-# The way of an image, from its URL to the disk.
+# The way of an image, from its URL to the disk. The first is a subclass of Scrapy's ImagesPipeline
+# whose IMAGES_* and MEDIA_ALLOW_REDIRECTS have no effect: an image is kept as served, and where it
+# lies is the collection's matter. Who sets one of them is warned.
 ITEM_PIPELINES = {
     "mapillary_crawler.pipelines.thumbnails.ThumbnailsPipeline": 100,
     "mapillary_crawler.pipelines.exif.ExifPipeline": 200,
@@ -132,7 +134,8 @@ ITEM_PIPELINES = {
     "mapillary_crawler.pipelines.storage.StoragePipeline": 900,
 }
 
-# Default False: the adaptive concurrency control is a subclass of AutoThrottle.
+# Default False: the adaptive concurrency control is a subclass of AutoThrottle. It sets no delay;
+# the other AUTOTHROTTLE_* do nothing, and who sets one is warned. MAPILLARY_CONCURRENCY_* bound it.
 AUTOTHROTTLE_ENABLED = True
 
 # Default scrapy.logformatter.LogFormatter, which prints every item and signed URLs.

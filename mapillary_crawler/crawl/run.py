@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.crawler import Crawler
 
-from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped, end_of_run
+from mapillary_crawler.collection.outcome import (
+    EndOfRun,
+    Outcome,
+    ProjectError,
+    RunStopped,
+    end_of_run,
+)
 from mapillary_crawler.crawl import witness
 from mapillary_crawler.crawl.client import GraphClient
 from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.scrapy_insides import is_closing
+from mapillary_crawler.crawl.transfer import bodies
+from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph.patience import Patience
@@ -30,10 +38,16 @@ logger = logging.getLogger(__name__)
 
 
 class Run:
-    """A run, from the opened collection to its outcome; components take it by `run_of`."""
+    """A run, from the opened collection to its outcome; components take it by `run_of`.
 
-    def __init__(self, crawler: Crawler, collection: OpenCollection) -> None:
+    An `owned` collection is closed with it; another is closed by who opened it.
+    """
+
+    def __init__(
+        self, crawler: Crawler, collection: OpenCollection, *, owned: bool = False
+    ) -> None:
         self.crawler = crawler
+        self._owned = owned
         self.collection = collection
         #: The only way to the ledger.
         self.ledger = collection.ledger
@@ -43,11 +57,15 @@ class Run:
         self.encoding = 0
         #: How the run ended; written by `end` and by `Ending` alone.
         self.outcome: Outcome | None = None
+        asked, configuration = collection.collection, collection.configuration
+        #: The bytes of bodies on their way, whoever asked for them.
+        self.budget = ByteBudget(
+            configuration.in_flight_bytes, bodies.EXPECTED_BYTES[asked.quality] * bodies.COPIES
+        )
         #: Set, for every thread to see, once the run is to end now.
         self.stopping = threading.Event()
         self._woken = asyncio.Event()
         self._to_stop: list[Callable[[], None]] = []
-        asked, configuration = collection.collection, collection.configuration
         self.client = GraphClient(
             crawler,
             Patience(configuration.api_patience),
@@ -97,7 +115,7 @@ class Run:
             yield
         except RunStopped:
             return
-        except (EndOfRun, OSError, sqlite3.Error) as error:
+        except (ProjectError, OSError, sqlite3.Error) as error:
             self.end(end_of_run(error))
 
     def end(self, end: EndOfRun) -> None:
@@ -121,6 +139,11 @@ class Run:
         downloader_of(self.crawler).cancel_all()
         for call in self._to_stop:
             call()
+
+    async def close(self) -> None:
+        """Close the collection if it is the run's own, off the reactor's thread."""
+        if self._owned:
+            await asyncio.to_thread(self.collection.close)
 
     async def known_image_comes(self, image_id: str) -> bool:
         """Say whether an image that is known to exist still comes, from the service and the CDN.

@@ -13,6 +13,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.extensions.throttle import AutoThrottle
 
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped
+from mapillary_crawler.crawl.inherited_settings import AUTOTHROTTLE, warn_of
 from mapillary_crawler.crawl.run import Run, run_of
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader, downloader_of
 from mapillary_crawler.crawl.transfer.outage import Outage
@@ -38,6 +39,7 @@ class ImageThrottle(AutoThrottle):
     def __init__(self, crawler: Crawler, run: Run) -> None:
         if not crawler.settings.getbool("AUTOTHROTTLE_ENABLED"):
             raise NotConfigured("AUTOTHROTTLE_ENABLED is off")
+        warn_of(AUTOTHROTTLE, crawler.settings, "MAPILLARY_CONCURRENCY_* bound the transfers")
         self.crawler = crawler
         self._run = run
         self._configuration = configuration = run.collection.configuration

@@ -10,6 +10,7 @@ from scrapy import Request
 
 from mapillary_crawler.collection.outcome import EndOfRun, RunStopped
 from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.transfer.bodies import most_bytes
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Answer, Meaning
@@ -50,18 +51,28 @@ async def _ask(run: Run, image_id: str, fields: tuple[str, ...]) -> Answer:
 
 
 async def _comes(run: Run, image_id: str) -> bool:
-    field = graph_api.thumb_field(run.collection.collection.quality)
+    quality = run.collection.collection.quality
+    field = graph_api.thumb_field(quality)
     answer = await _ask(run, image_id, ("id", field))
     image = graph_rows.image_url(answer.data.get(field))
     if answer.meaning is not Meaning.DATA or image is None or run.closing():
         return False
-    meta = {"verbatim_url": True, "download_slot": slots.PROBE, "download_timeout": _SECONDS}
+    maxsize = run.crawler.settings.getint("DOWNLOAD_MAXSIZE")
+    meta = {
+        "verbatim_url": True,
+        "download_slot": slots.PROBE,
+        "download_timeout": _SECONDS,
+        "download_maxsize": most_bytes(quality, maxsize),
+    }
+    taken = run.budget.take_at_once()
     try:
         request = Request(image, meta=meta, dont_filter=True)
         response = await run.crawler.engine.download_async(request)
     except Exception as error:  # noqa: BLE001  whatever it is, the CDN is not proven well
         logger.debug("A known image does not come either: %s", type(error).__name__)
         return False
+    finally:
+        run.budget.give_back(taken)
     return response.status == 200 and (
         response.body.startswith(jpeg.START) or await _was_saved(run, image_id, response.body)
     )

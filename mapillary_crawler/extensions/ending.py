@@ -25,13 +25,17 @@ logger = logging.getLogger(__name__)
 
 
 class Ending:
-    """Works on `spider_closed`, when all pipelines are closed; off the reactor's thread."""
+    """Works on `spider_closed`, when all pipelines are closed; off the reactor's thread.
+
+    Of all extensions it comes last.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         crawler.signals.connect(self._spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(self._failed, signal=signals.spider_error)
         crawler.signals.connect(self._item_failed, signal=signals.item_error)
+        crawler.signals.connect(self._engine_stopped, signal=signals.engine_stopped)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -72,6 +76,12 @@ class Ending:
         if needless and not opened.balance.listed:
             await run.ledger.ask(opened.discard)
         self._crawler.stats.set_value("finish_reason", run.outcome.reason)
+        if self._crawler.engine.start_time is None:  # a component did not open: it never will run
+            await run.close()
+
+    async def _engine_stopped(self) -> None:
+        """Let the collection go, after the last lines of the other extensions."""
+        await run_of(self._crawler).close()
 
 
 def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -> Outcome:

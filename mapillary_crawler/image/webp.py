@@ -88,7 +88,7 @@ def cwebp_command(path: str, *, quality: int, method: int) -> list[str]:
 def encode_with_pillow(data: bytes, *, quality: int, method: int) -> bytes:
     """Return the JPEG as WebP with EXIF, XMP and ICC profile; for a worker thread.
 
-    Raises `WebpError`, also for colours that cwebp refuses (CMYK).
+    Raises `WebpError`, also for colours that cwebp refuses (CMYK), and `MemoryError`.
     """
     output = BytesIO()
     try:
@@ -98,7 +98,7 @@ def encode_with_pillow(data: bytes, *, quality: int, method: int) -> bytes:
                 raise WebpError("encoder-failed", f"colours are {image.mode}")
             carried = {k: image.info[k] for k in ("exif", "xmp", "icc_profile") if k in image.info}
             image.save(output, "WEBP", quality=quality, method=method, **carried)
-    except (OSError, SyntaxError, ValueError, MemoryError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise WebpError("encoder-failed", f"{type(error).__name__}: {error}") from error
     return output.getvalue()
 

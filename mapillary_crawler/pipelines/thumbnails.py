@@ -31,8 +31,9 @@ from mapillary_crawler.crawl.failures import (
     refuse_status,
 )
 from mapillary_crawler.crawl.gone import DISTRUST
+from mapillary_crawler.crawl.inherited_settings import IMAGES_PIPELINE, warn_of
 from mapillary_crawler.crawl.run import run_of
-from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
+from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.transfer.slots import IMAGES
 from mapillary_crawler.image.inspection import (
     DamagedImage,
@@ -46,14 +47,6 @@ from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.records import Source
 
 logger = logging.getLogger(__name__)
-
-#: Bytes an image of each quality has at first guess, and copies of them that are held.
-_EXPECTED = {"256": 25_000, "1024": 200_000, "2048": 700_000, "original": 4_000_000}
-_COPIES = 2
-#: Seconds that a transfer may take at first; each further attempt has as many more.
-_TIMEOUTS = {"256": 20, "1024": 30, "2048": 45, "original": 120}
-#: Megabytes of a body beyond reason: many may come at once, so DOWNLOAD_MAXSIZE alone is too much.
-_MOST_MEGABYTES = {"256": 2, "1024": 12, "2048": 32, "original": 128}
 
 
 class _NoStore:
@@ -75,14 +68,14 @@ class ThumbnailsPipeline(ImagesPipeline):
         super().__init__("item:", crawler=crawler)
         self._run = run_of(crawler)
         quality = self._quality = self._run.collection.collection.quality
-        self._timeout = _TIMEOUTS[quality]
-        self._most_bytes = min(
-            _MOST_MEGABYTES[quality] << 20, crawler.settings.getint("DOWNLOAD_MAXSIZE")
-        )
+        warn_of(IMAGES_PIPELINE, crawler.settings, "images are kept as served")
+        self._timeout = bodies.SECONDS[quality]
+        maxsize = crawler.settings.getint("DOWNLOAD_MAXSIZE")
+        self._most_bytes = bodies.most_bytes(quality, maxsize)
         configuration = self._run.collection.configuration
         walked = partial(judge, walk=configuration.jpeg_walk)
         self._inspector = Inspector(walked, usable_processors())
-        self._budget = ByteBudget(configuration.in_flight_bytes, _EXPECTED[quality] * _COPIES)
+        self._budget = self._run.budget
         self._throttle = self._run.throttle
         self._taken: dict[int, int] = {}
         self._random = random.Random()
@@ -142,7 +135,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         """Check the body off the reactor's thread and put it on the item."""
         body = response.body
         self._taken[item.number] = self._budget.correct(
-            self._taken[item.number], len(body) * _COPIES
+            self._taken[item.number], len(body) * bodies.COPIES
         )
         refuse_status(response.status, body, retry_after_of(response))
         row = item.metadata

@@ -28,22 +28,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds; the largest panoramas take some ten of them.
+#: Seconds that an encoder may take at first, as many more at each further attempt; the largest
+#: panoramas take some ten.
 TIMEOUT = 120.0
-# How somebody ends a program: not the image's fault.
-_ENDED_BY = frozenset({-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP})
+# How somebody, or the system for want of memory, ends a program: not the image's fault.
+_ENDED_BY = frozenset({-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGKILL})
 
 
 class EncodeInterrupted(Exception):
-    """The encoder ended, or did not start, for a reason that is not the image's."""
+    """The encoder ended, or did not start or end, for a reason that is not the image's."""
 
 
 class WebpPipeline:
     """Replaces the JPEG by WebP, as many at once as there are processors.
 
     What cannot be WebP keeps its JPEG, counted in `webp/kept_jpeg/…` and named in
-    the log. An encode that was interrupted decides nothing: its item is dropped, and
-    the image becomes due again.
+    the log. An encode that was interrupted or took too long decides nothing, since a busy machine
+    makes the same collection as another: its item is dropped, and the image becomes due again.
     """
 
     def __init__(self, crawler: Crawler, encoding: Encoding, *, timeout: float = TIMEOUT) -> None:
@@ -109,7 +110,7 @@ class WebpPipeline:
         """Let the ledger make the image due again, unless the run ends anyway."""
         if self._stopping():
             return
-        self._warnings.note("encoder interrupted or not started", str(trouble))
+        self._warnings.note("encoder interrupted, too slow or not started", str(trouble))
         failed = failure(
             item.number,
             trouble,
@@ -132,7 +133,10 @@ class WebpPipeline:
                 command = webp.cwebp_command(self._encoder.path, **self._options)
                 return await self._run_encoder(command, item)
             # Cannot be ended like a process, but libwebp's work on one image is bounded.
-            return await asyncio.to_thread(webp.encode_with_pillow, item.body, **self._options)
+            try:
+                return await asyncio.to_thread(webp.encode_with_pillow, item.body, **self._options)
+            except MemoryError as error:
+                raise EncodeInterrupted(f"{item.image_id}: no memory to encode") from error
 
     async def _run_encoder(self, command: list[str], item: ImageItem) -> bytes:
         """Return what the encoder writes when it is given the body."""
@@ -148,11 +152,13 @@ class WebpPipeline:
         self._running.add(process)
         if self._ended:  # since it was asked for
             _kill(process)
+        seconds = self._timeout * (item.attempts + 1)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 output, messages = await process.communicate(item.body)
         except TimeoutError as error:
-            raise webp.WebpError("timeout", f"no end after {self._timeout:g} s") from error
+            slow = f"{item.image_id}: no end of the encode after {seconds:g} s"
+            raise EncodeInterrupted(slow) from error
         finally:
             _kill(process)
             await process.wait()

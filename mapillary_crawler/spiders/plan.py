@@ -17,7 +17,7 @@ from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.crawl.feeder import image_item
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.contents import Plan, Sample, count_kinds
-from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.transfer import bodies, slots
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph import rows as graph_rows
@@ -120,12 +120,20 @@ class PlanSpider(UserSpider):
         for quality in QUALITIES:
             if quality != self.quality and not self.run.closing():
                 offered = [found[quality] for found in urls.values() if quality in found]
-                sizes = await asyncio.gather(*map(self._size, offered))
+                sizes = await asyncio.gather(*(self._size(quality, url) for url in offered))
                 self._sample.sizes[quality] = [size for size in sizes if size is not None]
 
-    async def _size(self, url: str) -> int | None:
+    async def _size(self, quality: str, url: str) -> int | None:
         """Return the bytes of a file on the CDN, None if it did not come."""
-        meta = {"download_slot": slots.SAMPLE, "download_timeout": 120, "verbatim_url": True}
+        meta = {
+            "verbatim_url": True,
+            "download_slot": slots.SAMPLE,
+            "download_timeout": 120,
+            "download_maxsize": bodies.most_bytes(
+                quality, self.settings.getint("DOWNLOAD_MAXSIZE")
+            ),
+        }
+        taken = await self.run.budget.take(bodies.EXPECTED_BYTES[quality])
         try:
             response = await self.crawler.engine.download_async(
                 Request(url, dont_filter=True, meta=meta)
@@ -134,6 +142,8 @@ class PlanSpider(UserSpider):
             raise
         except Exception:  # noqa: BLE001  whatever ended the transfer
             return None
+        finally:
+            self.run.budget.give_back(taken)
         return len(response.body) if response.status == 200 else None
 
     def _gather(self, ledger: Ledger) -> Plan:

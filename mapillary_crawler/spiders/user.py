@@ -16,6 +16,7 @@ from mapillary_crawler.archive.internet_archive import presence as archive_org
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped
+from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.lister import AHEAD, Lister, PageRequest
 from mapillary_crawler.crawl.open_collection import OpenCollection
@@ -33,8 +34,10 @@ class UserSpider(Spider):
     """Archives a user's images.
 
     The arguments are those of `arguments.validate`; `opened` is the collection opened by
-    the command, or opened here for who runs the spider without it (`Refused`,
-    `ArgumentRefused` are raised then).
+    the command. For who runs the spider without it, as with `AsyncCrawlerRunner`, it is opened
+    here (`Refused`, `ArgumentRefused` are raised then) and closed at the end of the crawl. That
+    blocks the reactor for the writing of a few pages, or, where a kill interrupted a move from one
+    disk to another, for the rest of that move.
     """
 
     name = "user"
@@ -57,11 +60,13 @@ class UserSpider(Spider):
         cls, crawler: Crawler, *args: Any, opened: OpenCollection | None = None, **kwargs: Any
     ) -> Self:
         """Open the collection unless the command has, and make the run."""
+        owned = opened is None
         if opened is None:
+            read_token(os.environ)
             configuration = read_configuration(crawler.settings, os.environ)
             opened = OpenCollection.open(validate(kwargs), configuration)
         spider = super().from_crawler(crawler, opened)
-        spider.run = Run(crawler, opened)
+        spider.run = Run(crawler, opened, owned=owned)
         spider._lister = Lister(spider.run, ahead=cls.ahead)
         return spider
 

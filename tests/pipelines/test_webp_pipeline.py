@@ -154,7 +154,7 @@ def test_colours_that_webp_has_not(crawler: Crawler, choice: str):
     [
         ("cat > /dev/null; echo cannot >&2; exit 1", "encoder-failed"),
         ("exit 1", "encoder-failed"),
-        ("kill -9 $$", "encoder-failed"),
+        ("kill -SEGV $$", "encoder-failed"),
         ("cat > /dev/null", "broken-output"),
         ("cat", "broken-output"),
     ],
@@ -165,12 +165,16 @@ def test_failed_encode_keeps_the_jpeg(crawler: Crawler, tmp_path: Path, script: 
     assert kept(crawler, image) == reason
 
 
-def test_encoder_that_hangs_is_ended_with_its_children(crawler: Crawler, tmp_path: Path):
+def test_encoder_that_hangs_is_ended_with_its_children(
+    crawler: Crawler, failures: list[FailedAttempt], tmp_path: Path
+):
     encoder = program(tmp_path, "echo $$ > pid; sleep 1000 & echo $! > child; wait")
     image = item()
     pipeline = pipeline_of(crawler, encoder, timeout=1)
-    asyncio.run(pipeline.process_item(image))
-    assert kept(crawler, image) == "timeout"
+    with pytest.raises(DropItem, match="no end of the encode after 1 s"):
+        asyncio.run(pipeline.process_item(image))
+    assert (image.extension, image.body) == ("jpg", picture())
+    assert [failed.number for failed in failures] == [1], "tried again, and never kept as JPEG"
     for name in ("pid", "child"):
         pid = int((tmp_path / name).read_text())
         asyncio.run(until(lambda pid=pid: not is_running(pid)))
@@ -187,7 +191,27 @@ def test_encoder_that_does_not_start_decides_nothing(
     assert [(failed.number, failed.counts) for failed in failures] == [(1, True)]
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+def test_encoder_that_was_too_slow_is_given_more_time(crawler: Crawler, tmp_path: Path):
+    """Once the machine is less busy, or after some attempts, it is the WebP that others have."""
+    encoder = program(tmp_path, "sleep 1000")
+    pipeline = pipeline_of(crawler, encoder, timeout=0.2)
+    with pytest.raises(DropItem, match=r"after 0\.6 s"):
+        asyncio.run(pipeline.process_item(item(attempts=2)))
+
+
+def test_want_of_memory_is_not_the_image_s_fault(
+    crawler: Crawler, failures: list[FailedAttempt], monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(webp.JpegImagePlugin, "JpegImageFile", full)
+    with pytest.raises(DropItem, match="no memory"):
+        asyncio.run(pipeline_of(crawler, PILLOW).process_item(item()))
+    assert [failed.number for failed in failures] == [1]
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "KILL"])
 def test_encode_that_somebody_ended_decides_nothing(
     crawler: Crawler, failures: list[FailedAttempt], tmp_path: Path, name: str
 ):

@@ -24,3 +24,15 @@ class StopEarly:
         """Stop, at the first."""
         if os.environ.pop("STOP_AT", ""):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+class DoesNotOpen:
+    """A pipeline that fails as the spider is opened."""
+
+    def open_spider(self) -> None:
+        """Fail."""
+        raise RuntimeError("does not open")
+
+    def process_item(self, item: object) -> object:
+        """Pass everything on."""
+        return item

@@ -27,9 +27,9 @@ class ByteBudget:
         """Bytes that are on their way, or expected to be."""
         return self._taken
 
-    async def take(self) -> int:
-        """Wait until an image of the expected size may pass; return the bytes taken."""
-        size = self._expected
+    async def take(self, size: int | None = None) -> int:
+        """Wait until an image of a size, or of the expected one, may pass; return its bytes."""
+        size = self._expected if size is None else size
         if self._waiting or not self._fits(size):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append((size, turn))
@@ -42,6 +42,11 @@ class ByteBudget:
         else:
             self._taken += size
         return size
+
+    def take_at_once(self) -> int:
+        """Count an image of the expected size that is not to wait: others wait for its sake."""
+        self._taken += self._expected
+        return self._expected
 
     def correct(self, taken: int, true: int) -> int:
         """Put an image's true bytes in the place of those taken; return them."""

@@ -206,3 +206,30 @@ def test_whatever_happens_the_account_is_true_and_nobody_waits_in_vain(
         assert not traffic.waiting
 
     asyncio.run(asyncio.wait_for(check(), 30))
+
+
+def test_what_others_wait_for_does_not_wait_itself() -> None:
+    async def check() -> None:
+        budget = ByteBudget(100, 60)
+        await budget.take()
+        waiting = asyncio.ensure_future(budget.take())
+        await asyncio.sleep(0)
+        probe = budget.take_at_once()
+        assert budget.taken == 120
+        budget.give_back(60)
+        await asyncio.sleep(0)
+        assert not waiting.done(), "its bytes count"
+        budget.give_back(probe)
+        assert await waiting == 60
+
+    asyncio.run(check())
+
+
+def test_a_size_that_is_known_is_taken_instead_of_the_expected_one() -> None:
+    async def check() -> None:
+        budget = ByteBudget(100, 60)
+        assert await budget.take(30) == 30
+        assert await budget.take(70) == 70
+        assert not budget.taken > 100
+
+    asyncio.run(check())
