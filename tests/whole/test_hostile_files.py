@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.collection import limits
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.adopt.peer_folder import PeerFolder
 from tests.archive.finish.made import NOON, Picture, add, finish, jpeg
 from tests.crawling import PROJECT, SCRAPY, Crawling, Result

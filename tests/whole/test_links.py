@@ -13,7 +13,7 @@ import pytest
 from mapillary_crawler.archive.adopt.adoption import adopt
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.collection.outcome import Refused
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import PeerFolder
 from tests.archive.finish.made import NOON, Picture, add, finish, jpeg

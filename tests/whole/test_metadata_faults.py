@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.sandbox import Sandbox
+from mapillary_crawler.sandbox.process import Sandbox
 from tests import shared_data
 from tests.crawling import Crawling, images, manifest
 

@@ -12,8 +12,8 @@ import pytest
 from mapillary_crawler.collection.layout import LEDGER_PATH, OTHER_EXTENSIONS
 from mapillary_crawler.crawl.placeholders import SHARED
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.sandbox import Sandbox
 from mapillary_crawler.sandbox.damage import PLACEHOLDER, in_other_format, without_end
+from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, compressed_data, images, manifest
 
 NAME = "mapillary-bo-256"
