@@ -170,19 +170,19 @@ def test_the_store_is_full(sandbox: Sandbox, whole: dict[str, bytes], tmp_path: 
 FAKE = """
 import errno
 import os
-import pathlib
 
 left = int(os.environ["IMAGES_UNTIL_FULL"])
-write = pathlib.Path.write_bytes
+open_file = os.open
 
-def write_bytes(path, data):
+def open_until_full(path, flags, *args, dir_fd=None, **more):
     global left
-    left -= 1
-    if left < 0:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-    return write(path, data)
+    if dir_fd is not None and flags & os.O_CREAT and str(path).isdigit():
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    return open_file(path, flags, *args, dir_fd=dir_fd, **more)
 
-pathlib.Path.write_bytes = write_bytes
+os.open = open_until_full
 """
 
 

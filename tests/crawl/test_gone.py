@@ -33,8 +33,8 @@ class Case:
         self.looks = 0
         list_rows(ledger, [row(number) for number in range(1, IMAGES + 1)])
         self.new_run()
-        clock = SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
-        monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(module, "clock", SimpleNamespace(now=lambda: self.now))
 
     def new_run(self) -> None:
         self.ledger.start_run()
