@@ -100,7 +100,10 @@ def write(
         size=(picture.width, picture.height),
         existing=[block[1:] for block in blocks],
     )
-    written = picture.with_app1(block, instead_of=lambda segment: segment.is_app1(jpeg.EXIF))
+    # XMP is to follow: a file takes both or neither.
+    written = picture.with_app1(
+        block, instead_of=lambda segment: segment.is_app1(jpeg.EXIF), following=1
+    )
     return jpeg.Written(written, troubles)
 
 

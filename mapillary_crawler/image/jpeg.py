@@ -43,8 +43,9 @@ _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _SKIPPED = frozenset({*range(0xE0, 0xF0), 0xDC, 0xFE})
 #: `Segment.marker` of bytes that are no segment.
 _STRAY = 0
-# A profile of 16 MB has 255 segments; more than this is an attack on memory.
-_MAX_SEGMENTS = 4096
+# A profile of 16 MB has 255 segments; more than this is an attack on memory. Fewer than the judge
+# takes, so that a file to which ours were added is whole as well.
+_MAX_SEGMENTS = 4000
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 
 
@@ -87,17 +88,25 @@ class Jpeg:
         return [s.payload[len(identifier) :] for s in self.segments if s.is_app1(identifier)]
 
     def with_app1(
-        self, payload: bytes, *, instead_of: Callable[[Segment], bool], after: Sequence[bytes] = ()
+        self,
+        payload: bytes,
+        *,
+        instead_of: Callable[[Segment], bool],
+        after: Sequence[bytes] = (),
+        following: int = 0,
     ) -> bytes:
         """Return the file with one more application segment 1.
 
         It goes behind the leading APP0 segments (JFIF) and those of the
         identifiers in `after`; the segments `instead_of` names are left out.
-        Raises `JpegError` for a payload over 65,533 bytes.
+        Raises `JpegError` for a payload over 65,533 bytes, and for too many segments, of which
+        so many are `following`.
         """
         if len(payload) > MAX_PAYLOAD:
             raise JpegError("metadata segment over 64 KB")
         kept = [segment for segment in self.segments if not instead_of(segment)]
+        if len(kept) + 1 + following > _MAX_SEGMENTS:
+            raise JpegError("too many segments")
         place = 0
         while place < len(kept) and (
             kept[place].marker == _APP0 or any(kept[place].is_app1(name) for name in after)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mapillary_crawler.image import jpeg
+from mapillary_crawler.image import exif, jpeg, xmp
+from mapillary_crawler.image.inspection import State, judge
 from tests import shared_data
 
 
@@ -178,3 +179,17 @@ def test_real_files_come_back_byte_for_byte(path: Path):
     assert b"".join((b"\xff\xd8", *(s.raw for s in parsed.segments), parsed.scan)) == data
     with Image.open(path) as image:
         assert image.size == (parsed.width, parsed.height)
+
+
+@pytest.mark.parametrize("more", range(3990, 4002))
+def test_a_file_takes_all_metadata_or_none_and_is_whole_with_it(more: int):
+    data = PLAIN[:20] + segment(0xFE, b"") * (more - len(jpeg.parse(PLAIN).segments)) + PLAIN[20:]
+    assert judge(data).state is State.WHOLE
+    try:
+        data = exif.write(data, {}, captured_at=0, username="ada").data
+    except jpeg.JpegError:
+        assert more > 3998
+        return
+    assert more <= 3998
+    data = xmp.write(data, {}, image_id="1", username="ada", captured_at=0).data
+    assert judge(data).state is State.WHOLE
