@@ -133,7 +133,7 @@ RIGHT: dict[str, Callable[[dict[str, Any], bytes, Tags], None]] = {
 def test_each_has_the_right_metadata(stored: dict[str, list[Stored]], name: str) -> None:
     assert stored[name]
     for row, body, tags in stored[name]:
-        assert tags["XMP-mapillary:ImageID"] == row["id"]
+        assert str(tags["XMP-mapillary:ImageID"]) == row["id"]  # exiftool takes it for a number
         place = row.get("computed_geometry", row.get("geometry"))["coordinates"]
         assert tags["Composite:GPSLongitude"] == pytest.approx(place[0], abs=1e-7)
         assert "CC BY-SA 4.0" in tags["IFD0:Copyright"]
