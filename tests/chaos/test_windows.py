@@ -13,10 +13,10 @@ import pytest
 from mapillary_crawler.archive.finish import move
 from mapillary_crawler.collection.layout import LEDGER_PATH, PROGRESS_PATH
 from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import CursorMoved, FailedAttempt, State
 from mapillary_crawler.sandbox.process import Sandbox
-from mapillary_crawler.spiders.user import UserSpider
 from tests.archive.finish.made import ANN, Picture, add, deterministic_set, finish, pictures
 from tests.archive.finish.test_killed import TwoDisks
 from tests.crawling import Crawling, assert_complete
@@ -111,9 +111,9 @@ def test_what_a_killed_move_left_goes_when_the_command_runs_again(
 
 
 def test_nobody_waits_to_ask_again_once_the_run_is_being_stopped() -> None:
-    spider: Any = SimpleNamespace(closing=lambda: True, _woken=asyncio.Event())
+    run: Any = SimpleNamespace(closing=lambda: True, _woken=asyncio.Event())
     with pytest.raises(RunStopped):
-        asyncio.run(UserSpider.sleep(spider, 60))
+        asyncio.run(Run.sleep(run, 60))
 
 
 # Answers that are empty in silence
