@@ -216,8 +216,8 @@ def _read(blocks: Sequence[bytes]) -> _Tags:
     Readers take the first, the last or all of them, and each may hold what no other has. An
     orientation that is none does not take the place of one that is.
     """
-    tags = _Tags()
-    for block in blocks:
+    tags = _read_block(blocks[0]) if blocks else _Tags()
+    for block in blocks[1:]:
         later = _read_block(block)
         tags.troubles += later.troubles
         main = later.directories.get("0th", {})

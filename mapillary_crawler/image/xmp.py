@@ -96,7 +96,7 @@ def xmp_packet(
     theirs, unreadable = xmp_existing.read(existing)
     troubles = [UNREADABLE] * bool(unreadable) + [SEVERAL] * (len(existing) > 1)
     sphere = image_fields.is_sphere(metadata, *size)
-    own = None if sphere is False else own_area(theirs, size)
+    own = own_area(theirs, size) if theirs and sphere is not False else None
     area = Area(*size) if sphere and own is None else own
     ours = _description(metadata, size, area, image_id=image_id, username=username)
     kept, extension = "", None

@@ -75,10 +75,13 @@ class MetadataPipeline(ABC):
 
 
 def app1_bytes(body: bytes) -> int:
-    """Return how many bytes the APP1 segments in front of a JPEG's scan have."""
+    """Return how many bytes the APP1 segments in front of a JPEG's scan have, at most.
+
+    Where stray bytes stand between segments they may be any of those behind.
+    """
     size, place = 0, 2
     while body[place : place + 1] == b"\xff" and (marker := body[place + 1 : place + 2]) != b"\xda":
         length = int.from_bytes(body[place + 2 : place + 4], "big")
         size += length if marker == b"\xe1" else 0
         place += 2 + length
-    return size
+    return size if body[place : place + 2] == b"\xff\xda" else len(body)

@@ -31,7 +31,7 @@ def crawl(
     with Sandbox.running([USER], seed=3, faults={"cdn": faults}) as sandbox:
         crawling = Crawling(tmp_path / "store", sandbox)
         arguments = {"username": "bo", "quality": 256, "check_ia": 0, **more}
-        result = crawling.run("-s", "IMAGE_ATTEMPTS=2", *options, **arguments)
+        result = crawling.run("-s", "IMAGE_ATTEMPTS=2", *options, timeout=400, **arguments)
         assert result.code == code, result.output
         served = {
             name: sandbox.catalogue.body(image, "256") for name, image in named(sandbox).items()
