@@ -1,18 +1,18 @@
 # make demo   archives a user of the sandbox, offline, and shows what came of it
-# make test   the tests
+# make test   the tests, but for those that take long
 # The rest is for those who work on the project.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types check bench profile chaos fuzz test-peer clean
+.PHONY: demo test test-long lint types check bench profile chaos fuzz test-peer clean
 
 demo: $(VENV)/installed
 	$(BIN)/scrapy demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 4 --dist loadgroup
+	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not long"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -23,6 +23,10 @@ types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 check: lint types test
+
+# Kills, full disks, a real Scrapyd, large collections.
+test-long: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 4 --dist loadgroup -m long
 
 # Side by side with the tool that this project replaces; takes long.
 bench: $(VENV)/installed-dev

@@ -24,7 +24,7 @@ class OnTerminal:
         self.process = process
         self._terminal = terminal
         self._written = bytearray()
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:

@@ -18,7 +18,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.killing import MOMENTS, crawl
 from tests.crawling import Crawling, assert_complete, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 USERS = [
     {"username": "heidi", "images": 300, "days": 150.0},

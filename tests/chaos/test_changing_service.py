@@ -14,7 +14,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.killing import MOMENTS, crawl
 from tests.crawling import Crawling, Result, images, manifest, states
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 USER = {"username": "frank", "images": 200, "days": 5.0, "dead": 2, "no_url": 0.02, "late": 6}
 NAME = "mapillary-frank-256"

@@ -20,7 +20,7 @@ from tests.archive.finish.made import deterministic_set
 from tests.chaos.small_disk import fill, formatted, mounted
 from tests.crawling import Crawling, Result, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 NAME = "mapillary-grace-1024"
 ARGUMENTS: dict[str, Any] = {"username": "grace", "quality": "1024", "check_ia": 0}

@@ -14,7 +14,7 @@ from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, Crawling, Result, states
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 #: Runs a command and prints the most memory that it had, in kB (getrusage).
 MEASURE = """

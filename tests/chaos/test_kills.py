@@ -15,7 +15,7 @@ from tests.archive.finish.made import deterministic_set
 from tests.chaos.killing import MOMENTS, Moment, crawl
 from tests.crawling import Crawling
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 USER = {
     "username": "erin",

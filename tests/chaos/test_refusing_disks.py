@@ -25,7 +25,7 @@ from tests.archive.internet_archive.collections_made import pieces
 from tests.chaos.refusing_disk import RefusingDisk, rule
 from tests.crawling import Crawling, Result
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 NAME = "mapillary-grace-1024"
 ARGUMENTS: dict[str, Any] = {"username": "grace", "quality": "1024", "check_ia": 0}

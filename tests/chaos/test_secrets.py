@@ -20,7 +20,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.killing import MOMENTS, crawl
 from tests.crawling import Crawling, images, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 FAULTS: dict[str, dict[str, Any]] = {
     "api": {

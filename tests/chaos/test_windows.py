@@ -22,6 +22,8 @@ from tests.archive.finish.test_killed import TwoDisks
 from tests.crawling import Crawling, assert_complete
 from tests.ledgers import fresh_ledger, row
 
+pytestmark = pytest.mark.long
+
 
 def test_rows_without_an_id_are_counted_once_however_often_they_are_listed() -> None:
     with fresh_ledger() as ledger:

@@ -109,7 +109,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("limit", [48, 64, 96])
 def test_a_crawl_with_few_open_files_ends_well(
     sandbox: Sandbox, tmp_path: Path, limit: int

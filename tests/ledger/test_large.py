@@ -21,6 +21,8 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, ListedRow, State
 from tests.ledgers import fast_folder, open_ledger, row, stored
 
+pytestmark = pytest.mark.long
+
 IMAGES, PAGE = 100_000, 2000
 
 

@@ -10,6 +10,8 @@ from mapillary_crawler.image import inspection
 from mapillary_crawler.image.inspection import State
 from tests.native import fuzz
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("jpeg_entropy", reason="native/ is not installed: it takes a C compiler")
 
 

@@ -11,6 +11,8 @@ from tests.native import fuzz
 from tests.native.pictures import HOSTILE, KINDS
 from tests.native.streams import Maker
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module", params=[True, False], ids=["beside libjpeg", "alone"])
 def mutations(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -15,7 +15,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import states
 from tests.scrapyd.server import NAME, Job, Scrapyd, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("scrapyd")]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("scrapyd")]
 
 #: What a crawl leaves that differs from run to run.
 _OF_THE_RUN = ("download.log.", "__ia_thumb.jpg", ".crawl")

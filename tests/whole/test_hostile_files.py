@@ -101,6 +101,7 @@ COLLECTION: list[tuple[str, Callable[[Path], None], str]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", ["ledger", "manifests"])
 def test_verify_takes_no_memory_for_hostile_files(tmp_path: Path, by: str) -> None:
     pictures = [Picture(str(number), NOON, "seq", jpeg()) for number in range(3)]
@@ -138,6 +139,7 @@ FOREIGN: list[tuple[str, Callable[[Path], None], int, str]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("place", "make", "code", "told"), FOREIGN)
 def test_adopt_takes_no_memory_for_hostile_files(
     tmp_path: Path, place: str, make: Callable[[Path], None], code: int, told: str

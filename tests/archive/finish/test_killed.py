@@ -16,6 +16,8 @@ from mapillary_crawler.archive.finish import move
 from mapillary_crawler.ledger.pieces import Pieces
 from tests.archive.finish.made import ANN, add, deterministic_set, finish, members, pictures, saved
 
+pytestmark = pytest.mark.long
+
 NAME = ANN.name
 SOME = pictures(days=2, a_day=5)
 ROUNDS = 16

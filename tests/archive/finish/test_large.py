@@ -11,6 +11,8 @@ import pytest
 from mapillary_crawler.archive.finish import seal
 from tests.archive.finish.made import ANN, DAY, NOON, Picture, add, deterministic_set, finish
 
+pytestmark = pytest.mark.long
+
 NAME = ANN.name
 IMAGES, DAYS = 10_000, 300
 PART = 60_000

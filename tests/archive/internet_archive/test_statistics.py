@@ -54,7 +54,7 @@ def truth(items):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_25000_items_agree_with_the_sandboxs_own_list(scrapy):
     items = crowd(25_000, seed=7)
     expected = truth(items)
