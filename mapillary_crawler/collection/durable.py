@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +103,15 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> bytes:
     """Return the sha256 of a file; `advance` hears of the bytes that were read, and may raise."""
+    return sha256_of_chunks(chunks(path), advance)
+
+
+def sha256_of_chunks(
+    read: Iterable[bytes], advance: Callable[[int], None] = lambda _: None
+) -> bytes:
+    """Return the sha256 of what is read, which may raise, or do more with it, on its way."""
     sha256 = hashlib.sha256()
-    for chunk in chunks(path):
+    for chunk in read:
         sha256.update(chunk)
         advance(len(chunk))
     return sha256.digest()

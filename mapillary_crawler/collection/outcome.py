@@ -28,7 +28,7 @@
      |         |-- Unavailable     7
      |         |    |-- SlowDown   7
      |         |    `-- BadDigest  7
-     |         `-- OutOfPatience   7
+     |         `-- StillUnavailable  7
      `-- OSError, sqlite3.Error    6 where the disk is full, 2 where a file is too large for it,
                                    else 1; LedgerTrouble of ledger/trouble.py is one of the latter
 

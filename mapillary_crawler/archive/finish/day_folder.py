@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 from mapillary_crawler.archive.finish.parts import size_of
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.durable import CHUNK, sync_folder
+from mapillary_crawler.collection.durable import CHUNK, sha256_of_chunks, sync_folder
 from mapillary_crawler.collection.refusals import TIMES, best_effort, named
 from mapillary_crawler.ledger.records import ImageRecord
 
@@ -56,13 +55,16 @@ def changed(work: Work, records: Iterable[ImageRecord]) -> list[int]:
     numbers = []
     for record in records:
         work.check_stop()
-        sha256 = hashlib.sha256()
-        with suppress(MemberChanged):
-            for chunk in read(work.folder, record):
-                sha256.update(chunk)
-        if sha256.digest() != record.sha256_stored:
+        if not _is_as_stored(work.folder, record):
             numbers.append(record.number)
     return numbers
+
+
+def _is_as_stored(folder: Path, record: ImageRecord) -> bool:
+    try:
+        return sha256_of_chunks(read(folder, record)) == record.sha256_stored
+    except MemberChanged:
+        return False
 
 
 def set_capture_time(folder: Path, record: ImageRecord) -> None:

@@ -11,14 +11,14 @@ What a crash leaves, where staging and store are on different file systems:
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFailed
 from mapillary_crawler.archive.finish.sums import read_sums
@@ -30,6 +30,7 @@ from mapillary_crawler.collection.durable import (
     exists,
     flush,
     sha256_of,
+    sha256_of_chunks,
     sync_folder,
 )
 from mapillary_crawler.collection.layout import COPIED, LEDGER_PATH, SUMS, files, is_log, is_state
@@ -160,15 +161,19 @@ def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
         copy_status(source, target)
     if not stat.S_ISREG(mode):
         return None
-    sha256 = hashlib.sha256()
     with named(target), target.open("wb", buffering=CHUNK) as file:
-        for chunk in chunks(source):
-            if stop():
-                raise RunStopped
-            sha256.update(chunk)
-            file.write(chunk)
+        sha256 = sha256_of_chunks(_written(source, file, stop))
         flush(file, target)
     copy_status(source, target)
-    if sha256_of(target) != sha256.digest():
+    if sha256_of(target) != sha256:
         raise ReadBackFailed(target)
-    return sha256.digest()
+    return sha256
+
+
+def _written(source: Path, file: BinaryIO, stop: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield what is read of a file, and written into another."""
+    for chunk in chunks(source):
+        if stop():
+            raise RunStopped
+        file.write(chunk)
+        yield chunk

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
-from mapillary_crawler.archive.internet_archive.trouble import OutOfPatience, Unavailable
+from mapillary_crawler.archive.internet_archive.trouble import StillUnavailable, Unavailable
 from mapillary_crawler.graph.backoff import retry_after
 
 _Result = TypeVar("_Result")
@@ -33,7 +33,7 @@ class Retry:
     random: Random = field(default_factory=Random)
 
     def __call__(self, what: str, work: Callable[[], _Result]) -> _Result:
-        """Return what `work` returns; raises `OutOfPatience`, or what it raises otherwise."""
+        """Return what `work` returns; raises `StillUnavailable`, or what it raises otherwise."""
         began, failures = self.clock(), 0
         while True:
             try:
@@ -41,7 +41,7 @@ class Retry:
             except Unavailable as failure:
                 away = self.clock() - began
                 if away >= self.patience:
-                    raise OutOfPatience(
+                    raise StillUnavailable(
                         f"{what}: archive.org stayed unavailable for {away:.0f} s ({failure})"
                     ) from None
                 asked = retry_after(failure.retry_after, time.time()) or 0.0

@@ -59,7 +59,7 @@ class BadDigest(Unavailable):
     """What arrived is not what was sent, or not what Content-MD5 says."""
 
 
-class OutOfPatience(Trouble):
+class StillUnavailable(Trouble):
     """archive.org stayed unavailable for too long."""
 
     outcome = Outcome.SERVICE_AWAY

@@ -10,7 +10,7 @@ from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.removed import NotRemoved, remove_tars
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
-from mapillary_crawler.archive.internet_archive.trouble import Denied, OutOfPatience, Trouble
+from mapillary_crawler.archive.internet_archive.trouble import Denied, StillUnavailable, Trouble
 from mapillary_crawler.archive.internet_archive.upload import (
     UnreadableFile,
     Upload,
@@ -79,7 +79,7 @@ class Uploads:
             self._upload(collection, remove=remove)
         except (NotVerified, NotRemoved) as trouble:
             self._failed(Outcome.INCOMPLETE, str(trouble))
-        except OutOfPatience as trouble:
+        except StillUnavailable as trouble:
             raise Refused(
                 Outcome.SERVICE_AWAY, f"{trouble}; run the same command again to go on"
             ) from None

@@ -12,8 +12,8 @@ from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import (
     BadDigest,
     Denied,
-    OutOfPatience,
     SlowDown,
+    StillUnavailable,
     Trouble,
     Unavailable,
     trouble,
@@ -127,7 +127,7 @@ def test_waits_grow_and_have_a_cap(retry, clock):
 
 
 def test_patience_ends(retry, clock):
-    with pytest.raises(OutOfPatience, match=r"x: .* unavailable for 1\d{3} s"):
+    with pytest.raises(StillUnavailable, match=r"x: .* unavailable for 1\d{3} s"):
         retry("x", failing(10**6, Unavailable("away")))
     assert 1000 <= clock.now < 2000
 
