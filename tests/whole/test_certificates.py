@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 class _Server(ThreadingHTTPServer):
+    daemon_threads = True
     requests = 0
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -70,7 +71,10 @@ def server(tmp_path: Path) -> Iterator[_Server]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_self_signed(tmp_path / "server.pem"))
     with _Server(("127.0.0.1", 0), _Handler) as running:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
+        # The handshake in the handler's thread: who says nothing holds up nobody else.
+        running.socket = context.wrap_socket(
+            running.socket, server_side=True, do_handshake_on_connect=False
+        )
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield running

@@ -39,6 +39,9 @@ def killed(work: Callable[[], Any], at: int) -> bool:
                 os.kill(os.getpid(), signal.SIGKILL)
             return trace
 
+        # A lock that another thread held while this process was forked is never let go.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(300)
         status = 1
         try:
             sys.settrace(trace)
