@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,23 +74,21 @@ class Crawling:
 
     def scrapy(self, *command: str, timeout: float = 120) -> Result:
         """Run any command of the project to its end."""
-        done = subprocess.run(
-            [*SCRAPY, *command],
-            cwd=PROJECT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout)
+        with self._started([*SCRAPY, *command]) as process:
+            output, _ = process.communicate(timeout=timeout)
+        return Result(process.returncode, output)
+
+    def started(
+        self, *options: str, **arguments: Any
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
+        """Start a crawl; it is killed when the context ends, if it has not ended."""
+        return self._started(self.command(*options, **arguments))
 
     @contextmanager
-    def started(self, *options: str, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
-        """Start a crawl; it is killed when the context ends, if it has not ended."""
+    def _started(self, command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+        """Start a command; what it started dies with it, so that nobody waits for its output."""
         process = subprocess.Popen(
-            self.command(*options, **arguments),
+            command,
             cwd=PROJECT,
             env=self.environment,
             stdout=subprocess.PIPE,
