@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
-from mapillary_crawler.collection.names import QUALITIES, Collection, Selection
+from mapillary_crawler.collection.names import (
+    ID_LENGTH,
+    QUALITIES,
+    Collection,
+    Selection,
+    is_sequence_id,
+)
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
 _Value = TypeVar("_Value")
@@ -28,6 +34,7 @@ _ALLOWED = (
     "bbox",
     "start",
     "end",
+    "sequence",
 )
 
 
@@ -87,7 +94,8 @@ def _selection(given: Mapping[str, str]) -> Selection:
     start, end = (_given(name, given, _day) for name in ("start", "end"))
     if start and end and start > end:
         raise ArgumentRefused(f"start {start} lies after end {end}")
-    return Selection(_given("bbox", given, _bbox), start, end)
+    sequences = _given("sequence", given, _sequences) or ()
+    return Selection(_given("bbox", given, _bbox), start, end, sequences)
 
 
 def _given(
@@ -103,6 +111,17 @@ def _day(name: str, value: str) -> date:
         except ValueError:
             pass
     raise ArgumentRefused(f"{name} {value!r} is no day; write it as YYYY-MM-DD")
+
+
+def _sequences(name: str, value: str) -> tuple[str, ...]:
+    sequences = [part.strip(" ") for part in value.split(",")]
+    for sequence in sequences:
+        if not is_sequence_id(sequence):
+            raise ArgumentRefused(
+                f"{name} {sequence[: ID_LENGTH + 1]!r} is no id of a sequence: it has 1 to "
+                f"{ID_LENGTH} of A-Z a-z 0-9 - _, and several are joined by commas"
+            )
+    return tuple(sorted(set(sequences)))
 
 
 def _bbox(name: str, value: str) -> tuple[float, float, float, float]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -27,6 +28,8 @@ CAPTURE_TIME_END = 8**11 * 1000
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]|^\.|_(?=u)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: Graph API: 22 characters of base64url, or older keys; long ones would be cut in paths.
+_SEQUENCE = re.compile(rf"[A-Za-z0-9_-]{{1,{ID_LENGTH}}}")
 
 
 def escape(name: str, longest: int = ID_LENGTH) -> str:
@@ -78,17 +81,25 @@ def capture_day(captured_at: int | None) -> str:
     return datetime.fromtimestamp(captured_at // 1000, UTC).strftime("%Y-%m-%d")
 
 
+def sequence_name(value: Any) -> str:
+    """Return the sequence that a row names as text, empty where it names none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text(value) if isinstance(value, str) else ""
+
+
+def is_sequence_id(name: str) -> bool:
+    """Say whether a text can be the id of a sequence that somebody asks for."""
+    return _SEQUENCE.fullmatch(name) is not None
+
+
 def sequence_part(value: Any, extensions: Sequence[str] = EXTENSIONS) -> str:
     """Return the path part of a row's `sequence`, empty where it has none.
 
     A sequence never takes the name that an image without a sequence would have. `extensions` are
     those that images have: a collection that was begun when there were fewer keeps its names.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value:
-        return ""
-    part = escape(text(value))
+    part = escape(sequence_name(value))
     return re.sub(rf"\.(?=(?:{'|'.join(extensions)})$)", "_u2e_", part)
 
 
@@ -103,15 +114,17 @@ class Selection:
     """The part of a user's images that is wanted; empty means all of them.
 
     `bbox` is west, south, east, north in degrees, bounds inclusive; `start` and
-    `end` are UTC days, inclusive.
+    `end` are UTC days, inclusive; `sequences` are ids, each once, in bytewise order.
     """
 
     bbox: tuple[float, float, float, float] | None = None
     start: date | None = None
     end: date | None = None
+    sequences: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return any(bound is not None for bound in (self.bbox, self.start, self.end))
+        bounds = (self.bbox, self.start, self.end)
+        return bool(self.sequences) or any(bound is not None for bound in bounds)
 
     @property
     def suffix(self) -> str:
@@ -123,9 +136,27 @@ class Selection:
         if self.start or self.end:
             suffix += f"+{self.start or ''}_{self.end or ''}"
         if self.bbox:
-            numbers = ",".join(repr(bound) for bound in self.bbox)
-            suffix += f"+bbox-{hashlib.sha256(numbers.encode()).hexdigest()[:8]}"
+            suffix += f"+bbox-{_digest(repr(bound) for bound in self.bbox)}"
+        if self.sequences:
+            suffix += f"+seq-{_digest(self.sequences)}"
         return suffix
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields of a row that `holds` looks at."""
+        looked_at: list[str] = []
+        if self.start or self.end:
+            looked_at += ["captured_at"]
+        if self.bbox:
+            looked_at += ["geometry", "computed_geometry"]
+        if self.sequences:
+            looked_at += ["sequence"]
+        return frozenset(looked_at)
+
+    def asks_for(self, sequence: str) -> bool:
+        """Say whether a sequence is one of those named."""
+        place = bisect_left(self.sequences, sequence)
+        return place < len(self.sequences) and self.sequences[place] == sequence
 
     def holds(self, row: dict[str, Any], captured_at: int | None) -> bool:
         """Say whether a listed row belongs to the selection.
@@ -139,6 +170,8 @@ class Selection:
             day = date.fromisoformat(capture_day(captured_at))
             if (self.start and day < self.start) or (self.end and day > self.end):
                 return False
+        if self.sequences and not self.asks_for(sequence_name(row.get("sequence"))):
+            return False
         if self.bbox is None:
             return True
         place = point(row.get("geometry")) or point(row.get("computed_geometry"))
@@ -146,6 +179,10 @@ class Selection:
             return False
         west, south, east, north = self.bbox
         return west <= place[0] <= east and south <= place[1] <= north
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256(",".join(parts).encode()).hexdigest()[:8]
 
 
 def point(geometry: Any) -> tuple[float, float] | None:

@@ -57,10 +57,11 @@ class Command(ProjectCommand, crawl.Command):
         "Archives the images of a Mapillary user; run it again to go on where it was. "
         "Arguments (-a NAME=VALUE): username; quality=256|1024|2048|original (original); "
         "webp=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
-        "end=YYYY-MM-DD; check_ia=0|1 (1); accept_failed=0|1 (0). The token is read from "
-        "the environment variable MAPILLARY_TOKEN. Exit codes: 0 complete, 1 unexpected "
-        "error, 2 bad argument or setting, 3 images failed, 4 interrupted, 5 token refused, "
-        "6 disk full, 7 service unavailable, 8 no images, 9 another process works on it. "
+        "end=YYYY-MM-DD; sequence=ID[,ID...]; check_ia=0|1 (1); accept_failed=0|1 (0). "
+        "The token is read from the environment variable MAPILLARY_TOKEN. "
+        "Exit codes: 0 complete, 1 unexpected error, 2 bad argument or setting, "
+        "3 images failed, 4 interrupted, 5 token refused, 6 disk full, "
+        "7 service unavailable, 8 no images, 9 another process works on it. "
         "Example: scrapy crawl user -a username=alice -a quality=2048"
     )
     #: Whether it only plans, and so decides nothing for later crawls.

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from scrapy import Request
@@ -44,7 +45,8 @@ class GraphClient:
     """One run's conversation with the API.
 
     `sleep` waits so many seconds; it raises `RunStopped` when the run is being
-    stopped. `harmless` is the URL of a question that the API answers if it answers at all.
+    stopped. `harmless` is the URL of a question that the API answers if it answers at all,
+    `needed` are fields without which a run cannot go on.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class GraphClient:
         patience: Patience,
         sleep: Callable[[float], Awaitable[None]],
         harmless: str,
+        needed: AbstractSet[str] = frozenset(),
     ) -> None:
         self._crawler = crawler
         self._sleep = sleep
         self._harmless = harmless
         self._redactor = Redactor(secrets=secrets_of(os.environ), hosts=())
+        self._needed = needed
         self.patience = patience
         #: Fields to ask for; the API may come to know less of them.
         self.fields: tuple[str, ...] = IMAGE_FIELDS
@@ -137,6 +141,12 @@ class GraphClient:
             raise EndOfRun(Outcome.TOKEN_REFUSED, f"the API refused the token: {answer.message}")
         if answer.meaning is Meaning.BLOCKED:
             raise EndOfRun(Outcome.BLOCKED, f"the API blocked us with {answer.message}")
+        if answer.meaning is Meaning.FIELD_UNKNOWN and answer.subject in self._needed:
+            raise EndOfRun(
+                Outcome.ERROR,
+                f"the API no longer knows the field {answer.subject}, by which this selection is "
+                "made; crawl without it",
+            )
         if answer.meaning is Meaning.FIELD_UNKNOWN and answer.subject in self.fields:
             logger.warning("The API no longer knows the field %s; going on without", answer.subject)
             self.fields = tuple(name for name in self.fields if name != answer.subject)

@@ -175,7 +175,8 @@ class Lister:
             else:
                 rows.append(listed)
         nameless = len(page.rows) - len(rows)
-        return listing.commit(cursor, page.following, rows, nameless=nameless)
+        sequences = graph_rows.sequences_asked_for(page.rows, self._collection.selection)
+        return listing.commit(cursor, page.following, rows, nameless=nameless, sequences=sequences)
 
     async def _list_from_the_start(self, reason: str) -> None:
         """Begin the listing anew, some times; raises `EndOfRun` where that is no use."""

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.move import end_move
@@ -20,7 +21,7 @@ from mapillary_crawler.collection.configuration import Configuration
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, STATE, TAR
 from mapillary_crawler.collection.lock import Lock
-from mapillary_crawler.collection.names import QUALITIES, Collection
+from mapillary_crawler.collection.names import QUALITIES, Collection, Selection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.collection.probes import require_shared_memory
 from mapillary_crawler.crawl.encoding import Encoding, fix_encoding
@@ -139,16 +140,12 @@ class OpenCollection:
         self.tar = fixed if fixed is not None else asked is not False
         if self.collection.webp:
             self.encoding = fix_encoding(ledger, self.configuration)
-        selection = self.collection.selection
+        _ensure_same_selection(self.folder, facts.get("selection"), self.collection)
         facts.set(
             username=self.collection.username,
             quality=self.collection.quality,
             webp=self.collection.webp,
-            selection={
-                "bbox": selection.bbox,
-                "start": selection.start and selection.start.isoformat(),
-                "end": selection.end and selection.end.isoformat(),
-            },
+            selection=_told(self.collection.selection),
             tar=fixed if self.plan else self.tar,
             versions=sorted({*facts.get("versions", []), __version__}),
         )
@@ -278,6 +275,28 @@ def _ensure_same_user(folder: Path, username: str | None, collection: Collection
         )
 
 
+def _told(selection: Selection) -> dict[str, Any]:
+    """Return a selection as the ledger has it."""
+    return {
+        "bbox": selection.bbox and list(selection.bbox),
+        "start": selection.start and selection.start.isoformat(),
+        "end": selection.end and selection.end.isoformat(),
+        "sequences": list(selection.sequences),
+    }
+
+
+def _ensure_same_selection(
+    folder: Path, told: dict[str, Any] | None, collection: Collection
+) -> None:
+    """Names meet, once in a very long while, since a selection has eight digits of a hash."""
+    if told is not None and {"sequences": [], **told} != _told(collection.selection):
+        raise Refused(
+            Outcome.REFUSED,
+            f"{folder} holds another selection, whose name happens to be the same; "
+            "set MAPILLARY_STORE",
+        )
+
+
 def _refuse_existing(destination: Path, collection: Collection) -> None:
     """Say why a collection that is in the store already is not crawled."""
     path = destination / LEDGER_PATH
@@ -291,9 +310,11 @@ def _refuse_existing(destination: Path, collection: Collection) -> None:
         with closing(read_ledger(destination, locked=True)) as ledger:
             facts, balance = ledger.facts, ledger.images.balance()
             username, finished = facts.get("username"), facts.get("finished_at")
+            selection = facts.get("selection")
     except (sqlite3.DatabaseError, LedgerTooNew) as error:
         raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
     _ensure_same_user(destination, username, collection)
+    _ensure_same_selection(destination, selection, collection)
     if finished is None:
         raise Refused(Outcome.REFUSED, f"{destination} is in the store, but not finished")
     since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -76,6 +76,7 @@ class Run:
                 ("id", graph_api.thumb_field(asked.quality)),
                 limit=1,
             ),
+            asked.selection.fields,
         )
         #: What is said to be gone, by whichever source.
         self.gone = Gone(

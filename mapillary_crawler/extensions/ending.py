@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from mapillary_crawler.archive.finish.finishing import finish_collection
 from mapillary_crawler.collection.outcome import Outcome, end_of_run
 from mapillary_crawler.crawl.open_collection import OpenCollection
-from mapillary_crawler.crawl.run import run_of
+from mapillary_crawler.crawl.run import Run, run_of
+from mapillary_crawler.crawl.unknown_sequences import remarks
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt
@@ -65,6 +66,7 @@ class Ending:
         run = run_of(self._crawler)
         opened = run.collection
         opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
+        await _name_unknown_sequences(run)
         if run.outcome is None:
             if reason == "finished" and not run.stopping.is_set():
                 run.outcome = await run.ledger.ask(
@@ -82,6 +84,16 @@ class Ending:
     async def _engine_stopped(self) -> None:
         """Let the collection go, after the last lines of the other extensions."""
         await run_of(self._crawler).close()
+
+
+async def _name_unknown_sequences(run: Run) -> None:
+    """Say which sequences asked for a complete listing has not brought."""
+    asked = run.collection.collection.selection.sequences
+    position, seen = await run.ledger.ask(
+        lambda ledger: (ledger.listing.position(), ledger.listing.sequences())
+    )
+    for level, line in remarks(asked, seen) if position.closed else ():
+        logger.log(level, "%s", line)
 
 
 def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -> Outcome:

@@ -11,9 +11,11 @@ from mapillary_crawler.collection.addresses import split_url
 from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import (
     Collection,
+    Selection,
     capture_day,
     capture_time,
     image_id,
+    sequence_name,
     sequence_part,
     text,
 )
@@ -32,6 +34,14 @@ _DEPTH = 16
 def row_id(row: Any) -> str | None:
     """Return the id of a row of a page, None if it has no usable one."""
     return image_id(row.get("id")) if isinstance(row, dict) else None
+
+
+def sequences_asked_for(rows: Sequence[Any], selection: Selection) -> set[str]:
+    """Return the sequences of a page's rows that a selection names, whatever else it asks for."""
+    if not selection.sequences:
+        return set()
+    named = {sequence_name(row.get("sequence")) for row in rows if isinstance(row, dict)}
+    return set(filter(selection.asks_for, named))
 
 
 def listed_row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
@@ -90,12 +91,14 @@ class Listing:
         rows: Sequence[ListedRow],
         *,
         nameless: int = 0,
+        sequences: AbstractSet[str] = frozenset(),
     ) -> Committed:
         """Commit a page: its rows and the cursor behind it (None: no page follows).
 
         `nameless` counts the rows without a usable id, each round anew. The first listed row
-        of an id wins. Raises `CursorMoved` if the listing does not stand at `asked`,
-        `CursorLoop` if it stood at `following` before; nothing is committed then.
+        of an id wins. `sequences` are those asked for that the page has images of. Raises
+        `CursorMoved` if the listing does not stand at `asked`, `CursorLoop` if it stood at
+        `following` before; nothing is committed then.
         """
         with self._database.transaction():
             if self._facts.get("listing_cursor") != asked or self._facts.get("listing_ended"):
@@ -113,9 +116,15 @@ class Listing:
             self._move(following, len(unique))
             if nameless:
                 self._facts.add("nameless", nameless)
+            if not sequences <= (seen := self.sequences()):
+                self._facts.set(listing_sequences=sorted(sequences | seen))
         outside = sum(row.outside for row in new)
         idle = not new and not again
         return Committed(new=len(new), known=len(known), outside=outside, idle=idle)
+
+    def sequences(self) -> set[str]:
+        """Return those sequences asked for that the listing brought images of, outside or not."""
+        return set(self._facts.get("listing_sequences", []))
 
     def renew(self, rows: Iterable[ListedRow]) -> None:
         """Take fresh URLs of known unsettled rows from a page, and nothing else of it.

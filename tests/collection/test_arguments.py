@@ -13,7 +13,10 @@ from mapillary_crawler.collection.arguments import Arguments, validate
 from mapillary_crawler.collection.names import Collection, Selection
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
-NAMES = ("username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end")
+NAMES = (
+    "username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end",
+    "sequence",
+)  # fmt: skip
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
 
 
@@ -38,6 +41,7 @@ def test_everything_given() -> None:
             "bbox": "13.0,52.25,13.5,52.5",
             "start": "2024-01-01",
             "end": "2024-12-31",
+            "sequence": "b-_,A",
             "_job": "6487ec79947edab326d6db28a2d86511e8247444",
         }
     )
@@ -47,7 +51,10 @@ def test_everything_given() -> None:
             "2048",
             webp=True,
             selection=Selection(
-                (13.0, 52.25, 13.5, 52.5), start=date(2024, 1, 1), end=date(2024, 12, 31)
+                (13.0, 52.25, 13.5, 52.5),
+                start=date(2024, 1, 1),
+                end=date(2024, 12, 31),
+                sequences=("A", "b-_"),
             ),
         ),
         tar=False,
@@ -106,6 +113,17 @@ def test_names_are_kept_as_they_are(username: str) -> None:
             {"username": "x", "start": "2024-01-02", "end": "2024-01-01"},
             "start 2024-01-02 lies after end 2024-01-01",
         ),
+        ({"username": "x", "sequence": ""}, "sequence '' is no id"),
+        ({"username": "x", "sequence": "a,,b"}, "sequence '' is no id"),
+        ({"username": "x", "sequence": "a,b,"}, "joined by commas"),
+        ({"username": "x", "sequence": "a b"}, "sequence 'a b' is no id"),
+        ({"username": "x", "sequence": "../b"}, "sequence '../b' is no id"),
+        ({"username": "x", "sequence": "a\n"}, r"sequence 'a\n' is no id"),
+        ({"username": "x", "sequence": "\x1b[31m"}, r"'\x1b[31m'"),
+        ({"username": "x", "sequence": "é"}, "sequence 'é' is no id"),
+        ({"username": "x", "sequence": "a\udcff"}, r"'a\udcff'"),
+        ({"username": "x", "sequence": "a" * 101}, "1 to 100"),
+        ({"username": "x", "sequence": "a" * 1_000_000}, "1 to 100"),
         ({"username": "x", "bbox": ""}, "bbox ''"),
         ({"username": "x", "bbox": "1,2,3"}, "west,south,east,north"),
         ({"username": "x", "bbox": "1,2,3,4,5"}, "west,south,east,north"),
@@ -143,6 +161,12 @@ def test_one_day_is_a_selection() -> None:
 def test_the_same_box_is_the_same_collection_however_it_is_written(bbox: str) -> None:
     plain = validate({"username": "x", "bbox": "13.0,52.25,13.5,52.5"})
     assert validate({"username": "x", "bbox": bbox}).collection.name == plain.collection.name
+
+
+@pytest.mark.parametrize("sequence", ["b,a,C", "C,a,b", "a, b ,C,a,b"])
+def test_the_same_sequences_are_the_same_collection_however_they_are_written(sequence: str) -> None:
+    arguments = validate({"username": "x", "sequence": sequence})
+    assert arguments.collection.selection.sequences == ("C", "a", "b")
 
 
 def test_minus_zero_is_zero() -> None:

@@ -134,6 +134,40 @@ def test_suffixes_of_selections(selection: Selection, suffix: str) -> None:
     assert bool(selection) == bool(suffix)
 
 
+def test_sequences_are_the_last_part_of_a_suffix() -> None:
+    digest = hashlib.sha256(b"-b,A,a").hexdigest()[:8]
+    named = Selection(sequences=("-b", "A", "a"))
+    assert named
+    assert named.suffix == f"+seq-{digest}"
+    whole = Selection((13.0, 52.25, 13.5, 52.5), None, date(2024, 1, 31), named.sequences)
+    box = hashlib.sha256(b"13.0,52.25,13.5,52.5").hexdigest()[:8]
+    assert whole.suffix == f"+_2024-01-31+bbox-{box}+seq-{digest}"
+
+
+@given(st.sets(st.text("abC-_1", min_size=1, max_size=3), min_size=1), json_values)
+def test_a_selection_holds_the_rows_of_its_sequences(asked: set[str], sequence: Any) -> None:
+    selection = Selection(sequences=tuple(sorted(asked)))
+    for named in (*asked, sequence):
+        row = {"sequence": named}
+        held = selection.holds(row, captured_at=None)
+        assert held == (sequence_part(named) in asked)
+    assert not selection.holds({}, captured_at=None)
+
+
+def test_a_sequence_may_come_as_a_number() -> None:
+    assert Selection(sequences=("17",)).holds({"sequence": 17}, captured_at=None)
+
+
+def test_sequences_box_and_days_hold_together() -> None:
+    selection = Selection((-1, -1, 1, 1), date(2024, 1, 1), None, ("a", "b"))
+    row = {"geometry": geometry_of(0, 0), "sequence": "b"}
+    assert selection.fields == {"captured_at", "geometry", "computed_geometry", "sequence"}
+    assert selection.holds(row, at(2024, 1, 1))
+    assert not selection.holds({**row, "sequence": "c"}, at(2024, 1, 1))
+    assert not selection.holds(row, at(2023, 12, 31))
+    assert not selection.holds({**row, "geometry": geometry_of(2, 0)}, at(2024, 1, 1))
+
+
 @pytest.mark.parametrize(
     ("value", "milliseconds"),
     [

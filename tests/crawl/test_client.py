@@ -36,7 +36,9 @@ class Asking:
         self._service = service
         engine = SimpleNamespace(downloader=self.downloader, download_async=self._download)
         crawler: Any = SimpleNamespace(engine=engine, stats=Mock())
-        self.client = GraphClient(crawler, Patience(longest), self._sleep, HARMLESS)
+        self.client = GraphClient(
+            crawler, Patience(longest), self._sleep, HARMLESS, frozenset({"sequence"})
+        )
 
     async def _download(self, request: Request) -> Response:
         self.asked.append(request.url)
@@ -78,3 +80,19 @@ def test_a_rate_limit_is_never_the_question_s_own_and_holds_for_all() -> None:
         ("api", wait) for wait in asking.waits
     ]
     assert min(asking.waits) >= 2.5
+
+
+@pytest.mark.parametrize(("field", "needed"), [("make", False), ("sequence", True)])
+def test_a_field_that_the_api_forgets_is_done_without_unless_the_selection_needs_it(
+    field: str, *, needed: bool
+) -> None:
+    """Without it every row would lie outside, and nobody would notice."""
+    message = f"(#100) Tried accessing nonexisting field ({field}) on node type (Image)"
+    answers = [(400, {"error": {"message": message, "code": 100}}), GOOD]
+    asking = Asking(lambda url: answers.pop(0))
+    if needed:
+        with pytest.raises(EndOfRun, match="no longer knows the field sequence"):
+            asking.ask()
+        return
+    assert asking.ask() is Meaning.DATA
+    assert field not in asking.client.fields

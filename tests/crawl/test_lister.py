@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,3 +150,24 @@ def test_the_round_that_brought_an_image_is_known(ledger: Ledger) -> None:
     ledger.listing.start_round(again=True)
     assert not ledger.listing.commit(None, "e", [row(1), row(2)]).idle
     assert ledger.listing.commit("e", "f", [row(1)]).idle
+
+
+def test_sequences_that_a_page_has_are_kept_with_it_inside_the_selection_or_not(
+    tmp_path: Path,
+) -> None:
+    """What is asked for and wholly outside the box is there all the same."""
+    selection = Selection(bbox=(0.0, 0.0, 1.0, 1.0), sequences=("a", "b", "c"))
+    rows = [
+        {"id": "1", "sequence": "a", "geometry": {"type": "Point", "coordinates": [0.5, 0.5]}},
+        {"id": "2", "sequence": "b"},
+        {"id": "3", "sequence": "other"},
+        {"sequence": "c"},
+    ]
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.listing.commit(None, "behind", [], sequences={"x"})
+        listing = lister(ledger, selection=selection)
+        page = Answer(Meaning.DATA, data={"data": rows})
+        with suppress(EndOfRun):
+            asyncio.run(listing.take(page, "behind", 2000, None))
+        assert ledger.listing.sequences() == {"a", "b", "c", "x"}
+        assert (ledger.images.balance().listed, ledger.images.balance().outside) == (1, 2)

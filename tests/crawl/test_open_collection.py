@@ -103,7 +103,7 @@ def test_a_new_collection(open_staging: Open, tmp_path: Path) -> None:
 
 
 def test_the_ledger_knows_what_the_folder_s_name_only_hints_at(open_staging: Open) -> None:
-    box = Selection((13.0, 52.25, 13.5, 52.5), date(2024, 1, 1))
+    box = Selection((13.0, 52.25, 13.5, 52.5), date(2024, 1, 1), sequences=("a", "b"))
     opened = open_staging(Collection("Ünî cødé", "256", selection=box))
     names = ("username", "quality", "webp", "selection")
     found = opened.ledger.wait_for(lambda ledger: {name: ledger.facts.get(name) for name in names})
@@ -111,8 +111,32 @@ def test_the_ledger_knows_what_the_folder_s_name_only_hints_at(open_staging: Ope
         "username": "Ünî cødé",
         "quality": "256",
         "webp": False,
-        "selection": {"bbox": [13.0, 52.25, 13.5, 52.5], "start": "2024-01-01", "end": None},
-    }
+        "selection": {"bbox": [13.0, 52.25, 13.5, 52.5], "start": "2024-01-01", "end": None,
+                      "sequences": ["a", "b"]},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_another_selection_of_the_same_name_is_refused(open_staging: Open, *, older: bool) -> None:
+    """A ledger from before there were sequences has none, which is what it means."""
+    whole = Collection("alice", "256", selection=Selection(start=date(2024, 1, 1)))
+    opened = open_staging(whole)
+
+    def change(ledger: Ledger) -> None:
+        told = ledger.facts.get("selection")
+        del told["sequences"]
+        if not older:
+            told["bbox"] = [1.0, 2.0, 3.0, 4.0]
+        ledger.facts.set(selection=told)
+
+    opened.ledger.wait_for(change)
+    opened.close()
+    if older:
+        assert open_staging(whole).run_number == 2
+        return
+    with pytest.raises(Refused, match="holds another selection") as refused:
+        open_staging(whole)
+    assert refused.value.outcome is Outcome.REFUSED
 
 
 def test_it_goes_on_where_it_was(open_staging: Open) -> None:

@@ -54,6 +54,16 @@ def test_a_page_brings_its_rows_and_its_cursor(ledger: Ledger) -> None:
     assert [record.image_id for record in ledger.images.in_order()] == ["2", "x"]
 
 
+def test_sequences_are_kept_with_their_page_or_not_at_all(ledger: Ledger) -> None:
+    ledger.listing.commit(None, "c1", [row(1)], sequences={"b"})
+    with pytest.raises(CursorMoved):
+        ledger.listing.commit(None, "c2", [row(2)], sequences={"c"})
+    assert ledger.listing.sequences() == {"b"}
+    ledger.listing.commit("c1", "c2", [row(3)], sequences={"a", "b"})
+    ledger.listing.start_round(again=True)
+    assert ledger.listing.sequences() == {"a", "b"}
+
+
 def test_outside_rows_are_ids_only(ledger: Ledger) -> None:
     list_rows(ledger, [row(1, outside=True)])
     found = ledger.database.execute("SELECT * FROM images").fetchone()

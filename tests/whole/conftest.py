@@ -37,6 +37,7 @@ USERS = [
         "odd_types": 0.2,
         "undated": 0.05,
     },
+    {"username": "walker", "images": 120, "sequence_length": 20, "days": 2.0},
 ]
 
 

@@ -15,6 +15,7 @@ REFUSED = [
     ({"bbox": "nan,1,2,3"}, "bbox"),
     ({"bbox": "170,0,-170,1"}, "two boxes"),
     ({"start": "2024-02-30"}, "start"),
+    ({"sequence": "a,../b"}, "sequence '../b'"),
     ({"start": "2024-02-02", "end": "2024-02-01"}, "after end"),
     ({"username": ""}, "username is empty"),
     ({"username": "a/b"}, "username"),

@@ -142,6 +142,9 @@ def _selection(collection: Collection) -> str:
         limits.append(f"until {selection.end}")
     if selection.bbox:
         limits.append("bbox " + ",".join(repr(degrees) for degrees in selection.bbox))
+    if selection.sequences:
+        noun = "sequence" if len(selection.sequences) == 1 else "sequences"
+        limits.append(f"{noun} {','.join(selection.sequences)}")
     return ", ".join(limits)
 
 

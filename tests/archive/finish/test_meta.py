@@ -89,6 +89,16 @@ def test_a_selection_says_that_it_is_one():
     assert "from 2020-01-02, until 2021-01-01, bbox 1.5,-2.0,3.0,4.0" in text
 
 
+def test_a_selection_names_its_sequences():
+    def said(*sequences):
+        selection = Selection(end=date(2021, 1, 1), sequences=sequences)
+        tagged = tags(replace(CONTENTS, collection=Collection("ann", selection=selection)))
+        return tagged["description"][0]
+
+    assert "user: until 2021-01-01, sequence a_." in said("a_")
+    assert "user: until 2021-01-01, sequences -b,a." in said("-b", "a")
+
+
 def test_an_odd_user_name_is_escaped_in_the_address_only():
     tagged = tags(replace(CONTENTS, collection=Collection("Ünî a/b?#%")))
     assert tagged["source"] == ["https://www.mapillary.com/app/user/%C3%9Cn%C3%AE%20a%2Fb%3F%23%25"]
