@@ -22,7 +22,11 @@ from mapillary_crawler.crawl.client import retry_after_of
 from mapillary_crawler.crawl.failures import UrlRefused
 from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.crawl.transfer import slots
-from mapillary_crawler.crawl.transfer.downloader import TRANSFER_BESIDE, TRANSFER_STARTED
+from mapillary_crawler.crawl.transfer.downloader import (
+    TRANSFER_BESIDE,
+    TRANSFER_BRAKED,
+    TRANSFER_STARTED,
+)
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
 from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.image import jpeg
@@ -79,7 +83,8 @@ class OutcomesMiddleware:
     """Tells the throttle how every transfer of an image ended, and how long it took.
 
     Next to the downloader, so that the time is that of the transfer: from its turn in the
-    slot until its last byte. Scrapy's own latency ends at the headers.
+    slot until its last byte, less what it waited for MAX_BYTES_PER_SECOND. Scrapy's own latency
+    ends at the headers.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -117,7 +122,7 @@ class OutcomesMiddleware:
         if self._throttle is None or started is None:
             return
         self._throttle.finished(
-            monotonic() - started,
+            monotonic() - started - request.meta.get(TRANSFER_BRAKED, 0.0),
             size,
             outcome,
             begun_with=request.meta[TRANSFER_BESIDE],

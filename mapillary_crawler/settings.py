@@ -120,6 +120,7 @@ EXTENSIONS = {
     "mapillary_crawler.extensions.secrets.Secrets": 50,
     "mapillary_crawler.extensions.log_file.LogFile": 100,
     "mapillary_crawler.extensions.progress.Progress": 200,
+    "mapillary_crawler.extensions.stop_after.StopAfterExtension": 300,
     "mapillary_crawler.extensions.ending.Ending": 900,
 }
 
@@ -171,7 +172,9 @@ MAPILLARY_CONCURRENCY_MIN = _setting("MAPILLARY_CONCURRENCY_MIN", 1)
 MAPILLARY_CONCURRENCY_MAX = _setting("MAPILLARY_CONCURRENCY_MAX", 128)
 MAPILLARY_CONCURRENCY_FIXED = _setting("MAPILLARY_CONCURRENCY_FIXED", 0)
 
-# Seconds that the API or the image servers may stay away before a run ends with exit code 7.
+# Sizes may have a unit (500MB, 10 MiB) and so may times (90m, 2h): collection/units.py.
+
+# Time that the API or the image servers may stay away before a run ends with exit code 7.
 API_PATIENCE = _setting("API_PATIENCE", 7200)
 # Attempts an image has in a run; what the CDN as a whole does costs none.
 IMAGE_ATTEMPTS = _setting("IMAGE_ATTEMPTS", 6)
@@ -182,6 +185,8 @@ JPEG_WALK = _setting("JPEG_WALK", 1)
 IN_FLIGHT_BYTES = _setting("IN_FLIGHT_BYTES", 64 * 1024 * 1024)
 # Bytes that stay free on the disk; below, a run ends with exit code 6.
 MIN_FREE_BYTES = _setting("MIN_FREE_BYTES", 1_000_000_000)
+# Bytes of images a second, all transfers together; 0 is off.
+MAX_BYTES_PER_SECOND = _setting("MAX_BYTES_PER_SECOND", 0)
 # Bytes a tar stays below; a day that has more goes on in the next part.
 TAR_MAX_BYTES = _setting("TAR_MAX_BYTES", 10 * 1024**3)
 

@@ -21,6 +21,8 @@ from tests.runs import plain_run
 
 #: Seconds that the crawler takes to hear of the end of a transfer, after its place is filled.
 _HEARING = 1e-5
+#: Bytes of an image.
+_SIZE = 100_000
 
 
 @dataclass
@@ -125,7 +127,7 @@ class Simulation:
         asking: Any = SimpleNamespace(done=lambda: False)
         self.throttle._asking = asking
 
-    def run(
+    def run(  # noqa: C901  one loop
         self,
         server: Server,
         seconds: float,
@@ -139,6 +141,7 @@ class Simulation:
         moments: list[Moment] = []
         waiting = sorted(events, key=lambda event: event[0])
         left = images
+        braked: dict[int, float] = {}
 
         def fill() -> None:
             nonlocal left
@@ -162,7 +165,7 @@ class Simulation:
                 happen()
                 fill()
                 continue
-            ends, _, began, beside, outcome, counts, passed = heapq.heappop(pending)
+            ends, which, began, beside, outcome, counts, passed = heapq.heappop(pending)
             downloader.now = now = max(ends, downloader.now)
             happen()
             if now > seconds:
@@ -173,12 +176,16 @@ class Simulation:
                     entry = (server.pass_line(now), next(number), began, beside, outcome, False)
                     heapq.heappush(pending, (*entry, True))
                     continue
+            if outcome is TransferOutcome.GOOD and self._brakes(now, which, braked):
+                entry = (now + braked[which], which, began, beside, outcome, False)
+                heapq.heappush(pending, (*entry, True))
+                continue
             downloader.held -= 1
             fill()
             downloader.now += _HEARING
             self.throttle.finished(
-                downloader.now - began,
-                100_000 if outcome is TransferOutcome.GOOD else 0,
+                downloader.now - began - braked.pop(which, 0.0),
+                _SIZE if outcome is TransferOutcome.GOOD else 0,
                 outcome,
                 begun_with=beside,
                 first_attempt=True,
@@ -187,6 +194,17 @@ class Simulation:
             fill()
             moments.append(Moment(now, outcome, downloader.held))
         return moments
+
+    def _brakes(self, now: float, which: int, braked: dict[int, float]) -> bool:
+        """Say whether an image has yet to wait at the brake; note for how long."""
+        brake = self.downloader.brake
+        if brake is None or which in braked:
+            if brake:
+                brake.waiting -= 1
+            return False
+        braked[which] = brake.took(now, _SIZE)
+        brake.waiting += 1
+        return True
 
 
 def rate(moments: list[Moment], since: float, until: float) -> float:

@@ -18,11 +18,15 @@ from mapillary_crawler.collection.names import (
     is_sequence_id,
 )
 from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.collection.units import read_size, read_span
 
 _Value = TypeVar("_Value")
 
 #: Arguments others add: Scrapyd names its job, and the version of the egg if one was asked for.
 _OTHERS = frozenset({"_job", "_version"})
+
+#: Bytes, or seconds, of `stop_after` at most: clocks take no more.
+_MOST = 2**53
 
 _ALLOWED = (
     "username",
@@ -35,7 +39,17 @@ _ALLOWED = (
     "start",
     "end",
     "sequence",
+    "stop_after",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StopAfter:
+    """When a run ends though more is to be done: after seconds, or bytes of images."""
+
+    said: str
+    seconds: float | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class Arguments:
     tar: bool | None = None
     check_ia: bool = True
     accept_failed: bool = False
+    stop_after: StopAfter | None = None
 
 
 def validate(given: Mapping[str, str]) -> Arguments:
@@ -65,6 +80,7 @@ def validate(given: Mapping[str, str]) -> Arguments:
         tar=_switch("tar", given["tar"]) if "tar" in given else None,
         check_ia=_switch("check_ia", given.get("check_ia", "1")),
         accept_failed=_switch("accept_failed", given.get("accept_failed", "0")),
+        stop_after=_given("stop_after", given, _stop_after),
     )
 
 
@@ -111,6 +127,23 @@ def _day(name: str, value: str) -> date:
         except ValueError:
             pass
     raise ArgumentRefused(f"{name} {value!r} is no day; write it as YYYY-MM-DD")
+
+
+def _stop_after(name: str, value: str) -> StopAfter:
+    said = value.strip()
+    try:
+        limit = StopAfter(said, size=read_size(value, plain=False))
+    except ValueError:
+        try:
+            limit = StopAfter(said, seconds=read_span(value, plain=False))
+        except ValueError:
+            raise ArgumentRefused(
+                f"{name} {value!r} is not understood; write a time, as 90m, 2h or 1d, or bytes of "
+                "images, as 500MB or 20 GiB"
+            ) from None
+    if not 0 < (limit.size or limit.seconds or 0) <= _MOST:
+        raise ArgumentRefused(f"{name} {value!r} is out of range; allowed is more than nothing")
+    return limit
 
 
 def _sequences(name: str, value: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from mapillary_crawler.collection.addresses import proxy_of, split_url
 from mapillary_crawler.collection.layout import STAGING
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.token import API_HOST, may_have_token
+from mapillary_crawler.collection.units import read_size, read_span
 
 _Value = TypeVar("_Value")
 
@@ -35,6 +36,7 @@ class Configuration:
     in_flight_bytes: int
     min_free_bytes: int
     tar_max_bytes: int
+    max_bytes_per_second: int
     webp_quality: int
     webp_method: int
     webp_encoder: str
@@ -65,12 +67,13 @@ def read_configuration(
         concurrency_min=read_number(settings, "MAPILLARY_CONCURRENCY_MIN", 1),
         concurrency_max=read_number(settings, "MAPILLARY_CONCURRENCY_MAX", 1),
         concurrency_fixed=read_number(settings, "MAPILLARY_CONCURRENCY_FIXED", 0),
-        api_patience=read_number(settings, "API_PATIENCE", 0, float),
+        api_patience=read_number(settings, "API_PATIENCE", 0, read_span),
         image_attempts=read_number(settings, "IMAGE_ATTEMPTS", 1),
         jpeg_walk=bool(read_number(settings, "JPEG_WALK", 0, int, 1)),
-        in_flight_bytes=read_number(settings, "IN_FLIGHT_BYTES", 1),
-        min_free_bytes=read_number(settings, "MIN_FREE_BYTES", 0),
-        tar_max_bytes=read_number(settings, "TAR_MAX_BYTES", 1),
+        in_flight_bytes=read_number(settings, "IN_FLIGHT_BYTES", 1, read_size),
+        min_free_bytes=read_number(settings, "MIN_FREE_BYTES", 0, read_size),
+        tar_max_bytes=read_number(settings, "TAR_MAX_BYTES", 1, read_size),
+        max_bytes_per_second=read_number(settings, "MAX_BYTES_PER_SECOND", 0, read_size),
         webp_quality=read_number(settings, "WEBP_QUALITY", 0, int, 100),
         webp_method=read_number(settings, "WEBP_METHOD", 0, int, 6),
         webp_encoder=str(settings["WEBP_ENCODER"]),
@@ -154,12 +157,16 @@ def read_number(
     kind: Callable[[str], _Value] = int,  # type: ignore[assignment]
     most: float = 2**62,
 ) -> _Value:
-    """Return a setting as a number of a kind, `least` to `most`; raises `ArgumentRefused`."""
+    """Return a setting as a number of a kind, `least` to `most`; raises `ArgumentRefused`.
+
+    `read_size` and `read_span` of collection/units.py are kinds, too.
+    """
     value = str(settings[name])
     try:
         number = kind(value)
-    except ValueError:
-        raise ArgumentRefused(f"{name} {value!r} is no number") from None
+    except ValueError as error:
+        why = error if kind in (read_size, read_span) else "is no number"
+        raise ArgumentRefused(f"{name} {value!r} {why}") from None
     if not least <= number <= most:  # type: ignore[operator]
         bounds = f"at least {least}" if most == 2**62 else f"from {least} to {most:g}"
         raise ArgumentRefused(f"{name} {value!r} is out of range; allowed is {bounds}")

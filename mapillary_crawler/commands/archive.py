@@ -62,7 +62,7 @@ Examples
         )
         parser.add_argument(
             "--jobs", default="1", metavar="N",
-            help="crawls at once (default: 1); they share the maximum concurrency",
+            help="crawls at once (default: 1); they share the maximum concurrency and rate",
         )  # fmt: skip
         parser.add_argument(
             "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",

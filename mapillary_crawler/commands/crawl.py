@@ -57,8 +57,9 @@ class Command(ProjectCommand, crawl.Command):
         "Archives the images of a Mapillary user; run it again to go on where it was. "
         "Arguments (-a NAME=VALUE): username; quality=256|1024|2048|original (original); "
         "webp=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
-        "end=YYYY-MM-DD; sequence=ID[,ID...]; check_ia=0|1 (1); accept_failed=0|1 (0). "
-        "The token is read from the environment variable MAPILLARY_TOKEN. "
+        "end=YYYY-MM-DD; sequence=ID[,ID...]; check_ia=0|1 (1); accept_failed=0|1 (0); "
+        "stop_after=TIME|SIZE, as 2h or 500MB. The token is read from "
+        "the environment variable MAPILLARY_TOKEN. "
         "Exit codes: 0 complete, 1 unexpected error, 2 bad argument or setting, "
         "3 images failed, 4 interrupted, 5 token refused, 6 disk full, "
         "7 service unavailable, 8 no images, 9 another process works on it. "
@@ -145,7 +146,10 @@ class Command(ProjectCommand, crawl.Command):
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Say what has become of the collection."""
-        self._say(f"{staging.collection.name}: {outcome.words}: {staging.balance}")
+        from mapillary_crawler.spiders.user import UserSpider
+
+        words = spider.run.words if isinstance(spider, UserSpider) else outcome.words
+        self._say(f"{staging.collection.name}: {words}: {staging.balance}")
 
     def _say_recorded(self) -> None:
         """Say what the ledger knows of a run that hangs, whatever it is that hangs.

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds for which transfers that are on their way are waited for at a limit.
+_WINDING_DOWN = 60.0
+
 
 class Run:
     """A run, from the opened collection to its outcome; components take it by `run_of`.
@@ -55,8 +58,10 @@ class Run:
         self.throttle: ImageThrottle | None = None
         #: Images that wait for an encoder or are with one.
         self.encoding = 0
-        #: How the run ended; written by `end` and by `Ending` alone.
+        #: How the run ended; written by `end`, `wind_down` and by `Ending` alone.
         self.outcome: Outcome | None = None
+        #: The limit that ended the run, as it was written; empty where none did.
+        self.limit = ""
         asked, configuration = collection.collection, collection.configuration
         #: The bytes of bodies on their way, whoever asked for them.
         self.budget = ByteBudget(
@@ -66,6 +71,7 @@ class Run:
         self.stopping = threading.Event()
         self._woken = asyncio.Event()
         self._to_stop: list[Callable[[], None]] = []
+        self._stop_at: asyncio.TimerHandle | None = None
         self.client = GraphClient(
             crawler,
             Patience(configuration.api_patience),
@@ -129,6 +135,27 @@ class Run:
                 self.crawler.engine.close_spider_async(reason=end.outcome.reason)
             )
 
+    def wind_down(self, limit: str) -> None:
+        """End the run at a limit: what is in transfer may come and is saved, nothing begins.
+
+        Otherwise one that is reached while the first images come would never be got beyond. What
+        does not come is not waited for.
+        """
+        if self.outcome is None and not self.closing():
+            self.outcome, self.limit = Outcome.INTERRUPTED, limit
+            logger.info("%s is reached; what is in transfer is waited for", limit)
+            downloader_of(self.crawler).cancel_queued()
+            self._stop_at = asyncio.get_running_loop().call_later(_WINDING_DOWN, self.stop)
+            asyncio.ensure_future(  # noqa: RUF006  the engine holds its own reference
+                self.crawler.engine.close_spider_async(reason=Outcome.INTERRUPTED.reason)
+            )
+
+    @property
+    def words(self) -> str:
+        """How the run ended, for people."""
+        words = (self.outcome or Outcome.ERROR).words
+        return words.replace("interrupted", f"interrupted by {self.limit}") if self.limit else words
+
     def on_stop(self, call: Callable[[], None]) -> None:
         """Have `call` called, in the reactor's thread, once the run is being stopped."""
         self._to_stop.append(call)
@@ -143,6 +170,8 @@ class Run:
 
     async def close(self) -> None:
         """Close the collection if it is the run's own, off the reactor's thread."""
+        if self._stop_at:
+            self._stop_at.cancel()
         if self._owned:
             await asyncio.to_thread(self.collection.close)
 

@@ -32,12 +32,13 @@ def read_names(lines: Iterable[str]) -> list[str]:
 
 
 def shares(configuration: Configuration, jobs: int) -> dict[str, int]:
-    """Return the settings by which `jobs` crawls together keep the concurrency of one."""
+    """Return the settings by which `jobs` crawls together keep the limits of one."""
     if jobs == 1:
         return {}
     most = max(1, configuration.concurrency_max // jobs)
-    fixed = configuration.concurrency_fixed
+    fixed, most_bytes = configuration.concurrency_fixed, configuration.max_bytes_per_second
     return {
+        "MAX_BYTES_PER_SECOND": max(1, most_bytes // jobs) if most_bytes else 0,
         "MAPILLARY_CONCURRENCY_MAX": most,
         "MAPILLARY_CONCURRENCY_MIN": min(configuration.concurrency_min, most),
         "MAPILLARY_CONCURRENCY_START": min(configuration.concurrency_start, most),

@@ -15,6 +15,7 @@ from scrapy.extensions.throttle import AutoThrottle
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped
 from mapillary_crawler.crawl.inherited_settings import AUTOTHROTTLE, warn_of
 from mapillary_crawler.crawl.run import Run, run_of
+from mapillary_crawler.crawl.transfer.bodies import EXPECTED_BYTES
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader, downloader_of
 from mapillary_crawler.crawl.transfer.outage import Outage
 from mapillary_crawler.crawl.transfer.search import ConcurrencySearch
@@ -105,7 +106,8 @@ class ImageThrottle(AutoThrottle):
             self._go_on(now)
             self._search.restart(now, self._configuration.concurrency_start)
         else:
-            in_flight = self._downloader.in_flight(IMAGES)
+            brake = self._downloader.brake
+            in_flight = self._downloader.in_flight(IMAGES) - (brake.waiting if brake else 0)
             self._search.finished(
                 now, latency, size, outcome, begun_with=begun_with, in_flight=in_flight
             )
@@ -120,7 +122,7 @@ class ImageThrottle(AutoThrottle):
 
     def _apply(self) -> None:
         """Set the slot's concurrency; one at a time while the CDN is away."""
-        wanted = 1 if self.is_outage() else self._fixed or self._search.limit
+        wanted = 1 if self.is_outage() else self._fixed or min(self._search.limit, self._most())
         if wanted == self._applied:
             return
         logger.debug("%d images in transfer at once: %s", wanted, self._reason())
@@ -131,6 +133,14 @@ class ImageThrottle(AutoThrottle):
         stats.max_value("throttle/images/max_concurrency", wanted)
         if self._search.ceiling.value is not None:
             stats.set_value("throttle/images/ceiling", self._search.ceiling.value)
+
+    def _most(self) -> int:
+        """Return the transfers that MAX_BYTES_PER_SECOND leaves room for."""
+        configuration, brake = self._configuration, self._downloader.brake
+        if brake is None:
+            return configuration.concurrency_max
+        expected = EXPECTED_BYTES[self._run.collection.collection.quality]
+        return max(configuration.concurrency_min, brake.at_once(expected))
 
     def _reason(self) -> str:
         if self.is_outage():

@@ -21,7 +21,6 @@ from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.layout import LOG_NAME
-from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.collection.token import secrets_of
 from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.crawl.transfer import slots
@@ -86,8 +85,7 @@ class LogFile:
 
     def _ended(self) -> None:
         run = run_of(self._crawler)
-        outcome = run.outcome or Outcome.ERROR
-        self._tell("%s: %s", outcome.words, run.collection.balance)
+        self._tell("%s: %s", run.words, run.collection.balance)
         logging.root.removeHandler(self._handler)
         self._handler.close()
 

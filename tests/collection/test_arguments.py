@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.collection.arguments import Arguments, validate
+from mapillary_crawler.collection.arguments import Arguments, StopAfter, validate
 from mapillary_crawler.collection.names import Collection, Selection
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
 NAMES = (
     "username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end",
-    "sequence",
+    "sequence", "stop_after",
 )  # fmt: skip
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
 
@@ -42,6 +42,7 @@ def test_everything_given() -> None:
             "start": "2024-01-01",
             "end": "2024-12-31",
             "sequence": "b-_,A",
+            "stop_after": "500MB",
             "_job": "6487ec79947edab326d6db28a2d86511e8247444",
         }
     )
@@ -60,6 +61,7 @@ def test_everything_given() -> None:
         tar=False,
         check_ia=False,
         accept_failed=True,
+        stop_after=StopAfter("500MB", size=500_000_000),
     )
 
 
@@ -124,6 +126,13 @@ def test_names_are_kept_as_they_are(username: str) -> None:
         ({"username": "x", "sequence": "a\udcff"}, r"'a\udcff'"),
         ({"username": "x", "sequence": "a" * 101}, "1 to 100"),
         ({"username": "x", "sequence": "a" * 1_000_000}, "1 to 100"),
+        ({"username": "x", "stop_after": ""}, "stop_after '' is not understood"),
+        ({"username": "x", "stop_after": "2"}, "as 90m, 2h or 1d, or bytes of images, as 500MB"),
+        ({"username": "x", "stop_after": "5M"}, "stop_after '5M' is not understood"),
+        ({"username": "x", "stop_after": "0h"}, "more than nothing"),
+        ({"username": "x", "stop_after": "-1GB"}, "more than nothing"),
+        ({"username": "x", "stop_after": "0.2B"}, "more than nothing"),
+        ({"username": "x", "stop_after": "1e99d"}, "out of range"),
         ({"username": "x", "bbox": ""}, "bbox ''"),
         ({"username": "x", "bbox": "1,2,3"}, "west,south,east,north"),
         ({"username": "x", "bbox": "1,2,3,4,5"}, "west,south,east,north"),
@@ -167,6 +176,18 @@ def test_the_same_box_is_the_same_collection_however_it_is_written(bbox: str) ->
 def test_the_same_sequences_are_the_same_collection_however_they_are_written(sequence: str) -> None:
     arguments = validate({"username": "x", "sequence": sequence})
     assert arguments.collection.selection.sequences == ("C", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [
+        ("2h", StopAfter("2h", seconds=7200)),
+        ("90m", StopAfter("90m", seconds=5400)),
+        (" 1.5 GiB", StopAfter("1.5 GiB", size=3 * 2**29)),
+    ],
+)
+def test_a_limit_of_the_run_is_a_time_or_bytes(value: str, limit: StopAfter) -> None:
+    assert validate({"username": "x", "stop_after": value}).stop_after == limit
 
 
 def test_minus_zero_is_zero() -> None:

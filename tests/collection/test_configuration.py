@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "IN_FLIGHT_BYTES": 64 * 1024**2,
     "MIN_FREE_BYTES": 10**9,
     "TAR_MAX_BYTES": 10 * 1024**3,
+    "MAX_BYTES_PER_SECOND": 0,
     "WEBP_QUALITY": 75,
     "WEBP_METHOD": 4,
     "WEBP_ENCODER": "auto",
@@ -59,6 +60,7 @@ WANTED = {
     "in_flight_bytes": 67_108_864,
     "min_free_bytes": 1_000_000_000,
     "tar_max_bytes": 10_737_418_240,
+    "max_bytes_per_second": 0,
     "webp_quality": 75,
     "webp_method": 4,
     "webp_encoder": "auto",
@@ -85,6 +87,19 @@ def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch)
         project_settings(monkeypatch, IMAGE_ATTEMPTS="3", MIN_FREE_BYTES="0", WEBP_QUALITY=""), {}
     )
     assert (found.image_attempts, found.min_free_bytes, found.webp_quality) == (3, 0, 75)
+
+
+def test_sizes_and_times_may_have_units() -> None:
+    found = configuration(
+        API_PATIENCE="2h",
+        IN_FLIGHT_BYTES="10 MiB",
+        MIN_FREE_BYTES="1GB",
+        TAR_MAX_BYTES="4.5 GB",
+        MAX_BYTES_PER_SECOND="500 kB",
+    )
+    assert found.api_patience == 7200
+    assert (found.in_flight_bytes, found.min_free_bytes) == (10 * 2**20, 10**9)
+    assert (found.tar_max_bytes, found.max_bytes_per_second) == (4_500_000_000, 500_000)
 
 
 def test_scrapy_s_settings_and_text_are_read_alike() -> None:
@@ -118,12 +133,18 @@ def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
         ("MAPILLARY_CONCURRENCY_MAX", 0, "at least 1"),
         ("MAPILLARY_CONCURRENCY_FIXED", -1, "at least 0"),
         ("MAPILLARY_CONCURRENCY_MIN", 129, "greater than MAPILLARY_CONCURRENCY_MAX"),
-        ("API_PATIENCE", "nan", "out of range"),
-        ("API_PATIENCE", "inf", "out of range"),
+        ("API_PATIENCE", "nan", "a number of seconds, or one with s, m, h or d"),
+        ("API_PATIENCE", "inf", "is not understood"),
+        ("API_PATIENCE", "2 hours", "is not understood"),
+        ("API_PATIENCE", "2GB", "is not understood"),
         ("API_PATIENCE", -1, "at least 0"),
         ("IN_FLIGHT_BYTES", 0, "at least 1"),
         ("MIN_FREE_BYTES", -1, "at least 0"),
-        ("MIN_FREE_BYTES", "1 GB", "is no number"),
+        ("MIN_FREE_BYTES", "1G", "a number of bytes, or one with B, kB, MB"),
+        ("MIN_FREE_BYTES", "1h", "is not understood"),
+        ("TAR_MAX_BYTES", "0.5B", "at least 1"),
+        ("MAX_BYTES_PER_SECOND", "-1kB", "at least 0"),
+        ("MAX_BYTES_PER_SECOND", "1MB/s", "is not understood"),
         ("TAR_MAX_BYTES", 0, "at least 1"),
         ("WEBP_QUALITY", 101, "from 0 to 100"),
         ("WEBP_METHOD", 7, "from 0 to 6"),

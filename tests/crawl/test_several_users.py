@@ -46,6 +46,9 @@ def test_crawls_share_the_concurrency(configuration: Configuration, jobs: int) -
     assert most * jobs <= 128 or most == 1
     assert 1 <= given["MAPILLARY_CONCURRENCY_MIN"] <= given["MAPILLARY_CONCURRENCY_START"] <= most
     assert given["MAPILLARY_CONCURRENCY_FIXED"] == 0
+    assert given["MAX_BYTES_PER_SECOND"] == 0
+    braked = shares(replace(configuration, max_bytes_per_second=500), jobs)
+    assert braked["MAX_BYTES_PER_SECOND"] == max(1, 500 // jobs)
     fixed = shares(replace(configuration, concurrency_fixed=30), jobs)
     assert fixed["MAPILLARY_CONCURRENCY_FIXED"] == max(1, 30 // jobs)
 

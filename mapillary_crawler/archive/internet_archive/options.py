@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapillary_crawler.collection.configuration import read_number, read_web_address
+from mapillary_crawler.collection.units import read_size, read_span
 
 #: Settings that only these commands know; like all of the project's, also environment variables.
 DEFAULTS: dict[str, Any] = {
@@ -48,10 +49,10 @@ def read_options(settings: Mapping[str, Any]) -> Options:
     return Options(
         url=read_web_address(settings, "ARCHIVE_ORG_URL"),
         s3_url=read_web_address(settings, "ARCHIVE_ORG_S3_URL"),
-        item_max_bytes=int(read_number(settings, "IA_ITEM_MAX_BYTES", 1, float)),
+        item_max_bytes=read_number(settings, "IA_ITEM_MAX_BYTES", 1, read_size),
         item_max_files=int(read_number(settings, "IA_ITEM_MAX_FILES", 1, float)),
         collection=str(settings["IA_COLLECTION"] or ""),
-        retry_wait=read_number(settings, "IA_RETRY_WAIT", 0, float),
-        patience=read_number(settings, "IA_PATIENCE", 0, float),
-        timeout=read_number(settings, "IA_TIMEOUT", 0.001, float),
+        retry_wait=read_number(settings, "IA_RETRY_WAIT", 0, read_span),
+        patience=read_number(settings, "IA_PATIENCE", 0, read_span),
+        timeout=read_number(settings, "IA_TIMEOUT", 0.001, read_span),
     )

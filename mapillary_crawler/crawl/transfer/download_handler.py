@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from scrapy import Request
-from scrapy.core.downloader.handlers._aiohttp import AiohttpDownloadHandler
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadConnectionRefusedError
 from scrapy.http import Response
@@ -21,11 +20,12 @@ from mapillary_crawler.collection.addresses import is_loopback, is_public
 from mapillary_crawler.collection.token import API_HOST
 from mapillary_crawler.crawl.failures import UrlRefused
 from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.transfer.braked_handler import BrakedHandler
 
 _REFUSED = "the URL leads to an address that is not public"
 
 
-class DownloadHandler(AiohttpDownloadHandler):
+class DownloadHandler(BrakedHandler):
     """The handler without its warning at every start that it is experimental.
 
     The public API's answers name URLs of images, which may lead to public addresses only; a
@@ -59,7 +59,7 @@ class _NotPublic(OSError):
     """An address that is not connected to."""
 
 
-class _PublicHandler(AiohttpDownloadHandler):
+class _PublicHandler(BrakedHandler):
     """Connects to public addresses only, whatever name has them: it is the address that counts."""
 
     experimental: ClassVar[bool] = False

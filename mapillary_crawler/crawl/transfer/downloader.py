@@ -16,7 +16,11 @@ from scrapy import signals
 from scrapy.core.downloader import Downloader, Slot
 from scrapy.utils.asyncio import call_later
 
+from mapillary_crawler.collection.configuration import read_number
 from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.collection.units import read_size
+from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.transfer.brake import Brake
 
 if TYPE_CHECKING:
     from collections import deque
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 #: Keys of `request.meta`: when the transfer left the slot's queue, on the monotonic clock, and how
 #: many transfers the slot then held, itself too.
 TRANSFER_STARTED, TRANSFER_BESIDE = "transfer_started", "transfer_beside"
+#: The brake of an image's transfer, and the seconds that it has waited there.
+BRAKE, TRANSFER_BRAKED = "brake", "transfer_braked"
 
 
 class LimitedDownloader(Downloader):
@@ -39,11 +45,17 @@ class LimitedDownloader(Downloader):
     that Scrapy forgets after a minute without requests.
     """
 
+    #: What keeps images below MAX_BYTES_PER_SECOND; None where that is off.
+    brake: Brake | None = None
+
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._tasks: dict[Request, asyncio.Task[object]] = {}
         self._paused_until: dict[str, float] = {}
         self._cancelled = False
+        if crawler.settings["MAX_BYTES_PER_SECOND"]:
+            most = read_number(crawler.settings, "MAX_BYTES_PER_SECOND", 0, read_size)
+            self.brake = Brake(most) if most else None
 
     def set_concurrency(self, slot_key: str, concurrency: int) -> None:
         """Limit a slot to so many transfers, from now on and when it is made anew.
@@ -93,6 +105,14 @@ class LimitedDownloader(Downloader):
         for task in list(self._tasks.values()):
             task.cancel()
 
+    def cancel_queued(self) -> None:
+        """End every queued request, and refuse those that come later; transfers go on."""
+        self._cancelled = True
+        transferring = {request for slot in self.slots.values() for request in slot.transferring}
+        for request, task in list(self._tasks.items()):
+            if request not in transferring:
+                task.cancel()
+
     def _hold(self, slot: Slot, seconds: float) -> None:
         slot.close()
         slot.latercall = call_later(seconds, self._latercall, slot)
@@ -113,6 +133,8 @@ class LimitedDownloader(Downloader):
             raise RunStopped
         key, slot = self._get_slot(request)
         request.meta[self.DOWNLOAD_SLOT] = key
+        if self.brake and key in slots.OF_IMAGES:
+            request.meta[BRAKE] = self.brake
         slot.active.add(request)
         self._tasks[request] = cast("asyncio.Task[object]", asyncio.current_task())
         try:

@@ -55,13 +55,20 @@ def test_address_that_cannot_be_is_named_and_no_secret_of_it_shown(name: str, ur
     [
         ("IA_ITEM_MAX_BYTES", 0, "at least 1"),
         ("IA_ITEM_MAX_FILES", "many", "'many' is no number"),
-        ("IA_RETRY_WAIT", "nan", "out of range"),
-        ("IA_PATIENCE", "inf", "out of range"),
+        ("IA_ITEM_MAX_BYTES", "100 G", "is not understood"),
+        ("IA_RETRY_WAIT", "nan", "is not understood"),
+        ("IA_PATIENCE", "inf", "is not understood"),
         ("IA_TIMEOUT", "0", "at least 0.001"),
-        ("IA_TIMEOUT", None, "is no number"),
+        ("IA_TIMEOUT", None, "is not understood"),
     ],
 )
 def test_number_that_cannot_be_is_named(name: str, value: Any, said: str) -> None:
     with pytest.raises(ArgumentRefused, match=f"^{name} ") as refused:
         options(**{name: value})
     assert said in str(refused.value)
+
+
+def test_sizes_and_times_may_have_units() -> None:
+    read = options(IA_ITEM_MAX_BYTES="50 GB", IA_PATIENCE="1d", IA_TIMEOUT="5m", IA_RETRY_WAIT="2s")
+    assert (read.item_max_bytes, read.patience) == (50 * 10**9, 86_400)
+    assert (read.timeout, read.retry_wait) == (300, 2)

@@ -14,7 +14,8 @@ from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
 from mapillary_crawler.collection.outcome import RunStopped
-from mapillary_crawler.crawl.transfer.downloader import TRANSFER_STARTED, LimitedDownloader
+from mapillary_crawler.crawl.transfer.brake import Brake
+from mapillary_crawler.crawl.transfer.downloader import BRAKE, TRANSFER_STARTED, LimitedDownloader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -356,6 +357,45 @@ def test_a_stop_ends_everything_at_once_and_says_so() -> None:
             with pytest.raises(RunStopped, match="being stopped"):
                 await fetch(downloader, 1)[0]
             assert downloader.in_flight(SLOT) == 0
+
+    run(check())
+
+
+def test_at_a_limit_what_is_in_transfer_goes_on_and_nothing_else_begins() -> None:
+    async def check() -> None:
+        server = Server()
+        async with downloader_of(2, server) as downloader:
+            tasks = fetch(downloader, 5)
+            await server.holds(2)
+            downloader.cancel_queued()
+            await turns()
+            assert [task.done() for task in tasks] == [False, False, True, True, True]
+            server.answer(2)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            kinds = [type(result) for result in results]
+            assert kinds == [Response] * 2 + [RunStopped] * 3
+            with pytest.raises(RunStopped):
+                await fetch(downloader, 1)[0]
+            assert server.peak == 2
+
+    run(check())
+
+
+def test_only_images_have_a_brake() -> None:
+    async def check() -> None:
+        server = Server()
+        async with downloader_of(2, server) as downloader:
+            downloader.brake = Brake(1000)
+            tasks = fetch(downloader, 1)
+            other = Request("https://api.example/", meta={"download_slot": "api"})
+            tasks.append(asyncio.create_task(downloader._enqueue_request(other)))
+            await server.holds(2)
+            braked = {
+                request.meta["download_slot"]: BRAKE in request.meta for request in server.waiting
+            }
+            assert braked == {"images": True, "api": False}
+            server.answer(2)
+            await asyncio.gather(*tasks)
 
     run(check())
 

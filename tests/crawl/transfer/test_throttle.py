@@ -19,7 +19,9 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Response
 
+from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.crawl.transfer.brake import Brake
 from mapillary_crawler.crawl.transfer.downloader import TRANSFER_BESIDE, TRANSFER_STARTED
 from mapillary_crawler.crawl.transfer.hill_climb import Mode
 from mapillary_crawler.crawl.transfer.outage import IN_A_ROW, NO_IMAGES_IN_A_ROW, Outage
@@ -68,6 +70,40 @@ def test_a_knee_below_the_minimum_cannot_be_kept(monkeypatch: pytest.MonkeyPatch
     moments = Simulation(monkeypatch, concurrency_min=12).run(Server(knee=4), 20)
     assert min(m.in_flight for m in moments[500:]) >= 11
     assert rate(moments, 10, 20) == pytest.approx(40, rel=0.05)
+
+
+# What MAX_BYTES_PER_SECOND holds back says nothing of the server.
+
+
+@pytest.mark.parametrize("images_per_second", [3, 40, 120])
+def test_a_brake_is_not_read_as_a_slow_server(
+    simulation: Simulation, images_per_second: int
+) -> None:
+    """An image waits up to seconds here: the search stays where it is, and is well afterwards."""
+    brake = Brake(images_per_second * 100_000)
+    simulation.downloader.brake = brake
+
+    def lift(server: Server) -> None:
+        brake.bytes_per_second = 10**12
+
+    moments = simulation.run(Server(latency=0.1), 120, (60, lift))
+    assert rate(moments, 10, 60) == pytest.approx(images_per_second, rel=0.05)
+    held = {moment.in_flight for moment in moments if 10 <= moment.at < 60}
+    assert max(held) <= 16
+    assert min(held) >= 2
+    assert rate(moments, 100, 120) >= 0.9 * 128 / 0.1
+
+
+def test_a_brake_lets_few_large_images_begin_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen originals at 100 kB/s would take eleven minutes, each at a crawl."""
+    simulation = Simulation(monkeypatch)
+    simulation.throttle._run.collection.collection = Collection("someone", "original")
+    simulation.downloader.brake = Brake(100_000)
+    simulation.throttle._apply()
+    assert simulation.downloader.limit == 2
+    simulation.downloader.brake = Brake(10**8)
+    simulation.throttle._apply()
+    assert simulation.downloader.limit == 16
 
 
 # Requests above a ceiling are refused, at once or not, counted by the server or not.
