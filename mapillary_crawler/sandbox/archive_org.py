@@ -72,8 +72,9 @@ class ArchiveOrg:
         """Return the endpoint of a request that is for archive.org, None for the Graph API."""
         if request.method == "PUT":
             return "/s3"
-        if request.path == "/" and "check_limit" in request.query:
-            return "/check_limit"
+        for check in ("check_limit", "check_auth"):
+            if request.path == "/" and check in request.query:
+                return f"/{check}"
         if re.match("/metadata/.", request.path):
             return "/metadata"
         return _SERVICES.get(request.path)
@@ -98,6 +99,8 @@ class ArchiveOrg:
             case "/check_limit":
                 over, self._over_limit = self._over_limit > 0, max(0, self._over_limit - 1)
                 return Answer.of_json({"bucket": "", "accesskey": "", "over_limit": int(over)})
+            case "/check_auth":
+                return self._account(request)
             case "/tasks":
                 return self._tasks(request)
             case "/scrape":
@@ -195,6 +198,17 @@ class ArchiveOrg:
             elif change["op"] != "test":
                 item.metadata[tag] = change["value"]
         return Answer.of_json({"success": True, "task_id": 1})
+
+    def _account(self, request: Request) -> Answer:
+        """Answer check_auth: whose keys they are, or why they are nobody's."""
+        key = archive_s3.access_key(request.headers)
+        error = archive_s3.NO_KEYS if key is None else None
+        if self.faults.refusal in archive_s3.OF_THE_ACCOUNT:
+            error = archive_s3.REFUSALS[self.faults.refusal]
+        if error:
+            return Answer.of_json({"authorized": False, "error": error.resource or error.message})
+        account = {"username": f"{key}@example.org", "itemname": f"@{key}", "screenname": key}
+        return Answer.of_json({"authorized": True, **account})
 
     def _tasks(self, request: Request) -> Answer:
         if archive_s3.access_key(request.headers) is None:

@@ -49,6 +49,11 @@ BAD_DIGEST = S3Error(
 ACCESS_DENIED = S3Error(403, "AccessDenied", "Access Denied")
 #: Why archive.org refuses an upload, in its own words.
 REFUSALS = {
+    "keys": S3Error(
+        403,
+        "InvalidAccessKeyId",
+        "The AWS Access Key Id you provided does not exist in our records.",
+    ),
     "item": replace(
         ACCESS_DENIED, resource="You lack sufficient privileges to write to this item."
     ),
@@ -64,6 +69,8 @@ REFUSALS = {
         "info@archive.org and include your entire upload log.",
     ),
 }
+#: Those that have to do with whose the keys are, whatever they are used for.
+OF_THE_ACCOUNT = frozenset({"keys", "account"})
 NO_KEYS = S3Error(403, "AccessDenied", "You need to send your access and secret key.")
 NO_BUCKET = S3Error(404, "NoSuchBucket", "The specified bucket does not exist.")
 BAD_BUCKET = S3Error(400, "InvalidBucketName", "The specified bucket is not valid.")

@@ -46,6 +46,7 @@ class SurfaceFaults:
     no_length: Selector = _fault(0.0, "rate of answers without Content-Length")
     html: Selector = _fault(0.0, "rate of status 200 with a log-in page")
     redirect: Selector = _fault(0.0, "rate of 302 to a log-in page")
+    clock: float = _fault(0.0, "seconds by which the Date of answers is ahead of this machine")
     down: bool = _fault(False, "every connection is reset")
     outage_after: int = _fault(_NEVER, "an outage begins after so many requests; -1 is never")
     outage_seconds: float = _fault(5.0, "and lasts so long")

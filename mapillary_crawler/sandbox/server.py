@@ -79,7 +79,7 @@ class Server:
             disturbance = self.weather[surface].disturb(key, nth, in_flight)
             if disturbance.delay:
                 await asyncio.sleep(disturbance.delay)
-            answer = disturbance.instead or reply(nth)
+            answer = self.weather[surface].dated(disturbance.instead or reply(nth))
             self.counters.answers[f"{surface} {answer.status}"] += 1
             if request.upload:
                 self.archive.note(request, answer.status, disturbance.delivery)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -97,6 +97,17 @@ class Weather:
         instead = self._instead(faults, key, nth)
         delivery = Delivery.WHOLE if instead else self._delivery(key, nth)
         return Disturbance(delay, instead, delivery)
+
+    def dated(self, answer: Answer) -> Answer:
+        """Return an answer with the Date of the service's clock, where that is not this machine's.
+
+        Without one the server adds its own.
+        """
+        faults: SurfaceFaults = getattr(self.chance.faults, self.surface)
+        if not faults.clock:
+            return answer
+        date = formatdate(time.time() + faults.clock, usegmt=True)
+        return replace(answer, headers={**answer.headers, "Date": date})
 
     def _strikes(self, fault: str, key: str, nth: int) -> bool:
         return self.chance.strikes(self.surface, fault, key, nth)

@@ -121,6 +121,28 @@ def test_accepted_files_may_still_come_to_harm(http, sandbox, fault, names):
     assert ("pending_tasks" in item) == (fault == "task_error")
 
 
+def account(http, sandbox, **headers):
+    return http.get(f"{sandbox.url}/?check_auth=1", headers=headers).json()
+
+
+def test_check_auth_says_whose_keys_they_are(http, sandbox):
+    keys = {"Authorization": "LOW key:secret"}
+    assert account(http, sandbox, **keys) == {
+        "authorized": True,
+        "username": "key@example.org",
+        "itemname": "@key",
+        "screenname": "key",
+    }
+    assert "You need to send" in account(http, sandbox)["error"]
+    for refusal, said in (("keys", "does not exist"), ("account", "locked")):
+        sandbox.set_faults({"archive": {"refusal": refusal}})
+        assert said in account(http, sandbox, **keys)["error"]
+        assert put(http, sandbox, "item/a", b"a").status_code == 403
+    for refusal in ("item", "collection", "spam"):
+        sandbox.set_faults({"archive": {"refusal": refusal}})
+        assert account(http, sandbox, **keys)["authorized"] is True
+
+
 def test_slow_down_is_over_when_check_limit_says_so(http, sandbox):
     sandbox.set_faults({"archive": {"slow_down": 1.0, "over_limit": 2}})
     answer = put(http, sandbox, "new-item/a", b"a")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -155,6 +156,17 @@ def test_a_block_shows_as_a_redirect_to_a_page(sandbox: Sandbox) -> None:
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
     assert b"Log in" in body
+
+
+def test_a_clock_that_is_ahead_or_behind(sandbox: Sandbox) -> None:
+    def ahead() -> float:
+        date = parsedate_to_datetime(str(get(sandbox, "/images")[2]["Date"]))
+        return date.timestamp() - time.time()
+
+    assert abs(ahead()) < 60
+    for seconds in (3600, -7200):
+        sandbox.set_faults({"api": {"clock": seconds}})
+        assert abs(ahead() - seconds) < 60
 
 
 def test_short_lives_and_vanished_images(sandbox: Sandbox) -> None:
