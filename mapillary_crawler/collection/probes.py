@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mapillary_crawler.collection.outcome import Outcome, Refused
-from mapillary_crawler.collection.refusals import named
+from mapillary_crawler.collection.refusals import is_allowed, named
 
 #: Bytes that SQLite may want at once: its shared memory (32 KiB) and a transaction's pages.
 _ROOM = 1_000_000
+#: A name as long as any of the project's, and what they have besides letters and digits.
+_LONG_NAME = "probe-+_.-" + "x" * 110
+#: Seconds since 1970, and a mode, that no new file has.
+_TIME, _MODE = 1_400_000_000, 0o640
 
 
 def shares_memory(folder: Path) -> bool:
@@ -58,6 +64,68 @@ def try_room(folder: Path) -> None:
     """Raise the `OSError` that a disk has for who wants to write a little more."""
     with _probe(folder) as file:
         _write(file)
+
+
+def takes_long_names(folder: Path) -> bool:
+    """Say whether names as long as the project's, with their characters, can be made there."""
+    try:
+        with _probe(folder, prefix=_LONG_NAME):
+            return True
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+            raise
+        return False
+
+
+def takes_size(folder: Path, size: int) -> bool:
+    """Say whether a file may become so large, by its disk and by the process's own limit.
+
+    Nothing is written: a disk refuses the place (lseek: EINVAL beyond the largest file). One that
+    is reached over a network may know no bound of its own, and refuse later.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit not in (resource.RLIM_INFINITY, -1) and limit < size:
+        return False
+    with _probe(folder) as file:
+        try:
+            os.lseek(file.fileno(), size, os.SEEK_SET)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG):
+                raise
+            return False
+    return True
+
+
+def flushes_folders(folder: Path) -> bool:
+    """Say whether names can be brought to the disk by flushing their folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return is_allowed(lambda: os.fsync(handle))
+    finally:
+        os.close(handle)
+
+
+def sets_times(folder: Path) -> bool:
+    """Say whether a file can be given its time."""
+    with _probe(folder) as file:
+        return is_allowed(lambda: os.utime(file.fileno(), (_TIME, _TIME)))
+
+
+def sets_modes(folder: Path) -> bool:
+    """Say whether a file can be given its mode, and has it then."""
+    with _probe(folder) as file:
+        allowed = is_allowed(lambda: os.chmod(file.fileno(), _MODE))  # noqa: PTH101 - an open file
+        return allowed and os.fstat(file.fileno()).st_mode & 0o777 == _MODE
+
+
+def locks(folder: Path) -> bool:
+    """Say whether a file can be locked there, as a collection is that is worked on."""
+    with _probe(folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
 
 
 def _write(file: BinaryIO) -> None:

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,17 @@ def best_effort(what: str, path: Path) -> Iterator[None]:
                 "The disk of %s does not let us %s (%s); going on without",
                 path if path.is_dir() else path.parent, what, error.strerror,
             )  # fmt: skip
+
+
+def is_allowed(attempt: Callable[[], object]) -> bool:
+    """Say whether a disk lets `attempt` be done; errors that are no refusal are raised."""
+    try:
+        attempt()
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        return False
+    return True
 
 
 def copy_status(source: Path, target: Path) -> None:

@@ -2,7 +2,8 @@
 
    DISK_REFUSES  rules CALL=ERRNO or CALL=ERRNO@PART, with commas between them; PART is to be in
                  the path. Calls: fsync_folder, fsync_file, utime, chmod, mmap_shared, flock,
-                 write, and grow, which is a write or a truncation that makes a file larger.
+                 write, grow, which is a write or a truncation that makes a file larger, and
+                 seek, to a place beyond what a file of FAT32 can have.
    DISK_ROOM     bytes by which files may grow in a process before `grow` is refused.
    DISK_FOLDS    not empty: capitals and small letters are the same in names.
 */
@@ -138,6 +139,14 @@ void *mmap(void *address, size_t size, int protection, int flags, int file, off_
 void *mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset) {
     return mmap(address, size, protection, flags, file, offset);
 }
+
+/* A disk with a largest file refuses the places behind it. */
+off64_t lseek64(int file, off64_t place, int from) {
+    int number = from == SEEK_SET && place > 0xffffffffLL ? refusal_of("seek", file) : 0;
+    return number ? refused(number) : syscall(SYS_lseek, file, place, from);
+}
+
+off_t lseek(int file, off_t place, int from) { return lseek64(file, place, from); }
 
 static int write_refusal(int file, off_t end) {
     int number = refusal_of("write", file);

@@ -21,6 +21,10 @@ class SmallDisk:
         """Give it so many bytes."""
         _run("mount", "-o", f"remount,size={size}", str(self.folder))
 
+    def make_read_only(self) -> None:
+        """Let nobody write to it any more."""
+        _run("mount", "-o", "remount,ro", str(self.folder))
+
     @property
     def used(self) -> int:
         """Bytes that are taken."""
