@@ -24,7 +24,8 @@ BOT_NAME = "mapillary_crawler"
 SPIDER_MODULES = ["mapillary_crawler.spiders.user"]
 NEWSPIDER_MODULE = "mapillary_crawler.spiders"
 
-# scrapy crawl, archive, plan, status, verify, clean, adopt, sandbox, demo, ia_stats, ia_upload
+# scrapy crawl, archive, plan, status, verify, clean, adopt, doctor, sandbox, demo, ia_stats,
+# ia_upload
 COMMANDS_MODULE = "mapillary_crawler.commands"
 
 # Default "Scrapy/VERSION (+https://scrapy.org)": the service should know who asks.

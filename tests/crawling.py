@@ -55,6 +55,8 @@ class Crawling:
 
     def __init__(self, store: Path, sandbox: Sandbox | None = None) -> None:
         self.store = store
+        #: What starts the program.
+        self.command_line = SCRAPY
         self.environment = {
             **{name: value for name, value in os.environ.items() if "MAPILLARY" not in name},
             **(sandbox.environment if sandbox else {}),
@@ -74,7 +76,7 @@ class Crawling:
 
     def scrapy(self, *command: str, timeout: float = 120) -> Result:
         """Run any command of the project to its end."""
-        with self._started([*SCRAPY, *command]) as process:
+        with self._started([*self.command_line, *command]) as process:
             output, _ = process.communicate(timeout=timeout)
         return Result(process.returncode, output)
 

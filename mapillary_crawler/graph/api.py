@@ -96,6 +96,15 @@ def entity_url(base: str, image: str, fields: tuple[str, ...]) -> str:
     return _url(base, f"/{quote(image, safe='')}", {"fields": ",".join(fields)})
 
 
+def cheap_url(base: str) -> str:
+    """Return the URL of a question that costs the API next to nothing.
+
+    One image of a box of a hundred metres in the middle of the Atlantic, where none are: in dense
+    areas the API can refuse a box of any size.
+    """
+    return _url(base, "/images", {"bbox": "-30.001,0.5,-30,0.501", "fields": "id", "limit": "1"})
+
+
 def _url(base: str, path: str, parameters: dict[str, str]) -> str:
     query = "&".join(f"{name}={quote(value, safe=',:')}" for name, value in parameters.items())
     return f"{base.rstrip('/')}{path}?{query}"

@@ -55,6 +55,11 @@ _FOUR_INKS = frozenset({"CMYK", "YCCK"})
 _CLOCK = 300
 
 
+def has_native_walk() -> bool:
+    """Say whether `native/` is installed, and pictures need not be decoded to be judged."""
+    return _native_walk is not None
+
+
 class State(StrEnum):
     """What a judge may say of a body."""
 

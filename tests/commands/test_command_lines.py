@@ -13,7 +13,7 @@ from tests.crawling import PROJECT
 
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
-    "demo",
+    "demo", "doctor",
 ]  # fmt: skip
 
 
@@ -77,6 +77,9 @@ def run(*arguments: str) -> int:
         (["ia_upload", ""], "there is no collection ''"),
         (["ia_upload", "--foo"], "unknown option --foo"),
         (["ia_upload", "--delete", "--dry-run=x"], "--dry-run: ignored explicit argument 'x'"),
+        (["doctor", "x"], "unexpected argument x"),
+        (["doctor", "--foo"], "unexpected argument --foo"),
+        (["doctor", "--json=1"], "--json: ignored explicit argument '1'"),
         (["demo", "alice"], "unexpected argument alice"),
         (["demo", "--foo"], "unexpected argument --foo"),
         (["demo", "--nolog=1"], "--nolog: ignored explicit argument '1'"),

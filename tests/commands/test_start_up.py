@@ -25,6 +25,7 @@ _LIGHT = (
     "mapillary_crawler.collection.",
     "mapillary_crawler.commands.",
     "mapillary_crawler.terminal.command",
+    "mapillary_crawler.terminal.program",
     "mapillary_crawler.terminal.quantities",
     "mapillary_crawler.archive.internet_archive.options",
 )
@@ -41,7 +42,9 @@ def loaded(crawling: Crawling, *arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", [["-h"], ["status"], ["verify", "-h"], ["crawl", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["-h"], ["status"], ["verify", "-h"], ["crawl", "-h"], ["doctor", "-h"]]
+)
 def test_nothing_heavy_is_loaded_by_what_shows_little(
     crawling: Crawling, arguments: list[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -65,11 +66,11 @@ def _self_signed(path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[_Server]:
-    """Serve with a certificate of our own making."""
+@contextmanager
+def serving(path: Path) -> Iterator[_Server]:
+    """Serve with a certificate of our own making, which is kept at `path`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_self_signed(tmp_path / "server.pem"))
+    context.load_cert_chain(_self_signed(path))
     with _Server(("127.0.0.1", 0), _Handler) as running:
         # The handshake in the handler's thread: who says nothing holds up nobody else.
         running.socket = context.wrap_socket(
@@ -77,9 +78,17 @@ def server(tmp_path: Path) -> Iterator[_Server]:
         )
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[_Server]:
+    with serving(tmp_path / "server.pem") as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def test_unknown_certificate(server: _Server, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import internetarchive
 import requests
+from internetarchive.auth import S3Auth
 from internetarchive.exceptions import AuthenticationError
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
@@ -25,10 +26,13 @@ from mapillary_crawler.archive.internet_archive.trouble import Denied, Trouble, 
 from mapillary_crawler.collection.addresses import is_loopback
 from mapillary_crawler.collection.configuration import refuse_clear
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
+from mapillary_crawler.terminal.quoting import one_line
 
 _ARCHIVE, _S3 = "archive.org", "s3.us.archive.org"
 #: Seconds for an answer that has no upload before it.
 _ANSWER_TIMEOUT = 60.0
+#: Characters of an explanation that are shown.
+_LONGEST = 200
 #: What a header can hold, without spaces.
 _SENDABLE = re.compile(r"[!-~]+")
 
@@ -37,6 +41,10 @@ class CredentialsMissing(ProjectError):
     """There are no keys, or only half of them; the message says where they are looked for."""
 
     outcome = Outcome.REFUSED
+
+
+class NoKeys(CredentialsMissing):
+    """There are no keys anywhere."""
 
 
 class ArchiveOrg:
@@ -70,7 +78,7 @@ class ArchiveOrg:
         except ValueError as error:
             raise CredentialsMissing(str(error)) from None
         if not anonymous and not (self._session.access_key and self._session.secret_key):
-            raise CredentialsMissing(
+            raise NoKeys(
                 "no keys for archive.org: set IA_ACCESS_KEY_ID and IA_SECRET_ACCESS_KEY "
                 "(https://archive.org/account/s3.php), or run: ia configure"
             )
@@ -113,7 +121,7 @@ class ArchiveOrg:
             )
             return {state: int(number) for state, number in dict(counts).items()}
 
-    def is_overloaded(self) -> bool:
+    def is_overloaded(self, timeout: float = _ANSWER_TIMEOUT) -> bool:
         """Say whether S3 takes no uploads with these keys now.
 
         IAS3: `check_limit` answers {"over_limit": 1} as long as that is so; an answer that says
@@ -122,12 +130,29 @@ class ArchiveOrg:
         asked = {"check_limit": "1", "accesskey": str(self._session.access_key)}
         try:
             with _troubles():
-                answer = self._session.get(
-                    f"https://{_S3}/", params=asked, timeout=_ANSWER_TIMEOUT
-                ).json()
+                answer = self._session.get(f"https://{_S3}/", params=asked, timeout=timeout).json()
         except Trouble:
             return False
         return isinstance(answer, dict) and answer.get("over_limit", 0) != 0
+
+    def check_keys(self, timeout: float = _ANSWER_TIMEOUT) -> None:
+        """Raise `Denied` unless archive.org knows the keys; `timeout` in seconds.
+
+        IAS3: `check_auth` answers with the account of the keys, or with an `error`. Whether that
+        account may write to an item or a collection, only an upload shows.
+        """
+        keys = S3Auth(self._session.access_key, self._session.secret_key)
+        with _troubles():
+            answer = self._session.get(
+                f"https://{_S3}/", params={"check_auth": "1"}, auth=keys, timeout=timeout
+            )
+            answer.raise_for_status()
+            account = dict(answer.json())
+        if account.get("error") or account.get("authorized") is False:
+            said = str(account.get("error") or "not authorized")
+            for key in (self._session.secret_key, self._session.access_key):
+                said = said.replace(str(key), "…")
+            raise Denied(one_line(said, _LONGEST), 200)
 
     def put(
         self,
