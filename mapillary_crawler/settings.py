@@ -1,9 +1,9 @@
 """Settings of mapillary_crawler, in the order of Scrapy's template.
 
 Beside each changed value stand Scrapy's default and the reason. The last part holds the
-project's own settings: each can also be set by an environment variable of the same name
-(`-s` and Scrapyd's `setting=` win over the environment, the environment over the default;
-an empty variable counts as unset).
+project's own settings: each can also be set by an environment variable of the same name, or in
+`mapillary-crawler.toml` (`-s` and Scrapyd's `setting=` win over the environment, the environment
+over that file, the file over the default; an empty variable counts as unset).
 
     https://docs.scrapy.org/en/latest/topics/settings.html
 """
@@ -13,9 +13,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from mapillary_crawler.collection.configuration_file import files_or_end
+
+_FILES = files_or_end()
+
 
 def _setting(name: str, default: Any) -> Any:
-    return os.environ.get(name) or default
+    return os.environ.get(name) or _FILES.settings.get(name) or default
 
 
 BOT_NAME = "mapillary_crawler"

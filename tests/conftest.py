@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tests import shared_data
 # A job of a script has SIGINT ignored, and all that it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What the user of this machine has configured is for no test.
+os.environ["XDG_CONFIG_HOME"] = os.devnull
 
 # No test asserts an absolute time, not even hypothesis's own.
 settings.register_profile("project", deadline=None)

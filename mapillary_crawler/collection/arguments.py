@@ -28,7 +28,8 @@ _OTHERS = frozenset({"_job", "_version"})
 #: Bytes, or seconds, of `stop_after` at most: clocks take no more.
 _MOST = 2**53
 
-_ALLOWED = (
+#: The names of all arguments.
+ARGUMENTS = (
     "username",
     "quality",
     "webp",
@@ -65,9 +66,9 @@ class Arguments:
 
 def validate(given: Mapping[str, str]) -> Arguments:
     """Return the arguments of a crawl, or raise `ArgumentRefused` naming what is wrong."""
-    unknown = sorted(set(given) - set(_ALLOWED) - _OTHERS)
+    unknown = sorted(set(given) - set(ARGUMENTS) - _OTHERS)
     if unknown:
-        raise ArgumentRefused(f"unknown argument {unknown[0]!r}; known are {', '.join(_ALLOWED)}")
+        raise ArgumentRefused(f"unknown argument {unknown[0]!r}; known are {', '.join(ARGUMENTS)}")
     if "username" not in given:
         raise ArgumentRefused("username is missing; say -a username=NAME")
     return Arguments(

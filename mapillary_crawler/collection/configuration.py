@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
 
 from mapillary_crawler.collection.addresses import proxy_of, split_url
+from mapillary_crawler.collection.configuration_file import in_force
 from mapillary_crawler.collection.layout import STAGING
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.token import API_HOST, may_have_token
@@ -80,7 +81,7 @@ def read_configuration(
         webp_set=frozenset(
             name
             for name in ("WEBP_QUALITY", "WEBP_METHOD", "WEBP_ENCODER")
-            if environment.get(name) or _is_set(settings, name)
+            if environment.get(name) or name in in_force().settings or _is_set(settings, name)
         ),
     )
     if configuration.concurrency_min > configuration.concurrency_max:

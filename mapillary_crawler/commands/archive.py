@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.collection.arguments import Arguments, validate
+from mapillary_crawler.collection.configuration_file import with_defaults
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
@@ -120,7 +121,7 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
         raise ArgumentRefused("an argument is written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
-    return {name: validate({**given, "username": name}) for name in names}
+    return {name: validate({**with_defaults(given), "username": name}) for name in names}
 
 
 def _jobs(value: str) -> int:

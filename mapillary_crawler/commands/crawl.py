@@ -21,6 +21,7 @@ from scrapy.utils.log import configure_logging
 
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.configuration_file import in_force, with_defaults
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.token import read_token
@@ -94,12 +95,14 @@ class Command(ProjectCommand, crawl.Command):
             _check_spider(args)
             read_token(os.environ)
             configuration = self.configuration()
-            arguments = validate(opts.spargs)
+            arguments = validate(with_defaults(opts.spargs))
             configuration, fewer = fit_open_files(configuration, webp=arguments.collection.webp)
             _make_room(settings, configuration)
             _make_job_folder(settings)
             self._staging = OpenCollection.open(arguments, configuration, plan=self.plan)
-        self._say(self.first_line(self._staging))
+        files = " and ".join(map(str, in_force().paths))
+        from_files = f", with settings from {files}" if files else ""
+        self._say(f"{self.first_line(self._staging)}{from_files}")
         if fewer:
             self._say(fewer)
 

@@ -13,6 +13,7 @@ from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
 from mapillary_crawler.collection.arguments import validate
+from mapillary_crawler.collection.configuration_file import with_defaults
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.commands import crawl
 from mapillary_crawler.terminal.command import crawl_options
@@ -153,7 +154,7 @@ def _check(usernames: list[str], opts: argparse.Namespace) -> None:
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
     for username in usernames:
-        validate({**given, "username": username})
+        validate({**with_defaults(given), "username": username})
 
 
 def _check_several(opts: argparse.Namespace) -> None:

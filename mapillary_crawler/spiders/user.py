@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from mapillary_crawler.archive.internet_archive import presence as archive_org
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
+from mapillary_crawler.collection.configuration_file import with_defaults
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.crawl.feeder import Feeder
@@ -64,7 +65,7 @@ class UserSpider(Spider):
         if opened is None:
             read_token(os.environ)
             configuration = read_configuration(crawler.settings, os.environ)
-            opened = OpenCollection.open(validate(kwargs), configuration)
+            opened = OpenCollection.open(validate(with_defaults(kwargs)), configuration)
         spider = super().from_crawler(crawler, opened)
         spider.run = Run(crawler, opened, owned=owned)
         spider._lister = Lister(spider.run, ahead=cls.ahead)

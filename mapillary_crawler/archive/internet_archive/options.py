@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapillary_crawler.collection.configuration import read_number, read_web_address
+from mapillary_crawler.collection.configuration_file import in_force
 from mapillary_crawler.collection.units import read_size, read_span
 
 #: Settings that only these commands know; like all of the project's, also environment variables.
 DEFAULTS: dict[str, Any] = {
-    name: os.environ.get(name) or default
+    name: os.environ.get(name) or in_force().settings.get(name) or default
     for name, default in (
         # Internet Archive: items should not be over 100 GB; many files make an item slow.
         ("IA_ITEM_MAX_BYTES", 100 * 10**9),
