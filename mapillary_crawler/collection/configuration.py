@@ -167,8 +167,15 @@ def read_number(
         number = kind(value)
     except ValueError as error:
         why = error if kind in (read_size, read_span) else "is no number"
-        raise ArgumentRefused(f"{name} {value!r} {why}") from None
+        raise ArgumentRefused(f"{name} {value!r}{_place(name, value)} {why}") from None
     if not least <= number <= most:  # type: ignore[operator]
         bounds = f"at least {least}" if most == 2**62 else f"from {least} to {most:g}"
-        raise ArgumentRefused(f"{name} {value!r} is out of range; allowed is {bounds}")
+        where = _place(name, value)
+        raise ArgumentRefused(f"{name} {value!r}{where} is out of range; allowed is {bounds}")
     return number
+
+
+def _place(name: str, value: str) -> str:
+    """Say which file has a value, if one has it."""
+    files = in_force()
+    return f" of {files.origins[name]}" if files.settings.get(name) == value else ""

@@ -56,7 +56,7 @@ Example:
         store = Path(".demo").absolute()
         _clear(store)
         with Sandbox.running([_USER]) as sandbox:
-            places = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": ""}
+            places = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": str(store / STAGING)}
             environment = {**os.environ, **sandbox.environment, **places}
             command = ["crawl", "user", "-a", f"username={_USER['username']}", "-a", "quality=1024"]
             print("$ scrapy", " ".join(command), flush=True)

@@ -100,6 +100,15 @@ def test_what_is_wrong_ends_every_command_with_one_line(
     assert "MLY" not in lines[0]
 
 
+def test_a_value_that_cannot_be_is_named_with_its_file(folder: Folder) -> None:
+    folder.file.write_text("[settings]\nTAR_MAX_BYTES = '1G'\nIMAGE_ATTEMPTS = 3\n")
+    code, (line,) = folder.run("status")
+    assert code == 2
+    assert f"TAR_MAX_BYTES '1G' of {folder.file} is not understood" in line
+    code, (line,) = folder.run("status", "-s", "TAR_MAX_BYTES=1", IMAGE_ATTEMPTS="0")
+    assert "IMAGE_ATTEMPTS '0' is out of range" in line
+
+
 def test_what_is_fixed_cannot_be_changed_by_a_file(folder: Folder) -> None:
     """A value of a file is a wish as one of the environment is, not a default."""
     arguments = ("crawl", "user", "-a", "username=alice", "-a", "quality=256", "-a", "webp=1")
