@@ -21,6 +21,7 @@
      |    |-- ManifestsDisagree    1  archive/finish/manifest_reader.py; also a ValueError
      |    |-- NoInventory          2  archive/verify/inventory.py
      |    |-- CredentialsMissing   2  archive/internet_archive/session.py
+     |    |    `-- NoKeys          2
      |    |-- UnreadableFile       1  archive/internet_archive/upload.py
      |    |-- NotVerified          3  archive/internet_archive/verified.py
      |    `-- Trouble              1  archive/internet_archive/trouble.py

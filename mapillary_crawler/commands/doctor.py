@@ -84,7 +84,7 @@ Examples
     def _findings(self, installed: dict[str, str | None]) -> Iterator[Finding]:
         """Yield what is found, from what a crawl needs first."""
         from mapillary_crawler.crawl.doctor import archive_org, folders, machine, service
-        from mapillary_crawler.crawl.doctor.finding import fault_of
+        from mapillary_crawler.crawl.doctor.finding import fault_of, ok
 
         try:
             configuration = self.configuration()
@@ -92,6 +92,7 @@ Examples
             yield fault_of("settings", error.outcome, str(error))
             yield from filter(None, [service.token_form(os.environ)])
         else:
+            yield ok("settings", self._origins())
             agent = str(self.given_settings["USER_AGENT"])
             yield from service.service(configuration.api_url, os.environ, agent)
             yield from folders.folders(configuration)
@@ -100,6 +101,14 @@ Examples
             yield machine.encoder(configuration.webp_encoder)
         yield archive_org.keys(self._archive_org)
         yield machine.judge_versions(installed)
+
+    def _origins(self) -> str:
+        """Say which settings are no defaults, and where they come from."""
+        from mapillary_crawler.terminal.origins import set_by_somebody
+
+        found = set_by_somebody(self.given_settings)
+        said = [f"{name} from {where}" for name, where in found.items()]
+        return ", ".join([*said, "all others by default" if said else "all by default"])
 
     def _archive_org(self) -> bool | None:
         """Ask archive.org about the keys; return whether it takes uploads, None without keys."""

@@ -66,15 +66,31 @@ def test_several_users_have_the_same_file_and_the_command_line_wins(folder: Fold
 
 
 def test_the_value_in_force_is_that_of_the_nearest(folder: Folder) -> None:
-    assert folder.run("settings", "--get", "IMAGE_ATTEMPTS") == (0, ["6"])
+    def value(*options: str, **environment: str) -> list[str]:
+        code, lines = folder.run("settings", *options, "--get", "IMAGE_ATTEMPTS", **environment)
+        assert code == 0
+        return lines
+
+    assert value() == ["6", "IMAGE_ATTEMPTS is from its default"]
     folder.own.write_text("[settings]\nIMAGE_ATTEMPTS = 2\n")
-    assert folder.run("settings", "--get", "IMAGE_ATTEMPTS") == (0, ["2"])
+    assert value() == ["2", f"IMAGE_ATTEMPTS is from {folder.own}"]
     folder.file.write_text("[settings]\nIMAGE_ATTEMPTS = 3\nIA_PATIENCE = '1h'\n")
-    assert folder.run("settings", "--get", "IMAGE_ATTEMPTS") == (0, ["3"])
-    assert folder.run("settings", "--get", "IMAGE_ATTEMPTS", IMAGE_ATTEMPTS="4") == (0, ["4"])
-    given = ("-s", "IMAGE_ATTEMPTS=5")
-    found = folder.run("settings", *given, "--get", "IMAGE_ATTEMPTS", IMAGE_ATTEMPTS="4")
-    assert found == (0, ["5"])
+    assert value() == ["3", f"IMAGE_ATTEMPTS is from {folder.file}"]
+    assert value(IMAGE_ATTEMPTS="4") == ["4", "IMAGE_ATTEMPTS is from the environment"]
+    found = value("-s", "IMAGE_ATTEMPTS=5", IMAGE_ATTEMPTS="4")
+    assert found == ["5", "IMAGE_ATTEMPTS is from the command line"]
+    assert folder.run("settings", "--get", "BOT_NAME") == (0, ["mapillary_crawler"])
+
+
+def test_the_doctor_says_where_each_setting_is_from(folder: Folder) -> None:
+    folder.file.write_text("[settings]\nIMAGE_ATTEMPTS = 3\nIA_PATIENCE = '1h'\n")
+    _, lines = folder.run("doctor", "-s", "API_PATIENCE=1h", IA_PATIENCE="2h")
+    (said,) = (line for line in lines if line.startswith("settings "))
+    assert "API_PATIENCE from the command line" in said
+    assert "IA_PATIENCE from the environment" in said
+    assert f"IMAGE_ATTEMPTS from {folder.file}" in said
+    assert "MAPILLARY_API_URL from the environment" in said
+    assert said.endswith("all others by default")
 
 
 @pytest.mark.parametrize("command", [("status",), ("settings", "--get", "BOT_NAME"), ("list",)])

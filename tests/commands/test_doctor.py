@@ -29,7 +29,7 @@ TOKEN = "MLY|4410152892354321|feedfacefeedfacefeedfacefeedface"
 KEYS = {"IA_ACCESS_KEY_ID": "plantedaccesskey", "IA_SECRET_ACCESS_KEY": "plantedsecretkey"}
 PLANTED = (TOKEN, TOKEN[-32:], *KEYS.values())
 PARTS = [
-    "token", "API", "clock", "store", "staging", "open files", "image check", "encoder",
+    "settings", "token", "API", "clock", "store", "staging", "open files", "image check", "encoder",
     "archive.org", "versions",
 ]  # fmt: skip
 
