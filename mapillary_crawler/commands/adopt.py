@@ -14,6 +14,7 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused, is_disk_full
 from mapillary_crawler.collection.probes import require_shared_memory
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.collection.names import Collection
@@ -28,15 +29,15 @@ class Command(ProjectCommand):
     about = (
         "Takes over a folder that mapillary_downloader made: decodes every image, writes\n"
         "ledger, checksums and metadata, tells what that tool lost, and moves the folder to\n"
-        "where `scrapy crawl user` completes it. No tar is changed; what is missing comes as\n"
-        "new ones. Tars that are not of days (before 0.7) are unpacked. A folder that holds\n"
-        "what adopt does not know is refused."
+        "where a crawl completes it. No tar is changed; what is missing comes as new ones.\n"
+        "Tars that are not of days (before 0.7) are unpacked. A folder that holds what adopt\n"
+        "does not know is refused."
     )
-    epilog: ClassVar[str] = """\
+    epilog: ClassVar[str] = f"""\
 Example:
 
-  scrapy adopt ~/mapillary_data/mapillary-alice-original
-  scrapy crawl user -a username=alice -a quality=original
+  {program_name()} adopt ~/mapillary_data/mapillary-alice-original
+  {program_name()} crawl user -a username=alice -a quality=original
 
 What was found missing or unreadable is in .crawl/adoption.jsonl of the collection, by name.
 
@@ -51,7 +52,7 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
         from mapillary_crawler.ledger.trouble import LedgerTrouble
 
         if len(args) != 1:
-            raise ArgumentRefused("say which folder, one: scrapy adopt FOLDER")
+            raise ArgumentRefused(f"say which folder, one: {program_name()} adopt FOLDER")
         try:
             self._adopt(Path(args[0]).absolute(), self.places())
         except NotFollowed as error:
@@ -88,16 +89,17 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
             print(f"  {line}")
         if any((target / ADOPTED).glob("*.tar")):
             print(
-                f"Its tars that are not of days were unpacked; they lie in {target / ADOPTED} and "
-                "are needed no more once scrapy verify finds the finished collection whole"
+                f"Its tars that are not of days were unpacked; they lie in {target / ADOPTED} "
+                f"and are needed no more once {program_name()} verify finds the finished "
+                "collection whole"
             )
         print(f"Complete it with: {_completion(collection)}")
 
 
 def _completion(collection: Collection) -> str:
     """Return the crawl that completes a collection."""
-    words = ["scrapy", "crawl", "user", "-a", f"username={collection.username}"]
+    words = ["crawl", "user", "-a", f"username={collection.username}"]
     words += ["-a", f"quality={collection.quality}"]
     if collection.webp:
         words += ["-a", "webp=1"]
-    return shlex.join(words)
+    return f"{program_name()} {shlex.join(words)}"

@@ -19,6 +19,7 @@ from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand, crawl_options
+from mapillary_crawler.terminal.program import program, program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.terminal.tables import Table
@@ -30,10 +31,10 @@ class Command(ProjectCommand):
     usage = "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
     summary = "Archive several Mapillary users"
     about = (
-        "Archives several users with the same arguments, each in a scrapy crawl of its own,\n"
+        "Archives several users with the same arguments, each in a crawl of its own,\n"
         "and ends with a table of what became of each."
     )
-    epilog = """\
+    epilog = f"""\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
 the same command run again goes on where it was. They get -a, -s, -L, --nolog and --logfile,
 which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
@@ -44,15 +45,15 @@ Exit codes
   0  all users are complete
   2  wrong argument; nothing was started
   4  interrupted
-  n  the exit code of the crawls that did not end with 0 (scrapy crawl -h), if they agree
+  n  the exit code of the crawls that did not end with 0 ({program_name()} crawl -h), if they agree
   1  they do not agree; the table says how each ended
 
 Examples
 ========
 
-  scrapy archive alice bob -a quality=2048
-  scrapy archive --from names.txt --jobs 2 -a quality=original -a webp=1
-  grep -v '^#' names.txt | scrapy archive --from -
+  {program_name()} archive alice bob -a quality=2048
+  {program_name()} archive --from names.txt --jobs 2 -a quality=original -a webp=1
+  grep -v '^#' names.txt | {program_name()} archive --from -
 """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,7 @@ Examples
         )  # fmt: skip
         parser.add_argument(
             "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",
-            help="argument of every crawl, see scrapy crawl -h (may be repeated)",
+            help=f"argument of every crawl, see {program_name()} crawl -h (may be repeated)",
         )  # fmt: skip
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -82,11 +83,11 @@ Examples
             *crawl_options(opts),
             *(f"--set={name}={value}" for name, value in share.items()),
         ]
-        program = (sys.executable, "-m", "scrapy", "crawl", "user")
+        crawl = [*program(), "crawl", "user"]
         crawls = Crawls(
             list(arguments),
             jobs,
-            lambda username: [*program, "-a", f"username={username}", *options],
+            lambda username: [*crawl, "-a", f"username={username}", *options],
         )
         folders = {name: given.collection.name for name, given in arguments.items()}
         places = Places(configuration.store, configuration.staging)
@@ -114,7 +115,7 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
         except (OSError, UnicodeDecodeError) as error:
             raise ArgumentRefused(f"{opts.file} cannot be read: {error}") from None
     if not names:
-        raise ArgumentRefused("say which users: scrapy archive USERNAME, or --from FILE")
+        raise ArgumentRefused(f"say which users: {program_name()} archive USERNAME, or --from FILE")
     try:
         given = arglist_to_dict(opts.spargs)
     except ValueError:

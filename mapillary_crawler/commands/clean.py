@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 
 class Command(ProjectCommand):
@@ -19,14 +20,14 @@ class Command(ProjectCommand):
         "that are not this program's are never touched, nor is a collection that a process\n"
         "works on."
     )
-    epilog = """\
+    epilog = f"""\
 Exit codes: 0, 1 for what cannot be read or removed, 2 for a wrong argument.
 
 Examples
 ========
 
-  scrapy clean
-  scrapy clean --yes
+  {program_name()} clean
+  {program_name()} clean --yes
 """
     takes_arguments = False
 
@@ -48,7 +49,7 @@ Examples
         for folder in folders:
             print(f"  {folder}")
         if not (opts.yes or _agreed()):
-            print("Nothing was removed; to remove them, say: scrapy clean --yes")
+            print(f"Nothing was removed; to remove them, say: {program_name()} clean --yes")
             return
         for folder in folders:
             if not remove(folder, places):

@@ -26,6 +26,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.crawl.open_collection import OpenCollection
@@ -64,7 +65,7 @@ class Command(ProjectCommand, crawl.Command):
         "Exit codes: 0 complete, 1 unexpected error, 2 bad argument or setting, "
         "3 images failed, 4 interrupted, 5 token refused, 6 disk full, "
         "7 service unavailable, 8 no images, 9 another process works on it. "
-        "Example: scrapy crawl user -a username=alice -a quality=2048"
+        f"Example: {program_name()} crawl user -a username=alice -a quality=2048"
     )
     #: Whether it only plans, and so decides nothing for later crawls.
     plan: ClassVar[bool] = False
@@ -163,7 +164,7 @@ class Command(ProjectCommand, crawl.Command):
         from mapillary_crawler.ledger.ledger import Ledger
 
         staging = self._staging
-        words: object = "scrapy status shows what is there"
+        words: object = f"{program_name()} status shows what is there"
         for folder in (staging.folder, staging.destination):
             with suppress(OSError, sqlite3.Error):
                 words = Ledger(folder / LEDGER_PATH, read_only=True).images.balance()
@@ -172,7 +173,7 @@ class Command(ProjectCommand, crawl.Command):
 
     def say(self, message: object) -> None:
         """Say something of the command itself, where the crawl's own lines go."""
-        self._say(f"scrapy {self.name}: {message}")
+        self._say(f"{self.typed}: {message}")
 
     def _say(self, line: str) -> None:
         """Print a line on the terminal, or write it, whatever LOG_LEVEL, to the log's file."""
@@ -236,11 +237,11 @@ def _check_scheduled(withheld: list[str]) -> None:
 
 def _check_spider(args: list[str]) -> None:
     if not args:
-        raise ArgumentRefused("say which spider: scrapy crawl user -a username=NAME")
+        raise ArgumentRefused(f"say which spider: {program_name()} crawl user -a username=NAME")
     if args[0] != _SPIDER:
         raise ArgumentRefused(f"there is no spider {args[0]!r}; the spider is {_SPIDER!r}")
     if len(args) > 1:
-        raise ArgumentRefused(f"{args[1]!r} is not understood; see scrapy crawl -h")
+        raise ArgumentRefused(f"{args[1]!r} is not understood; see {program_name()} crawl -h")
 
 
 def _set_up_interpreter() -> None:

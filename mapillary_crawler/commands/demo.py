@@ -6,12 +6,12 @@ import argparse
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from mapillary_crawler.collection.layout import LOCKS, STAGING, progress_writing
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program, program_name, program_typed
 
 _USER = {
     "username": "demo",
@@ -40,12 +40,13 @@ class DemoCommand(ProjectCommand):
         "archives its user `demo` at 1024 pixels, and shows the collection and how to do the\n"
         "same on the real service."
     )
-    epilog = """\
-Exit codes: those of scrapy crawl user -h; 2 also where ./.demo holds what no demo has made.
+    epilog = f"""\
+Exit codes: those of {program_name()} crawl user -h; 2 also where
+./.demo holds what no demo has made.
 
 Example:
 
-  scrapy demo
+  {program_name()} demo
 """
     takes_arguments = False
 
@@ -59,9 +60,9 @@ Example:
             places = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": str(store / STAGING)}
             environment = {**os.environ, **sandbox.environment, **places}
             command = ["crawl", "user", "-a", f"username={_USER['username']}", "-a", "quality=1024"]
-            print("$ scrapy", " ".join(command), flush=True)
-            program = [sys.executable, "-m", "scrapy", *command]
-            self.exitcode = subprocess.run(program, env=environment, check=False).returncode  # noqa: S603
+            print("$", program_name(), *command, flush=True)
+            run = subprocess.run([*program(), *command], env=environment, check=False)  # noqa: S603
+            self.exitcode = run.returncode
         if self.exitcode == 0:
             _show(store)
 
@@ -89,5 +90,5 @@ def _show(store: Path) -> None:
         "\nThe same on the real service, with a token from "
         "https://www.mapillary.com/dashboard/developers:\n\n"
         "  export MAPILLARY_TOKEN='MLY|…'\n"
-        "  .venv/bin/scrapy crawl user -a username=NAME -a quality=2048\n"
+        f"  {program_typed()} crawl user -a username=NAME -a quality=2048\n"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, Options, read_options
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.archive.internet_archive.cache import Cache, Found
@@ -28,12 +29,12 @@ class Command(ProjectCommand):
         "mapillary-images collection. What a search finds is kept in the cache folder;\n"
         "without a network the figures come from there, with their age."
     )
-    epilog = """\
+    epilog = f"""\
 Examples:
 
-  scrapy ia_stats
-  scrapy ia_stats --cached --users
-  scrapy ia_stats --json | jq .unique_images
+  {program_name()} ia_stats
+  {program_name()} ia_stats --cached --users
+  {program_name()} ia_stats --json | jq .unique_images
 
 Exit codes: 0, 2 for a wrong argument or --cached before any search, 4 interrupted, 7 archive.org
 is not available and there is no earlier search.

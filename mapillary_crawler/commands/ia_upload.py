@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, ProjectError
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
@@ -28,12 +29,12 @@ class Command(ProjectCommand):
         "after an interruption, waits for archive.org's tasks, and compares md5 and size of\n"
         "every file with what archive.org says before it calls a collection verified."
     )
-    epilog = """\
+    epilog = f"""\
 Examples:
 
-  scrapy ia_upload --dry-run mapillary_data/mapillary-alice-original
-  scrapy ia_upload mapillary-alice-original
-  scrapy ia_upload --delete-after-verify mapillary-alice-original mapillary-bob-2048
+  {program_name()} ia_upload --dry-run mapillary_data/mapillary-alice-original
+  {program_name()} ia_upload mapillary-alice-original
+  {program_name()} ia_upload --delete-after-verify mapillary-alice-original mapillary-bob-2048
 
 Keys for archive.org (https://archive.org/account/s3.php) are read from the environment variables
 IA_ACCESS_KEY_ID and IA_SECRET_ACCESS_KEY, from the file that IA_CONFIG_FILE names, or from where
@@ -63,7 +64,7 @@ works on it.
         from mapillary_crawler.terminal.work_display import Lines, work_display
 
         if not args:
-            raise ArgumentRefused("say which collection: scrapy ia_upload COLLECTION")
+            raise ArgumentRefused(f"say which collection: {program_name()} ia_upload COLLECTION")
         options, places = read_options(self.given_settings), self.places()
         with ExitStack() as stack, work_display(Lines) as shown:
             collections = self._opened(stack, places, args)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from scrapy import Spider
@@ -17,6 +16,7 @@ from mapillary_crawler.collection.configuration_file import with_defaults
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.commands import crawl
 from mapillary_crawler.terminal.command import crawl_options
+from mapillary_crawler.terminal.program import program, program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.crawl.open_collection import OpenCollection
@@ -43,7 +43,7 @@ class Command(crawl.Command):
         "cameras, the bytes they would have at each quality (judged by 20, spread over the\n"
         "listing, that are fetched at all four), and the disk and time that a crawl needs."
     )
-    epilog = """\
+    epilog = f"""\
 The listing is kept, so a crawl with the same arguments does not list again, and the sample's
 images of the chosen quality count as saved. --json prints one line a user; null stands for what
 is not known. Several users are planned one after another, with -a, -s, -L, --logfile, --nolog.
@@ -52,14 +52,14 @@ Exit codes
 ==========
 
   0  planned, or already archived
-  n  those of scrapy crawl user -h; of several users, the one they agree on, or 1
+  n  those of {program_name()} crawl user -h; of several users, the one they agree on, or 1
 
 Examples
 ========
 
-  scrapy plan alice -a quality=2048
-  scrapy plan alice bob --json | jq .bytes.original.size
-  scrapy plan alice -a bbox=13.3,52.4,13.5,52.6 -a start=2024-01-01
+  {program_name()} plan alice -a quality=2048
+  {program_name()} plan alice bob --json | jq .bytes.original.size
+  {program_name()} plan alice -a bbox=13.3,52.4,13.5,52.6 -a start=2024-01-01
 """
     plan: ClassVar[bool] = True
 
@@ -98,9 +98,9 @@ Examples
         if len(self._usernames) == 1:
             super().main(args, opts)
             return
-        program = (sys.executable, "-m", "scrapy", "plan")
+        plan = [*program(), "plan"]
         options = [*self._given, *(["--json"] if self._json else [])]
-        crawls = Crawls(self._usernames, 1, lambda username: [*program, username, *options])
+        crawls = Crawls(self._usernames, 1, lambda username: [*plan, username, *options])
         self.exitcode = exit_code(crawls.run().values(), stopped=crawls.stopped)
 
     def first_line(self, staging: OpenCollection) -> str:
@@ -119,7 +119,7 @@ Examples
             print(json.dumps(spider.plan.fields(self._item_max_bytes), ensure_ascii=False))
             return
         arguments = ["-a", f"username={staging.collection.username}", *self._given]
-        command = shlex.join(["scrapy", "crawl", "user", *arguments])
+        command = f"{program_name()} crawl user {shlex.join(arguments)}"
         print("\n".join(report.overview(spider.plan)))
         print()
         report.sizes(spider.plan).print()
@@ -146,7 +146,7 @@ Examples
 def _check(usernames: list[str], opts: argparse.Namespace) -> None:
     """Check the arguments of every user; raises `ArgumentRefused`."""
     if not usernames:
-        raise ArgumentRefused("say which user: scrapy plan USERNAME")
+        raise ArgumentRefused(f"say which user: {program_name()} plan USERNAME")
     try:
         given = arglist_to_dict(opts.spargs)
     except ValueError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,11 +26,11 @@ Example
 =======
 
   echo '{{"users": [{{"username": "alice", "images": 2000, "panoramas": 0.2, "dead": 10}}]}}' > users.json
-  scrapy sandbox --port 8700 --users users.json --faults '{{"cdn": {{"reset": 0.02}}}}'
+  {program} sandbox --port 8700 --users users.json --faults '{{"cdn": {{"reset": 0.02}}}}'
 
 and in another terminal, with the export lines that the sandbox prints:
 
-  scrapy crawl user -a username=alice -a quality=1024
+  {program} crawl user -a username=alice -a quality=1024
 
 While it runs, http://127.0.0.1:8700/_sandbox/counters shows what was asked for, and faults change:
 
@@ -74,7 +75,9 @@ class SandboxCommand(ProjectCommand):
 
         super().add_options(parser)
         parser.epilog = self.epilog.format(
-            users=_table(users.explanation()), faults=_table(faults.explanation())
+            program=program_name(),
+            users=_table(users.explanation()),
+            faults=_table(faults.explanation()),
         )
         parser.add_argument("--port", type=int, default=8700, help="port, 0 takes a free one")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")

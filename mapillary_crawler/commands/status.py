@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.archive.status import Overview
@@ -26,15 +27,15 @@ class Command(ProjectCommand):
         "what failed, its size and when something last happened. COLLECTION is a folder or a\n"
         "name; without one, all collections of the staging folder and the store."
     )
-    epilog = """\
+    epilog = f"""\
 Exit codes: 0, 1 for a folder that cannot be read, 2 for a wrong argument.
 
 Examples
 ========
 
-  scrapy status
-  scrapy status mapillary-alice-2048 --failed
-  watch -n 60 scrapy status
+  {program_name()} status
+  {program_name()} status mapillary-alice-2048 --failed
+  watch -n 60 {program_name()} status
 
 A program reads .crawl/progress.json in the collection's folder instead.
 """

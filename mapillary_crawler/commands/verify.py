@@ -13,6 +13,7 @@ from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.archive.verify.inventory import Inventory
@@ -30,7 +31,7 @@ class Command(ProjectCommand):
         "manifests. COLLECTION is a folder, or the name of one in the store or in staging.\n"
         "Nothing is ever repaired, and nothing is written."
     )
-    epilog = """\
+    epilog = f"""\
 Exit codes
 ==========
 
@@ -44,9 +45,9 @@ Exit codes
 Examples
 ========
 
-  scrapy verify mapillary-alice-2048
-  scrapy verify --fast mapillary_data/mapillary-*
-  scrapy verify ~/downloads/mapillary-alice-2048
+  {program_name()} verify mapillary-alice-2048
+  {program_name()} verify --fast mapillary_data/mapillary-*
+  {program_name()} verify ~/downloads/mapillary-alice-2048
 """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -65,7 +66,7 @@ Examples
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Verify each collection; the worst of them makes the exit code."""
         if not args:
-            raise ArgumentRefused("say which collection: scrapy verify COLLECTION")
+            raise ArgumentRefused(f"say which collection: {program_name()} verify COLLECTION")
         places = self.places()
         folders = [places.find(named) for named in args]
         codes = {self._outcome(folder, places, full=not opts.fast).exit_code for folder in folders}

@@ -29,6 +29,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerThread
 from mapillary_crawler.ledger.trouble import is_locked
+from mapillary_crawler.terminal.program import program_name
 
 
 class OpenCollection:
@@ -262,7 +263,7 @@ def _refuse_foreign(folder: Path) -> None:
         raise Refused(
             Outcome.REFUSED,
             f"{folder} has tars or {METADATA}, but no ledger; it is left untouched. "
-            "Move it away; scrapy adopt takes over what mapillary_downloader made",
+            f"Move it away; {program_name()} adopt takes over what mapillary_downloader made",
         )
 
 
@@ -304,7 +305,7 @@ def _refuse_existing(destination: Path, collection: Collection) -> None:
         raise Refused(
             Outcome.REFUSED,
             f"{destination} exists and was not made by this program; it is left untouched. "
-            "Move it away, or take it over with: scrapy adopt",
+            f"Move it away, or take it over with: {program_name()} adopt",
         )
     try:
         with closing(read_ledger(destination, locked=True)) as ledger:

@@ -31,6 +31,7 @@ from mapillary_crawler.collection.outcome import (
     is_disk_full,
 )
 from mapillary_crawler.collection.places import Places
+from mapillary_crawler.terminal.program import program_name
 
 
 class KeepsLines(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -56,8 +57,13 @@ class ProjectCommand(ScrapyCommand):
 
     @property
     def name(self) -> str:
-        """What is typed, which Scrapy takes from the module."""
+        """The command's name, which Scrapy takes from the module."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def typed(self) -> str:
+        """All of what is typed: `scrapy verify`, say."""
+        return f"{program_name()} {self.name}"
 
     @property
     def given_settings(self) -> Settings:
@@ -127,10 +133,10 @@ class ProjectCommand(ScrapyCommand):
     def refuse_unknown(self, args: Sequence[str]) -> None:
         """Refuse options that the parser did not know, and arguments where there are none."""
         if args and not self.takes_arguments:
-            raise ArgumentRefused(f"unexpected argument {args[0]}; see scrapy {self.name} -h")
+            raise ArgumentRefused(f"unexpected argument {args[0]}; see {self.typed} -h")
         for argument in args:
             if argument.startswith("-") and argument != "-":
-                raise ArgumentRefused(f"unknown option {argument}; see scrapy {self.name} -h")
+                raise ArgumentRefused(f"unknown option {argument}; see {self.typed} -h")
 
     def end(self, outcome: Outcome, message: object) -> NoReturn:
         """End with one line that says why; what went wrong before decides the exit code."""
@@ -139,7 +145,7 @@ class ProjectCommand(ScrapyCommand):
 
     def say(self, message: object) -> None:
         """Say something of the command itself, on standard error."""
-        sys.stderr.write(f"scrapy {self.name}: {message}\n")
+        sys.stderr.write(f"{self.typed}: {message}\n")
         sys.stderr.flush()
 
     def configuration(self) -> Configuration:

@@ -26,6 +26,13 @@ def program_name() -> str:
     return f"python -m {_PACKAGE}" if _is_package(script) else "scrapy"
 
 
+def program_typed() -> str:
+    """Return the name with the folder before it, where the person has said that."""
+    script = sys.argv[0]
+    known = PurePath(script).name in {COMMAND, "scrapy"}
+    return script if known and not PurePath(script).is_absolute() else program_name()
+
+
 def program() -> list[str]:
     """Return the command line that starts the same program again, to which a command is added."""
     script = PurePath(sys.argv[0])

@@ -27,6 +27,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.trouble import is_locked
+from mapillary_crawler.terminal.program import program_name
 
 #: The fact that names the uploader of each item of ours, null as long as no answer has.
 _UPLOADERS = "uploaders"
@@ -211,7 +212,7 @@ class FinishedCollection:
         if sha256 != piece.sha256:
             raise _refused(
                 f"{path} does not match its checksum; nothing is sent. "
-                "See what is wrong with: scrapy verify"
+                f"See what is wrong with: {program_name()} verify"
             )
 
     def _refuse_unfinished(self) -> None:
@@ -261,7 +262,8 @@ def _open_ledger(folder: Path) -> Ledger:
     path = folder / LEDGER_PATH
     if not path.is_file():
         hint = (
-            f"; was it made by mapillary_downloader? Take it over with: scrapy adopt {folder}"
+            "; was it made by mapillary_downloader? "
+            f"Take it over with: {program_name()} adopt {folder}"
             if (folder / METADATA).exists()
             else ""
         )
@@ -281,7 +283,8 @@ def _unusable(path: Path, error: sqlite3.DatabaseError) -> Refused:
         return Refused(Outcome.DISK_FULL, f"no space left for the ledger: {error}")
     if is_locked(error):
         return Refused(
-            Outcome.LOCKED, f"another process reads {path}, perhaps scrapy verify; wait for it"
+            Outcome.LOCKED,
+            f"another process reads {path}, perhaps {program_name()} verify; wait for it",
         )
     return _refused(
         f"{path} cannot be written: {error}; nothing is changed. See that its disk is writable and "
