@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long lint types check bench profile chaos fuzz test-peer clean
+.PHONY: demo test test-long lint types check bench profile chaos fuzz test-install test-peer clean
 
 demo: $(VENV)/installed
 	$(BIN)/scrapy demo
@@ -45,18 +45,23 @@ chaos: $(VENV)/installed-dev
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python -m tests.native.fuzz 1000000
 
+# Builds wheel and sdist, installs them with what they need into empty environments, and archives.
+test-install: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/install --from-index
+
 # Adopts what mapillary-downloader made, which is installed into an environment of its own.
 test-peer: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/peer
 
 clean:
-	rm -rf $(VENV) .demo build *.egg-info native/build native/*.egg-info
+	rm -rf $(VENV) .demo build dist *.egg-info native/build native/*.egg-info native/jpeg_entropy/*.so
 
-$(VENV)/installed: requirements.txt native/pyproject.toml $(wildcard native/jpeg_entropy/*.*)
+# Editable: what runs is the checkout, and the library in C is built where its sources are.
+$(VENV)/installed: requirements.txt pyproject.toml setup.py native/pyproject.toml $(wildcard native/jpeg_entropy/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; say make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check ./native 2>/dev/null || echo "Without native/, which takes a C compiler, crawls are slower; $(BIN)/pip install ./native says more."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -c "import jpeg_entropy" 2>/dev/null || echo "Without native/, which takes a C compiler, crawls are slower; $(BIN)/pip install --verbose --editable . says more."
 	touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

@@ -29,7 +29,7 @@ SPIDER_MODULES = ["mapillary_crawler.spiders.user"]
 NEWSPIDER_MODULE = "mapillary_crawler.spiders"
 
 # scrapy crawl, archive, plan, status, verify, clean, adopt, doctor, sandbox, demo, ia_stats,
-# ia_upload
+# ia_upload, completion
 COMMANDS_MODULE = "mapillary_crawler.commands"
 
 # Default "Scrapy/VERSION (+https://scrapy.org)": the service should know who asks.

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,18 @@ from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox.process import Sandbox
 
 PROJECT = Path(__file__).parent.parent
+#: What a crawl leaves that differs from run to run.
+_OF_THE_RUN = ("download.log.", "__ia_thumb.jpg", ".crawl")
 SCRAPY = [sys.executable, "-W", "error::DeprecationWarning:mapillary_crawler", "-m", "scrapy"]
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", ".demo", "mapillary_data", "__pycache__", ".*_cache", ".hypothesis",
+    "build", "dist", "*.egg-info", "*.so", "results", ".coverage*",
+)  # fmt: skip
+
+
+def copy_project(folder: Path) -> None:
+    """Copy the project as a clone has it: without what is made of it."""
+    shutil.copytree(PROJECT, folder, ignore=_LEFT_OUT)
 
 
 @dataclass
@@ -156,6 +168,23 @@ def compressed_data(jpeg: bytes) -> bytes:
             kept += jpeg[place : place + length]
         place += length
     return bytes(kept + jpeg[place:])
+
+
+def deterministic(folder: Path) -> dict[str, bytes]:
+    """Return the files that are the same however a collection came to be."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.relative_to(folder).parts[0].startswith(_OF_THE_RUN)
+    }
+
+
+def assert_same(collection: Path, wanted: Path) -> None:
+    """Assert that two collections are the same, byte for byte."""
+    found, files = deterministic(collection), deterministic(wanted)
+    assert sorted(found) == sorted(files)
+    assert any(name.endswith(".tar") for name in files)
+    assert [name for name in files if found[name] != files[name]] == []
 
 
 def assert_complete(

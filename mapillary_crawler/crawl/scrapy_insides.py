@@ -1,7 +1,7 @@
 """What no public name of Scrapy 2.19 says of an engine, hence `scrapy>=2.19,<2.20`.
 
-Beside these, `transfer/downloader.py`, `transfer/download_handler.py` and
-`terminal/log_formatter.py` lean on private names; tests/crawl/test_scrapy_insides.py has all.
+Beside these, `transfer/downloader.py`, `transfer/download_handler.py`, `terminal/command_line.py`
+and `terminal/log_formatter.py` lean on private names; tests/crawl/test_scrapy_insides.py has all.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from scrapy import Spider
+from scrapy import Spider, cmdline
 from scrapy.core.downloader import Downloader, Slot
 from scrapy.core.downloader.handlers._aiohttp import AiohttpDownloadHandler
 from scrapy.core.engine import ExecutionEngine, _Slot
@@ -134,6 +134,18 @@ def test_base_classes() -> None:
     assert isinstance(ImagesPipeline.STORE_SCHEMES, dict)
     assert parameters(AutoThrottle.__init__) == ["self", "crawler"]
     assert parameters(HttpProxyMiddleware.process_request)[:2] == ["self", "request"]
+
+
+def test_command_line() -> None:
+    """terminal/command_line.py: a replacement that nobody calls would change nothing."""
+    assert parameters(cmdline._print_commands) == ["settings", "inproject"]
+    assert parameters(cmdline._print_unknown_command) == ["settings", "cmdname", "inproject"]
+    assert parameters(cmdline._get_commands_dict) == ["settings", "inproject"]
+    execute = inspect.getsource(cmdline.execute)
+    assert "_print_commands(settings, inproject)" in execute
+    assert "_print_unknown_command(settings, cmdname, inproject)" in execute
+    assert "parser = ScrapyArgumentParser(" in execute
+    assert 'usage=f"scrapy {cmdname} ' in execute
 
 
 def test_logger_of_broken_transfers() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import PROJECT, Crawling
+from tests.crawling import PROJECT, Crawling, copy_project
 from tests.scrapyd.server import NAME, Scrapyd
 
 USERS = [
@@ -19,10 +18,6 @@ USERS = [
     # A day for each image makes the finish long.
     {"username": "daily", "images": 150, "days": 150.0},
 ]
-_LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", ".demo", "mapillary_data", "__pycache__", ".*_cache", ".hypothesis",
-    "build", "dist", "*.egg-info", "setup.py", "results", ".coverage*",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +37,7 @@ def calm(sandbox: Sandbox) -> None:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the project, all of it known to a git of its own."""
     folder = tmp_path_factory.mktemp("clone") / NAME
-    shutil.copytree(PROJECT, folder, ignore=_LEFT_OUT)
+    copy_project(folder)
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder

@@ -12,29 +12,10 @@ import pytest
 from mapillary_crawler.collection.layout import PROGRESS_PATH
 from mapillary_crawler.ledger.records import State
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import states
+from tests.crawling import assert_same, states
 from tests.scrapyd.server import NAME, Job, Scrapyd, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("scrapyd")]
-
-#: What a crawl leaves that differs from run to run.
-_OF_THE_RUN = ("download.log.", "__ia_thumb.jpg", ".crawl")
-
-
-def deterministic(folder: Path) -> dict[str, bytes]:
-    """Return the files that are the same however a collection came to be."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.relative_to(folder).parts[0].startswith(_OF_THE_RUN)
-    }
-
-
-def assert_same(collection: Path, wanted: Path) -> None:
-    found, files = deterministic(collection), deterministic(wanted)
-    assert sorted(found) == sorted(files)
-    assert any(name.endswith(".tar") for name in files)
-    assert [name for name in files if found[name] != files[name]] == []
 
 
 def destination(job: Job) -> Path:
