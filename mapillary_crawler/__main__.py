@@ -12,6 +12,10 @@ import os
 def main() -> None:
     """Run what the command line says; ends the process."""
     os.environ["SCRAPY_SETTINGS_MODULE"] = f"{__package__}.settings"
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what could come next
+        from mapillary_crawler.terminal.completion import complete
+
+        complete()
     from mapillary_crawler.terminal.command_line import run
 
     run()

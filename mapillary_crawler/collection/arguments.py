@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -28,20 +28,21 @@ _OTHERS = frozenset({"_job", "_version"})
 #: Bytes, or seconds, of `stop_after` at most: clocks take no more.
 _MOST = 2**53
 
-#: The names of all arguments.
-ARGUMENTS = (
-    "username",
-    "quality",
-    "webp",
-    "tar",
-    "check_ia",
-    "accept_failed",
-    "bbox",
-    "start",
-    "end",
-    "sequence",
-    "stop_after",
-)
+_SWITCH = ("0", "1")
+#: The arguments of a crawl, with their values where those are few.
+ARGUMENTS: Mapping[str, Sequence[str]] = {
+    "username": (),
+    "quality": QUALITIES,
+    "webp": _SWITCH,
+    "tar": _SWITCH,
+    "check_ia": _SWITCH,
+    "accept_failed": _SWITCH,
+    "bbox": (),
+    "start": (),
+    "end": (),
+    "sequence": (),
+    "stop_after": (),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _quality(value: str) -> str:
 
 
 def _switch(name: str, value: str) -> bool:
-    if value not in {"0", "1"}:
+    if value not in _SWITCH:
         raise ArgumentRefused(f"{name} {value!r} is not understood; allowed are 0 and 1")
     return value == "1"
 
