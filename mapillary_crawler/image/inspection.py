@@ -32,7 +32,9 @@ from mapillary_crawler.image.other_formats import OtherFormatError, decode, othe
 _Walk = Callable[[bytes], bool]
 _native_walk: _Walk | None
 try:
-    from jpeg_entropy import is_whole as _native_walk
+    from jpeg_entropy import is_whole
+
+    _native_walk = is_whole
 except ImportError:  # it takes a C compiler to install it: without it, libjpeg decodes every file
     _native_walk = None
 
