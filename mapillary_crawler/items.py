@@ -11,7 +11,8 @@ class ImageItem:
     """One image, from the ledger's row to the stored file.
 
     The feeder fills the first block, the thumbnails pipeline the second; the
-    metadata pipelines and the encoder replace `body` and set `extension`.
+    metadata pipelines and the encoder replace `body` and set `extension`, and storage says where
+    the file is.
     """
 
     #: The row's number in the ledger; every outcome is reported by it.
@@ -43,5 +44,10 @@ class ImageItem:
     damaged: bool = False
     #: `jpg`, `webp` once encoded, or that of another format that was served.
     extension: str = "jpg"
+    #: Of the stored file, once it is saved: its path in the collection's folder, its sha256 as
+    #: hexadecimal digits, and its bytes. `body` and `url` are empty then.
+    path: str = ""
+    checksum: str = ""
+    size: int = 0
     #: Why it is without our metadata, a reason of bare.jsonl; None where it is not.
     bare: str | None = None

@@ -57,6 +57,7 @@ class TokenMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Read the token from the environment; it is never a setting."""
+        run_of(crawler)  # another spider's requests never carry it
         return cls(read_token(os.environ))
 
     def process_request(self, request: Request) -> None:

@@ -24,9 +24,12 @@ def _setting(name: str, default: Any) -> Any:
 
 BOT_NAME = "mapillary_crawler"
 
-# Not the whole folder: the spider of `scrapy plan` has the same name, and must not be found.
-SPIDER_MODULES = ["mapillary_crawler.spiders.user"]
+SPIDER_MODULES = ["mapillary_crawler.spiders"]
 NEWSPIDER_MODULE = "mapillary_crawler.spiders"
+
+# Default {}: this file is for the spiders of a run; any other, that of `scrapy shell` too, finds
+# Scrapy's own values (docs/extending.md).
+ADDONS = {"mapillary_crawler.crawl.other_spiders.OtherSpiders": 0}
 
 # scrapy crawl, archive, plan, status, verify, clean, adopt, doctor, sandbox, demo, ia_stats,
 # ia_upload, completion
@@ -155,7 +158,7 @@ FEED_EXPORT_ENCODING = "utf-8"
 # Default None, all fields: bytes are no text, and signed URLs are nobody's.
 FEED_EXPORT_FIELDS = [
     "image_id", "captured_at", "day", "sequence", "width", "height", "extension", "damaged",
-    "metadata",
+    "path", "checksum", "size", "metadata",
 ]  # fmt: skip
 
 
@@ -176,6 +179,9 @@ MAPILLARY_CONCURRENCY_START = _setting("MAPILLARY_CONCURRENCY_START", 16)
 MAPILLARY_CONCURRENCY_MIN = _setting("MAPILLARY_CONCURRENCY_MIN", 1)
 MAPILLARY_CONCURRENCY_MAX = _setting("MAPILLARY_CONCURRENCY_MAX", 128)
 MAPILLARY_CONCURRENCY_FIXED = _setting("MAPILLARY_CONCURRENCY_FIXED", 0)
+
+# A command that is run, without a shell, when a run is over (crawl/on_end.py).
+ON_END = _setting("ON_END", "")
 
 # Sizes may have a unit (500MB, 10 MiB) and so may times (90m, 2h): collection/units.py.
 

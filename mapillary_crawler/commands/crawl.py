@@ -17,12 +17,14 @@ from scrapy import Spider
 from scrapy.commands import crawl
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
+from scrapy.spiderloader import get_spider_loader
 from scrapy.utils.log import configure_logging
 
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import Configuration
 from mapillary_crawler.collection.configuration_file import in_force, with_defaults
 from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.terminal.command import ProjectCommand
@@ -69,6 +71,8 @@ class Command(ProjectCommand, crawl.Command):
     )
     #: Whether it only plans, and so decides nothing for later crawls.
     plan: ClassVar[bool] = False
+    #: Whether the spider is none of this project's.
+    _is_another = False
 
     def spider_class(self) -> type[UserSpider]:
         """Return the spider that the command runs."""
@@ -78,22 +82,30 @@ class Command(ProjectCommand, crawl.Command):
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, lock the collection and say where it will be."""
+        from mapillary_crawler.crawl.on_end import read_on_end
         from mapillary_crawler.crawl.open_collection import OpenCollection
         from mapillary_crawler.crawl.open_files import fit_open_files
         from mapillary_crawler.crawl.scheduled import withhold
+        from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
         from mapillary_crawler.crawl.stopping import Stopping, end_now
         from mapillary_crawler.terminal.log_formatter import quieten
 
         settings = self.given_settings
+        opts.set, withheld = withhold(
+            opts.set, opts.spargs, settings, os.environ, spider=args[0] if args else _SPIDER
+        )
+        if args[:1] != [_SPIDER]:
+            self._process_options_of_another(args, opts, withheld)
+            return
         self._stopping = Stopping(end_now)
         self._stopping.install()
-        opts.set, withheld = withhold(opts.set, opts.spargs, settings, os.environ)
         super().process_options(args, opts)
         with self.ending_with_a_line(args):
-            _check_log(settings)
             quieten(settings["LOG_LEVEL"])
             _check_scheduled(withheld)
-            _check_spider(args)
+            _check_arguments(args)
+            check_scrapy_settings(settings)
+            read_on_end(settings)
             read_token(os.environ)
             configuration = self.configuration()
             arguments = validate(with_defaults(opts.spargs))
@@ -107,6 +119,33 @@ class Command(ProjectCommand, crawl.Command):
         if fewer:
             self._say(fewer)
 
+    def check_settings(self) -> None:
+        """Check first where warnings go to."""
+        _check_log(self.given_settings)
+        super().check_settings()
+
+    def _process_options_of_another(
+        self, args: list[str], opts: argparse.Namespace, withheld: list[str]
+    ) -> None:
+        """Leave all to Scrapy where the spider is another one of SPIDER_MODULES."""
+        self._is_another = True
+        super().process_options(args, opts)
+        with self.ending_with_a_line(args):
+            _check_scheduled(withheld)
+            _check_arguments(args)
+            spiders = _spiders(self.given_settings)
+            if args[0] not in spiders:
+                raise ArgumentRefused(
+                    f"there is no spider {args[0]!r}; there are: {', '.join(sorted(spiders))}"
+                )
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Crawl; another spider than this project's as Scrapy does."""
+        if self._is_another:
+            crawl.Command.run(self, args, opts)
+        else:
+            super().run(args, opts)
+
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Crawl, then say the balance and set the exit code."""
         from mapillary_crawler.crawl import scrapy_insides
@@ -117,14 +156,15 @@ class Command(ProjectCommand, crawl.Command):
         assert isinstance(process, AsyncCrawlerProcess)
         crawler = process.create_crawler(self.spider_class())
 
-        def stop() -> None:
-            from twisted.internet import reactor
+        loop = asyncio.get_event_loop()  # the reactor's, or the process's own
 
-            reactor.callFromThread(pass_on)
+        def stop() -> None:
+            with suppress(RuntimeError):  # it is closed: all is over
+                loop.call_soon_threadsafe(pass_on)
 
         def pass_on() -> None:
             if not scrapy_insides.is_running(crawler):
-                asyncio.get_running_loop().call_later(_SOON, pass_on)
+                loop.call_later(_SOON, pass_on)
                 return
             run_of(crawler).stop()
             self._ending = asyncio.ensure_future(scrapy_insides.stop(crawler))
@@ -138,8 +178,19 @@ class Command(ProjectCommand, crawl.Command):
         outcome = spider.run.outcome if isinstance(spider, UserSpider) else None
         outcome = outcome or Outcome.ERROR
         self._staging.close()
+        self._run_on_end(outcome)
         self.conclude(self._staging, spider, outcome)
         self.exitcode = outcome.exit_code
+
+    def _run_on_end(self, outcome: Outcome) -> None:
+        """Run the command of ON_END, if this is a crawl; the last line stays the outcome's."""
+        from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
+
+        command = read_on_end(self.given_settings)
+        if command and not self.plan:
+            on_end = OnEnd(command, variables(self._staging, outcome))
+            self._stopping.hand_over(on_end.end)
+            on_end.run()
 
     def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
@@ -228,20 +279,29 @@ def _make_job_folder(settings: Settings) -> None:
 
 
 def _check_scheduled(withheld: list[str]) -> None:
+    from mapillary_crawler.crawl.scheduled import SCHEDULABLE
+
     if withheld:
+        meant = misspelt(withheld[:1], SCHEDULABLE, {})
         raise ArgumentRefused(
             f"{withheld[0]!r} is no setting that may be scheduled, or not with this value; allowed "
-            "are the project's settings, numbers of Scrapy's, LOG_LEVEL and JOBDIR"
+            f"are {', '.join(sorted(SCHEDULABLE))}, numbers of Scrapy's, LOG_LEVEL and JOBDIR"
+            f"{'; ' if meant else ''}{''.join(meant)}"
         )
 
 
-def _check_spider(args: list[str]) -> None:
+def _check_arguments(args: list[str]) -> None:
     if not args:
         raise ArgumentRefused(f"say which spider: {program_name()} crawl user -a username=NAME")
-    if args[0] != _SPIDER:
-        raise ArgumentRefused(f"there is no spider {args[0]!r}; the spider is {_SPIDER!r}")
     if len(args) > 1:
         raise ArgumentRefused(f"{args[1]!r} is not understood; see {program_name()} crawl -h")
+
+
+def _spiders(settings: Settings) -> list[str]:
+    try:
+        return get_spider_loader(settings).list()
+    except ImportError as error:
+        raise ArgumentRefused(f"SPIDER_MODULES cannot be loaded: {error}") from None
 
 
 def _set_up_interpreter() -> None:

@@ -151,6 +151,11 @@ class OpenCollection:
             versions=sorted({*facts.get("versions", []), __version__}),
         )
 
+    @property
+    def place(self) -> Path:
+        """Where the collection is now: in the store once it is finished."""
+        return self.destination if self.destination.exists() else self.folder
+
     def siblings(self) -> list[str]:
         """Return names of the same user's collections at other qualities or as WebP."""
         username = self.collection.username

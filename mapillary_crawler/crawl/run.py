@@ -7,11 +7,15 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
+from scrapy import Spider
 from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
 
+from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.outcome import (
     EndOfRun,
     Outcome,
@@ -23,7 +27,7 @@ from mapillary_crawler.crawl import witness
 from mapillary_crawler.crawl.client import GraphClient
 from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.crawl.open_collection import OpenCollection
-from mapillary_crawler.crawl.scrapy_insides import is_closing
+from mapillary_crawler.crawl.scrapy_insides import has_engine, is_closing
 from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
@@ -40,6 +44,10 @@ logger = logging.getLogger(__name__)
 _WINDING_DOWN = 60.0
 
 
+#: The run that this task, or what it has started, works for: a process may have several at once.
+CURRENT: ContextVar[Run | None] = ContextVar("run", default=None)
+
+
 class Run:
     """A run, from the opened collection to its outcome; components take it by `run_of`.
 
@@ -50,7 +58,7 @@ class Run:
         self, crawler: Crawler, collection: OpenCollection, *, owned: bool = False
     ) -> None:
         self.crawler = crawler
-        self._owned = owned
+        self.owned = owned
         self.collection = collection
         #: The only way to the ledger.
         self.ledger = collection.ledger
@@ -168,12 +176,29 @@ class Run:
         for call in self._to_stop:
             call()
 
+    @property
+    def balance(self) -> Balance:
+        """What had become of the images when the run ended."""
+        return self.collection.balance
+
     async def close(self) -> None:
         """Close the collection if it is the run's own, off the reactor's thread."""
         if self._stop_at:
             self._stop_at.cancel()
-        if self._owned:
+        if self.owned:
             await asyncio.to_thread(self.collection.close)
+
+    def close_unless_started(self) -> None:
+        """Let the collection go where the crawler fails next, as by a component that raises.
+
+        Nothing of Scrapy's tells of that; it makes the engine in one go with the spider.
+        """
+        with suppress(RuntimeError):  # where no loop runs yet, none may ever run
+            asyncio.get_running_loop().call_soon(self._close_unless_started)
+
+    def _close_unless_started(self) -> None:
+        if not has_engine(self.crawler):
+            self.collection.close()
 
     async def known_image_comes(self, image_id: str) -> bool:
         """Say whether an image that is known to exist still comes, from the service and the CDN.
@@ -186,8 +211,18 @@ class Run:
         return await witness.is_named(self, image_id)
 
 
+class RunSpider(Spider):
+    """The base of the spiders that work on a run, by which components know them."""
+
+    run: Run
+
+
 def run_of(crawler: Crawler) -> Run:
-    """Return the run of a crawler whose spider is made."""
-    spider: Any = crawler.spider
-    run: Run = spider.run
-    return run
+    """Return the run of a crawler whose spider is made.
+
+    Raises `NotConfigured` for a spider that has none: another one of Scrapy's is left alone by
+    every component that asks for its run.
+    """
+    if not isinstance(crawler.spider, RunSpider):
+        raise NotConfigured
+    return crawler.spider.run

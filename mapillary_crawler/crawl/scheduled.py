@@ -2,8 +2,9 @@
 
 The token belongs to the server, the settings to whoever schedules. Scrapy has settings that
 load code, open a port to the process (telnet console), keep requests (HTTP cache) or leave
-certificates unchecked; each would be a way to the token. So a job takes the project's own
-settings, Scrapy's numbers, the log level, the job folder, and what Scrapyd adds itself.
+certificates unchecked; each would be a way to the token. So a job takes a closed list of the
+project's own settings, Scrapy's numbers, the log level, the job folder, and what Scrapyd adds
+itself.
 """
 
 from __future__ import annotations
@@ -15,14 +16,35 @@ from pathlib import Path
 from posixpath import join
 from urllib.parse import urlsplit
 
-from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
+from scrapy.settings import BaseSettings, default_settings
 from twisted.python.filepath import FilePath, InsecurePath
 from w3lib.url import path_to_file_uri
 
 from mapillary_crawler.collection.configuration import is_below
 
 _JOB = "_job="
-_SPIDER = "user"
+#: The project's settings that a job may have. Not among them is what names a program (ON_END) or
+#: whom to trust (MAPILLARY_API_URL, ARCHIVE_ORG_URL and ARCHIVE_ORG_S3_URL): that is the server's.
+#: The folders are below MAPILLARY_STORE_ROOT, where the server has one.
+SCHEDULABLE = frozenset(
+    {
+        "API_PATIENCE",
+        "IMAGE_ATTEMPTS",
+        "IN_FLIGHT_BYTES",
+        "JPEG_WALK",
+        "MAPILLARY_CONCURRENCY_FIXED",
+        "MAPILLARY_CONCURRENCY_MAX",
+        "MAPILLARY_CONCURRENCY_MIN",
+        "MAPILLARY_CONCURRENCY_START",
+        "MAPILLARY_STAGING",
+        "MAPILLARY_STORE",
+        "MIN_FREE_BYTES",
+        "TAR_MAX_BYTES",
+        "WEBP_ENCODER",
+        "WEBP_METHOD",
+        "WEBP_QUALITY",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +78,8 @@ def withhold(
     settings: BaseSettings,
     environment: Mapping[str, str],
     folders: Folders | None = None,
+    *,
+    spider: str = "user",
 ) -> tuple[list[str], list[str]]:
     """Return the settings to use, and the names of those that a client may not schedule.
 
@@ -66,7 +90,8 @@ def withhold(
     jobs = [argument.removeprefix(_JOB) for argument in arguments if argument.startswith(_JOB)]
     if not jobs:
         return list(given), []
-    own = _own_settings(folders or read_folders(), environment.get("SCRAPY_PROJECT", ""), jobs[-1])
+    names = (environment.get("SCRAPY_PROJECT", ""), spider)
+    own = _own_settings(folders or read_folders(), names, jobs[-1])
     kept, withheld = [], []
     for setting in given:
         name, assigned, value = setting.partition("=")
@@ -77,35 +102,36 @@ def withhold(
     return kept, withheld
 
 
-def _own_settings(folders: Folders, project: str, job: str) -> dict[str, str]:
+def _own_settings(folders: Folders, names: tuple[str, str], job: str) -> dict[str, str]:
     """Return what Scrapyd itself gives a job: scrapyd.environ.Environment.get_settings.
 
-    A job whose name would lead out of its folder has none of them.
+    `names` are the project's and the spider's. A job whose name would lead out of its folder has
+    none of them.
     """
     own = {}
     try:
         if folders.logs:
-            own["LOG_FILE"] = _path(folders.logs, project, f"{job}.log")
+            own["LOG_FILE"] = _path(folders.logs, *names, f"{job}.log")
         if folders.jobs:
-            own["JOBDIR"] = _path(folders.jobs, project, job)
+            own["JOBDIR"] = _path(folders.jobs, *names, job)
         if folders.items:
-            own["FEEDS"] = _feed(folders.items, project, f"{job}.jl")
+            own["FEEDS"] = _feed(folders.items, *names, f"{job}.jl")
     except InsecurePath:
         return {}
     return own
 
 
-def _path(folder: str, project: str, name: str) -> str:
-    return str(FilePath(folder).child(project).child(_SPIDER).child(name).path)
+def _path(folder: str, project: str, spider: str, name: str) -> str:
+    return str(FilePath(folder).child(project).child(spider).child(name).path)
 
 
-def _feed(items: str, project: str, name: str) -> str:
+def _feed(items: str, project: str, spider: str, name: str) -> str:
     """Return the address of a job's items; `items` is a folder, or the URL of one."""
     address = urlsplit(items)
-    path = _path(address.path, project, name)
+    path = _path(address.path, project, spider, name)
     if address.scheme.lower() in ("", "file"):
         return path_to_file_uri(path)
-    return address._replace(path=join(address.path, project, _SPIDER, name)).geturl()
+    return address._replace(path=join(address.path, project, spider, name)).geturl()
 
 
 def _may_schedule(
@@ -126,7 +152,7 @@ def _may_schedule(
         case "FEEDS":
             return _is_feed(value, own.get(name))
     if not hasattr(default_settings, name):
-        return settings.getpriority(name) == SETTINGS_PRIORITIES["project"]
+        return name in SCHEDULABLE
     return _is_number(value, settings[name])
 
 

@@ -14,6 +14,11 @@ from scrapy.crawler import Crawler
 _TURNS = 5
 
 
+def has_engine(crawler: Crawler) -> bool:
+    """Say whether the crawler came as far as its engine."""
+    return crawler._engine is not None
+
+
 def is_running(crawler: Crawler) -> bool:
     """Say whether the engine runs; Scrapy 2.19 forgets that it was stopped before."""
     return crawler._engine is not None and crawler._engine.running

@@ -28,6 +28,9 @@ class Stopping:
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
+        self._end: Callable[[], None] = end_now
+        self._over = False
+        self._watchdog: threading.Timer | None = None
         self.last_words: Callable[[], None] = lambda: None
         self.requested = False
 
@@ -43,12 +46,20 @@ class Stopping:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            end_now()
+            self._end()
+            return
         self.requested = True
-        watchdog = threading.Timer(_PATIENCE, self._end_hanging)
-        watchdog.daemon = True
-        watchdog.start()
-        self._stop()
+        if not self._over:
+            self._watchdog = threading.Timer(_PATIENCE, self._end_hanging)
+            self._watchdog.daemon = True
+            self._watchdog.start()
+            self._stop()
+
+    def hand_over(self, end: Callable[[], None]) -> None:
+        """Take the hurry away, once the run is over: a second signal calls `end` from now on."""
+        self._over, self._end = True, end
+        if self._watchdog:
+            self._watchdog.cancel()
 
     def _end_hanging(self) -> None:
         """Say the last words, if that can be done, and end the process."""

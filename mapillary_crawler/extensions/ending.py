@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import sqlite3
@@ -14,12 +15,14 @@ from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.finish.finishing import finish_collection
 from mapillary_crawler.collection.outcome import Outcome, end_of_run
+from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.run import Run, run_of
 from mapillary_crawler.crawl.unknown_sequences import remarks
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt
+from mapillary_crawler.signals import collection_finished
 from mapillary_crawler.terminal.quoting import one_line
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ class Ending:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
+        self._run = run_of(crawler)
         crawler.signals.connect(self._spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(self._failed, signal=signals.spider_error)
         crawler.signals.connect(self._item_failed, signal=signals.item_error)
@@ -46,7 +50,7 @@ class Ending:
     def _failed(self, failure: Failure) -> None:
         """End the run where a callback or a pipeline failed unexpectedly: images would wait."""
         assert failure.value is not None
-        run_of(self._crawler).end(end_of_run(failure.value))
+        self._run.end(end_of_run(failure.value))
 
     async def _item_failed(self, item: ImageItem, failure: Failure) -> None:
         """Let an unexpected error cost its image this run; the machine's end the run.
@@ -60,10 +64,10 @@ class Ending:
             return
         text = f"{type(error).__name__}: {error}"
         given_up = FailedAttempt(item.number, one_line(text, 200), math.inf)
-        await run_of(self._crawler).ledger.ask(lambda ledger: ledger.queue.fail([given_up]))
+        await self._run.ledger.ask(lambda ledger: ledger.queue.fail([given_up]))
 
     async def _spider_closed(self, reason: str) -> None:
-        run = run_of(self._crawler)
+        run = self._run
         opened = run.collection
         opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
         await _name_unknown_sequences(run)
@@ -82,8 +86,23 @@ class Ending:
             await run.close()
 
     async def _engine_stopped(self) -> None:
-        """Let the collection go, after the last lines of the other extensions."""
-        await run_of(self._crawler).close()
+        """Let the collection go, after the last lines of the other extensions, and tell of it."""
+        run = self._run
+        await run.close()
+        if run.outcome is None:
+            return
+        opened = run.collection
+        await self._crawler.signals.send_catch_log_async(
+            collection_finished,
+            spider=self._crawler.spider,
+            name=opened.collection.name,
+            folder=opened.place,
+            balance=opened.balance,
+            outcome=run.outcome,
+        )
+        command = read_on_end(self._crawler.settings)
+        if command and run.owned:  # else it is the command's, which has the signals
+            await asyncio.to_thread(OnEnd(command, variables(opened, run.outcome)).run)
 
 
 async def _name_unknown_sequences(run: Run) -> None:

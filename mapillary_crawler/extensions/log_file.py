@@ -22,7 +22,7 @@ from scrapy.settings import BaseSettings
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.layout import LOG_NAME
 from mapillary_crawler.collection.token import secrets_of
-from mapillary_crawler.crawl.run import run_of
+from mapillary_crawler.crawl.run import CURRENT, run_of
 from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.terminal.redaction import Redactor
 
@@ -46,6 +46,7 @@ class LogFile:
         if not (settings.getbool("LOG_ENABLED") or settings["LOG_FILE"]):
             raise NotConfigured
         self._crawler = crawler
+        self._run = run_of(crawler)
         crawler.signals.connect(self._opened, signal=signals.spider_opened)
         crawler.signals.connect(self._requested, signal=signals.request_reached_downloader)
         crawler.signals.connect(self._ended, signal=signals.engine_stopped)
@@ -56,7 +57,7 @@ class LogFile:
         return cls(crawler)
 
     def _opened(self) -> None:
-        opened = run_of(self._crawler).collection
+        opened = self._run.collection
         settings = self._crawler.settings
         self._handler = CollectionHandler(
             (opened.folder, opened.destination),
@@ -67,6 +68,7 @@ class LogFile:
         formatter.converter = time.gmtime
         self._handler.setFormatter(formatter)
         self._handler.setLevel(settings["LOG_LEVEL"])
+        self._handler.addFilter(self._is_of_this_run)
         logging.root.addHandler(self._handler)
         self._tell(
             "mapillary_crawler %s, Scrapy %s, Python %s on %s: run %d of %s", __version__,
@@ -76,6 +78,10 @@ class LogFile:
         if not opened.new:
             self._handler.begin()
 
+    def _is_of_this_run(self, _record: logging.LogRecord) -> bool:
+        """Keep what another run of the process says out of this one's file."""
+        return CURRENT.get() in (None, self._run)
+
     def _requested(self, request: Request) -> None:
         if request.meta.get("download_slot") in (slots.API, slots.IMAGES):
             self._handler.begin()
@@ -84,8 +90,7 @@ class LogFile:
             )
 
     def _ended(self) -> None:
-        run = run_of(self._crawler)
-        self._tell("%s: %s", run.words, run.collection.balance)
+        self._tell("%s: %s", self._run.words, self._run.balance)
         logging.root.removeHandler(self._handler)
         self._handler.close()
 

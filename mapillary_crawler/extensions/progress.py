@@ -42,6 +42,7 @@ class Progress:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
+        self._run = run_of(crawler)
         self._pace = Pace()
         self._phase = Phase.LISTING
         crawler.signals.connect(self._opened, signal=signals.spider_opened)
@@ -54,7 +55,6 @@ class Progress:
         return cls(crawler)
 
     def _opened(self) -> None:
-        self._run = run_of(self._crawler)
         opened = self._run.collection
         self._snapshot = Snapshot(self._phase, opened.balance)
         self._file = ProgressFile(opened.folder, opened.destination)
@@ -130,7 +130,7 @@ class Progress:
         self._task.cancel()
         if self._display:
             self._display.close()
-        self._snapshot = Snapshot(Phase.ENDED, self._run.collection.balance)
+        self._snapshot = Snapshot(Phase.ENDED, self._run.balance)
         self._pace = Pace()
         self._write(self._report(), self._run.outcome or Outcome.ERROR)
 

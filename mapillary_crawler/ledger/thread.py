@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,8 +29,12 @@ class LedgerThread:
             raise
 
     async def ask(self, work: Callable[[Ledger], _Result]) -> _Result:
-        """Return what `work` makes of the ledger, in the order of asking and off the reactor."""
-        return await asyncio.wrap_future(self._executor.submit(work, self._ledger))
+        """Return what `work` makes of the ledger, in the order of asking and off the reactor.
+
+        It sees the context variables of who asks.
+        """
+        context = copy_context()
+        return await asyncio.wrap_future(self._executor.submit(context.run, work, self._ledger))
 
     def wait_for(self, work: Callable[[Ledger], _Result]) -> _Result:
         """Block until `work` is done (before the reactor runs, and after)."""

@@ -40,7 +40,10 @@ class StoragePipeline:
         return cls(crawler)
 
     async def process_item(self, item: ImageItem) -> ImageItem:
-        """Return the item once it is saved; raises `DropItem` if the run ends before."""
+        """Return the item once it is saved; raises `DropItem` if the run ends before.
+
+        It then says where its file is, for pipelines behind this one and for feeds.
+        """
         saved = asyncio.get_running_loop().create_future()
         self._gathered.append((item, saved))
         if len(self._gathered) >= BATCH_IMAGES:
@@ -48,7 +51,7 @@ class StoragePipeline:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_batches())
         await saved
-        item.body = b""
+        item.body, item.url = b"", ""
         return item
 
     async def _write_batches(self) -> None:
@@ -103,6 +106,8 @@ class StoragePipeline:
             for item, digest in zip(items, digests, strict=True)
         ]
         await self._run.ledger.ask(lambda ledger: ledger.save(stored))
-        for item in items:
+        for item, file, saved in zip(items, files, stored, strict=True):
+            item.path, item.size = str(file.path), saved.size
+            item.checksum = saved.sha256_stored.hex()
             if item.bare == Bare.OTHER_FORMAT:  # its body may have come for another meanwhile
                 await withdraw(self._run, item.sha256_served)

@@ -36,6 +36,8 @@ _AT_ONCE = 8
 class PlanSpider(UserSpider):
     """The same listing; of the images only a sample, of which those chosen count as saved."""
 
+    #: Scrapy finds no spider without a name; it is run by `scrapy plan` alone, as `user`.
+    name = ""
     #: The pipelines get the sample alone, so they are never waited for.
     ahead: ClassVar[int | None] = None
 

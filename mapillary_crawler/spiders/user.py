@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Self
 
-from scrapy import Request, Spider
+from scrapy import Request
 from scrapy.crawler import Crawler
+from scrapy.exceptions import UsageError
 from scrapy.http import Response
+from scrapy.settings import Settings, default_settings
 from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.internet_archive import presence as archive_org
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.configuration_file import with_defaults
-from mapillary_crawler.collection.outcome import EndOfRun, Outcome, RunStopped
+from mapillary_crawler.collection.misspelt import misspelt, own_settings
+from mapillary_crawler.collection.outcome import (
+    ArgumentRefused,
+    EndOfRun,
+    Outcome,
+    RunStopped,
+)
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.lister import AHEAD, Lister, PageRequest
+from mapillary_crawler.crawl.on_end import read_on_end
 from mapillary_crawler.crawl.open_collection import OpenCollection
-from mapillary_crawler.crawl.run import Run
+from mapillary_crawler.crawl.run import CURRENT, Run, RunSpider
+from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
 from mapillary_crawler.crawl.transfer import slots
+from mapillary_crawler.crawl.untaken import untaken_in_a_line
 from mapillary_crawler.items import ImageItem
 
 logger = logging.getLogger(__name__)
@@ -31,12 +42,19 @@ logger = logging.getLogger(__name__)
 _ARCHIVE_ORG_SECONDS = 10
 
 
-class UserSpider(Spider):
+class SpiderRefused(ArgumentRefused, UsageError):
+    """A spider that is made without any argument, as by `scrapy shell`, which ends with a line."""
+
+    print_help = False
+
+
+class UserSpider(RunSpider):
     """Archives a user's images.
 
     The arguments are those of `arguments.validate`; `opened` is the collection opened by
     the command. For who runs the spider without it, as with `AsyncCrawlerRunner`, it is opened
-    here (`Refused`, `ArgumentRefused` are raised then) and closed at the end of the crawl. That
+    here (`Refused`, `ArgumentRefused` are raised then, for the crawl's task or Deferred; a line
+    of the log where nobody takes them from there) and closed at the end of the crawl. That
     blocks the reactor for the writing of a few pages, or, where a kill interrupted a move from one
     disk to another, for the rest of that move.
     """
@@ -46,11 +64,10 @@ class UserSpider(Spider):
     #: Images that may wait to be fetched while another page is asked for; None is no limit.
     ahead: ClassVar[int | None] = AHEAD
 
-    run: Run
     _lister: Lister
 
     def __init__(self, opened: OpenCollection) -> None:
-        super().__init__()
+        super().__init__(UserSpider.name)
         self.collection = opened.collection
         self.username = opened.collection.username
         self.quality = opened.collection.quality
@@ -63,11 +80,13 @@ class UserSpider(Spider):
         """Open the collection unless the command has, and make the run."""
         owned = opened is None
         if opened is None:
-            read_token(os.environ)
-            configuration = read_configuration(crawler.settings, os.environ)
-            opened = OpenCollection.open(validate(with_defaults(kwargs)), configuration)
+            untaken_in_a_line()
+            opened = _open(crawler.settings, kwargs)
         spider = super().from_crawler(crawler, opened)
         spider.run = Run(crawler, opened, owned=owned)
+        CURRENT.set(spider.run)
+        if owned:
+            spider.run.close_unless_started()
         spider._lister = Lister(spider.run, ahead=cls.ahead)
         return spider
 
@@ -149,3 +168,20 @@ class UserSpider(Spider):
     def not_fed(self, failure: Failure) -> None:
         """Let a run that was stopped as it began end without an error; nothing else fails here."""
         assert isinstance(failure.value, RunStopped), failure.value
+
+
+def _open(settings: Settings, arguments: Mapping[str, Any]) -> OpenCollection:
+    """Check all that the command would, and open the collection; raises what is refused."""
+    known = own_settings(dir(default_settings))
+    for line in misspelt(set(settings) - set(dir(default_settings)), known, os.environ):
+        logger.warning("%s", line)
+    try:
+        check_scrapy_settings(settings)
+        read_token(os.environ)
+        read_on_end(settings)
+        configuration = read_configuration(settings, os.environ)
+        return OpenCollection.open(validate(with_defaults(arguments)), configuration)
+    except ArgumentRefused as error:
+        if arguments:
+            raise
+        raise SpiderRefused(str(error)) from None

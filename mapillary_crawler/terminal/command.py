@@ -21,9 +21,10 @@ from types import FrameType
 from typing import ClassVar, NoReturn
 
 from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
-from scrapy.settings import Settings
+from scrapy.settings import Settings, default_settings
 
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.misspelt import misspelt, own_settings
 from mapillary_crawler.collection.outcome import (
     ArgumentRefused,
     Outcome,
@@ -92,9 +93,17 @@ class ProjectCommand(ScrapyCommand):
             parser.epilog = self.epilog
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Set the settings that the options give."""
+        """Set the settings that the options give; warn of those that are nearly ours."""
         with self.ending_with_a_line(args):
             super().process_options(args, opts)
+            self.check_settings()
+
+    def check_settings(self) -> None:
+        """Warn of settings that nobody reads and that are one letter from one of ours."""
+        scrapys = dir(default_settings)
+        known = {*own_settings(scrapys), *self.default_settings}
+        for line in misspelt(set(self.given_settings) - {*scrapys}, known, os.environ):
+            self.say(line)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check the arguments, and work."""

@@ -10,10 +10,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from scrapy import Spider
+from scrapy.exceptions import NotConfigured
 
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import DiskFull, EndOfRun, Outcome, RunStopped
-from mapillary_crawler.crawl.run import Run, run_of
+from mapillary_crawler.crawl.run import Run, RunSpider, run_of
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 
 
@@ -40,7 +42,8 @@ def run_on(engine: Engine, **options: Any) -> Run:
         close=Mock(),
     )  # fmt: skip
     run = Run(crawler, opened, **options)
-    crawler.spider = SimpleNamespace(run=run)
+    crawler.spider = RunSpider("user")
+    crawler.spider.run = run
     assert run_of(crawler) is run
     return run
 
@@ -132,5 +135,27 @@ def test_only_its_own_collection_is_closed_with_it(*, owned: bool) -> None:
         await run.close()
         close: Any = run.collection.close
         assert close.call_count == owned
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("spider", [None, Spider("other")])
+def test_another_spider_has_no_run_and_its_components_are_not_configured(
+    spider: Spider | None,
+) -> None:
+    crawler: Any = SimpleNamespace(spider=spider)
+    with pytest.raises(NotConfigured):
+        run_of(crawler)
+
+
+@pytest.mark.parametrize("engine", [None, Engine()])
+def test_a_crawler_that_came_to_no_engine_lets_the_collection_go(engine: Engine | None) -> None:
+    async def check() -> None:
+        run = run_on(Engine(), owned=True)
+        run.crawler._engine = engine  # type: ignore[assignment]
+        run.close_unless_started()
+        run.collection.close.assert_not_called()  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        assert run.collection.close.called == (engine is None)  # type: ignore[attr-defined]
 
     asyncio.run(check())

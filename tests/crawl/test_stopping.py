@@ -179,3 +179,33 @@ def test_nothing_is_installed_before_it_is_asked_for() -> None:
     stopping = Stopping(lambda: None)
     assert signal.getsignal(signal.SIGTERM) is before
     assert not stopping.requested
+
+
+OVER = """
+handling.hand_over(lambda: print("ended", flush=True))
+print('ready', flush=True)
+until = time.monotonic() + 60
+while time.monotonic() < until and not handling.requested: time.sleep(0.05)
+print("requested", flush=True)
+time.sleep({longer_than_patience})
+raise SystemExit(0)
+"""
+
+
+def test_once_a_run_is_over_nothing_hurries_and_the_second_signal_ends_what_goes_on() -> None:
+    with running(OVER.format(longer_than_patience=1.5), patience=0.2) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "requested\n"
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (0, "ended\n")
+
+
+def test_the_watchdog_of_a_signal_that_came_before_is_taken_away() -> None:
+    work = (
+        "print('ready', flush=True)\nwhile not stopped.wait(0.05): pass\n"
+        "handling.hand_over(print)\ntime.sleep(1.5)\nraise SystemExit(0)"
+    )
+    with running(work, patience=0.7) as process:
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (0, "asked\n")

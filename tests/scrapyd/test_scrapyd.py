@@ -192,7 +192,11 @@ def test_the_token_cannot_be_sent_elsewhere(server: Scrapyd, sandbox: Sandbox) -
     url = "MAPILLARY_API_URL=http://elsewhere.invalid"
     trusted = "MAPILLARY_TRUSTED_API_HOST=elsewhere.invalid"
     jobs = {
-        server.schedule(url, username="alice"): "may not get the token",
+        server.schedule(url, username="alice"): "no setting that may be scheduled",
+        server.schedule(
+            "ON_END=env", username="alice"
+        ): "'ON_END' is no setting that may be scheduled",
+        server.schedule("TAR_MAX_BYTE=9", username="alice"): "TAR_MAX_BYTES is one",
         server.schedule(url, trusted, username="alice"): "no setting that may be scheduled",
         server.schedule(
             "TELNETCONSOLE_ENABLED=1", username="alice"

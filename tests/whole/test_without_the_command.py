@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from mapillary_crawler import settings as project
 from tests.crawling import PROJECT, Crawling
 
 #: Crawls a user with each of the settings given, one after another, and says how each ended.
@@ -57,7 +58,13 @@ print(json.dumps([crawler.stats.get_value("finish_reason"), threads, []]), flush
 """
 
 NO_ROOM = {"MIN_FREE_BYTES": 10**18}
-BAD_PIPELINE = {"ITEM_PIPELINES": {f"{__name__.rpartition('.')[0]}.add_ons.DoesNotOpen": 50}}
+BAD_PIPELINE = {
+    "ITEM_PIPELINES": {
+        **project.ITEM_PIPELINES,
+        f"{__name__.rpartition('.')[0]}.add_ons.DoesNotOpen": 50,
+    }
+}
+NO_PIPELINE = {"ITEM_PIPELINES": {**project.ITEM_PIPELINES, "no.such.Pipeline": 950}}
 
 
 def ends(crawling: Crawling, script: str, *arguments: str) -> list[list[object]]:
@@ -82,9 +89,10 @@ def test_the_same_user_several_times_in_one_process(crawling: Crawling) -> None:
 
 
 def test_a_component_that_does_not_open_leaves_no_lock(crawling: Crawling) -> None:
-    first, second = ends(crawling, RUNNER, json.dumps([BAD_PIPELINE, {}]))
+    absent, first, second = ends(crawling, RUNNER, json.dumps([NO_PIPELINE, BAD_PIPELINE, {}]))
+    assert str(absent[0]).startswith("ModuleNotFoundError: No module named 'no'")
     assert str(first[0]).startswith("RuntimeError: does not open")
-    assert first[1:] == [[], []]
+    assert first[1:] == absent[1:] == [[], []]
     assert second[0] == "finished"
 
 

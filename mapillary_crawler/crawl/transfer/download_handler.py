@@ -33,6 +33,8 @@ class DownloadHandler(BrakedHandler):
     """
 
     experimental: ClassVar[bool] = False
+    #: aiohttp wants a running loop, which a `CrawlerProcess` has only once it is started.
+    lazy = True
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
