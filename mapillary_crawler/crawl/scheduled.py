@@ -38,6 +38,7 @@ SCHEDULABLE = frozenset(
         "MAPILLARY_CONCURRENCY_START",
         "MAPILLARY_STAGING",
         "MAPILLARY_STORE",
+        "MAX_BYTES_PER_SECOND",
         "MIN_FREE_BYTES",
         "TAR_MAX_BYTES",
         "WEBP_ENCODER",
