@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.crawl.run import RunSpider
 
 
 class OnThisThread:
@@ -46,3 +47,10 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         **members,
     }
     return SimpleNamespace(**named)
+
+
+def spider_of(run: Any) -> RunSpider:
+    """Return what a crawler has as its spider, by which components find the run."""
+    spider = RunSpider("user")
+    spider.run = run
+    return spider

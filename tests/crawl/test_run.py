@@ -15,8 +15,9 @@ from scrapy.exceptions import NotConfigured
 
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import DiskFull, EndOfRun, Outcome, RunStopped
-from mapillary_crawler.crawl.run import Run, RunSpider, run_of
+from mapillary_crawler.crawl.run import Run, run_of
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
+from tests.runs import spider_of
 
 
 class Engine:
@@ -42,8 +43,7 @@ def run_on(engine: Engine, **options: Any) -> Run:
         close=Mock(),
     )  # fmt: skip
     run = Run(crawler, opened, **options)
-    crawler.spider = RunSpider("user")
-    crawler.spider.run = run
+    crawler.spider = spider_of(run)
     assert run_of(crawler) is run
     return run
 

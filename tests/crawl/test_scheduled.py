@@ -167,6 +167,15 @@ def test_the_folders_are_those_that_scrapyd_itself_uses(
     assert withheld(settings, *given, environment=root, folders=Folders()) == list(own)
 
 
+def test_the_job_of_another_spider_is_held_to_the_same_list(settings: Settings) -> None:
+    log = f"LOG_FILE=/var/logs/mapillary_crawler/other/{JOB}.log"
+    given = [log, "ON_END=env", "TAR_MAX_BYTES=1", 'ITEM_PIPELINES={"a.B": 1}']
+    project_name = {"SCRAPY_PROJECT": "mapillary_crawler"}
+    arguments = [f"_job={JOB}"]
+    kept, names = withhold(given, arguments, settings, project_name, FOLDERS, spider="other")
+    assert (kept, names) == ([log, "TAR_MAX_BYTES=1"], ["ON_END", "ITEM_PIPELINES"])
+
+
 @given(st.lists(st.text()))
 def test_a_crawl_that_scrapyd_did_not_start_may_have_all(given: list[str]) -> None:
     assert withhold(given, ["username=_job=1"], BaseSettings(), {}) == (given, [])

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import threading
 from io import BytesIO
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +19,7 @@ from mapillary_crawler.ledger.records import Bare
 from mapillary_crawler.pipelines.exif import ExifPipeline
 from mapillary_crawler.pipelines.metadata import app1_bytes
 from mapillary_crawler.pipelines.xmp import XmpPipeline
-from tests.runs import plain_run
+from tests.runs import plain_run, spider_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -59,7 +58,7 @@ def processed(pipeline: MetadataPipeline, image: ImageItem) -> ImageItem:
 @pytest.fixture
 def crawler() -> Crawler:
     crawler = get_crawler()
-    crawler.spider = SimpleNamespace(run=plain_run(collection=Collection("José")))
+    crawler.spider = spider_of(plain_run(collection=Collection("José")))
     return crawler
 
 

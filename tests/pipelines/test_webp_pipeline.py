@@ -22,7 +22,7 @@ from mapillary_crawler.crawl.encoding import Encoding
 from mapillary_crawler.image import exif, webp
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.webp import WebpPipeline
-from tests.runs import plain_run
+from tests.runs import plain_run, spider_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -67,7 +67,7 @@ def failures() -> list[FailedAttempt]:
 def crawler(failures: list[FailedAttempt]) -> Crawler:
     crawler = get_crawler()
     ledger = SimpleNamespace(queue=SimpleNamespace(fail=failures.extend))
-    crawler.spider = SimpleNamespace(run=plain_run(ledger))
+    crawler.spider = spider_of(plain_run(ledger))
     return crawler
 
 

@@ -28,7 +28,7 @@ from mapillary_crawler.crawl.transfer.outage import IN_A_ROW, NO_IMAGES_IN_A_ROW
 from mapillary_crawler.crawl.transfer.search import ConcurrencySearch
 from mapillary_crawler.crawl.transfer.window import TransferOutcome
 from mapillary_crawler.middlewares import OutcomesMiddleware
-from tests.runs import plain_run
+from tests.runs import plain_run, spider_of
 from tests.simulated_server import (
     Server,
     Simulation,
@@ -430,7 +430,7 @@ class Heard:
 @pytest.fixture
 def middleware() -> tuple[OutcomesMiddleware, Heard]:
     heard = Heard()
-    crawler: Any = SimpleNamespace(spider=SimpleNamespace(run=plain_run(throttle=heard)))
+    crawler: Any = SimpleNamespace(spider=spider_of(plain_run(throttle=heard)))
     return OutcomesMiddleware(crawler), heard
 
 
