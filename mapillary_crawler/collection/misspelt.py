@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mapillary_crawler import settings
+from mapillary_crawler.collection.configuration_file import SETTINGS
 
 #: What is read from the environment alone.
-_OF_THE_ENVIRONMENT = ("MAPILLARY_TOKEN", "MAPILLARY_STORE_ROOT", "MAPILLARY_TRUSTED_API_HOST")
+_OF_THE_ENVIRONMENT = frozenset(
+    {"MAPILLARY_TOKEN", "MAPILLARY_STORE_ROOT", "MAPILLARY_TRUSTED_API_HOST"}
+)
 
 
-def own_settings(scrapys: Iterable[str]) -> frozenset[str]:
-    """Return the names of the project's own settings; `scrapys` are Scrapy's."""
-    return frozenset(name for name in dir(settings) if name.isupper()) - frozenset(scrapys)
-
-
-def misspelt(
-    given: Iterable[str], known: Iterable[str], environment: Mapping[str, str]
-) -> list[str]:
-    """Return a line for each setting, given or of the environment, that is nearly a known one.
+def misspelt(given: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """Return a line for each setting, given or of the environment, that is nearly one of ours.
 
     One letter is too many, missing, another, or has changed places with the next. `given` are
-    names that nobody reads, or `known` ones.
+    ours, or names that nobody reads.
     """
-    names = frozenset(known) | frozenset(_OF_THE_ENVIRONMENT)
+    names = SETTINGS | _OF_THE_ENVIRONMENT
     lines = []
     for name in sorted({*given, *environment} - names):
         meant = next((other for other in sorted(names) if _is_one_edit(name, other)), None)

@@ -282,7 +282,7 @@ def _check_scheduled(withheld: list[str]) -> None:
     from mapillary_crawler.crawl.scheduled import SCHEDULABLE
 
     if withheld:
-        meant = misspelt(withheld[:1], SCHEDULABLE, {})
+        meant = misspelt(withheld[:1], {})
         raise ArgumentRefused(
             f"{withheld[0]!r} is no setting that may be scheduled, or not with this value; allowed "
             f"are {', '.join(sorted(SCHEDULABLE))}, numbers of Scrapy's, LOG_LEVEL and JOBDIR"

@@ -18,7 +18,7 @@ from mapillary_crawler.archive.internet_archive import presence as archive_org
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.configuration_file import with_defaults
-from mapillary_crawler.collection.misspelt import misspelt, own_settings
+from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import (
     ArgumentRefused,
     EndOfRun,
@@ -172,8 +172,7 @@ class UserSpider(RunSpider):
 
 def _open(settings: Settings, arguments: Mapping[str, Any]) -> OpenCollection:
     """Check all that the command would, and open the collection; raises what is refused."""
-    known = own_settings(dir(default_settings))
-    for line in misspelt(set(settings) - set(dir(default_settings)), known, os.environ):
+    for line in misspelt(set(settings) - set(dir(default_settings)), os.environ):
         logger.warning("%s", line)
     try:
         check_scrapy_settings(settings)

@@ -24,7 +24,7 @@ from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
 from scrapy.settings import Settings, default_settings
 
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
-from mapillary_crawler.collection.misspelt import misspelt, own_settings
+from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import (
     ArgumentRefused,
     Outcome,
@@ -100,9 +100,7 @@ class ProjectCommand(ScrapyCommand):
 
     def check_settings(self) -> None:
         """Warn of settings that nobody reads and that are one letter from one of ours."""
-        scrapys = dir(default_settings)
-        known = {*own_settings(scrapys), *self.default_settings}
-        for line in misspelt(set(self.given_settings) - {*scrapys}, known, os.environ):
+        for line in misspelt(set(self.given_settings) - set(dir(default_settings)), os.environ):
             self.say(line)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:

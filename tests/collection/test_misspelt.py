@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.settings import default_settings
 
-from mapillary_crawler.collection.misspelt import misspelt, own_settings
+from mapillary_crawler import settings
+from mapillary_crawler.collection.misspelt import misspelt
 
-OWN = own_settings(dir(default_settings))
+OWN = [name for name in dir(settings) if name.isupper() and not hasattr(default_settings, name)]
 
 
 @pytest.mark.parametrize(
@@ -26,21 +27,21 @@ OWN = own_settings(dir(default_settings))
 )
 def test_one_edit_is_named_wherever_it_comes_from(name: str, meant: str) -> None:
     line = f"{name} is no setting, and has no effect; {meant} is one"
-    assert misspelt([name], OWN, {}) == [line]
-    assert misspelt([], OWN, {name: "x"}) == [line]
-    assert misspelt([name], OWN, {name: "x"}) == [line]
+    assert misspelt([name], {}) == [line]
+    assert misspelt([], {name: "x"}) == [line]
+    assert misspelt([name], {name: "x"}) == [line]
 
 
 @pytest.mark.parametrize("name", ["", "PATH", "STORE", "MAPILLARY_SROTE", "mapillary_store"])
 def test_others_are_not(name: str) -> None:
-    assert misspelt([name], OWN, {name: "x"}) == []
+    assert misspelt([name], {name: "x"}) == []
 
 
 def test_none_of_ours_and_none_of_scrapy_s_is_warned_of() -> None:
-    assert misspelt(OWN, OWN, dict.fromkeys(OWN, "x")) == []
-    assert misspelt(dir(default_settings), OWN, {}) == []
+    assert misspelt(OWN, dict.fromkeys(OWN, "x")) == []
+    assert misspelt(dir(default_settings), {}) == []
 
 
 @given(st.lists(st.text()))
 def test_no_name_is_too_odd(names: list[str]) -> None:
-    assert len(misspelt(names, OWN, {})) <= len(set(names))
+    assert len(misspelt(names, {})) <= len(set(names))
