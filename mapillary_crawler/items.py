@@ -40,14 +40,16 @@ class ImageItem:
     #: Pixels of the served file, not of the upload.
     width: int = 0
     height: int = 0
-    #: Damaged at the source: stored as served, no metadata written, never WebP.
+    #: Damaged at the source: stored as served, no metadata written, never encoded.
     damaged: bool = False
-    #: `jpg`, `webp` once encoded, or that of another format that was served.
+    #: `jpg`, `webp` or `jxl` once encoded, or that of another format that was served.
     extension: str = "jpg"
     #: Of the stored file, once it is saved: its path in the collection's folder, its sha256 as
     #: hexadecimal digits, and its bytes. `body` and `url` are empty then.
     path: str = ""
     checksum: str = ""
     size: int = 0
+    #: sha256 of the JPEG that a JPEG XL gives back; None for all others.
+    sha256_jpeg: bytes | None = None
     #: Why it is without our metadata, a reason of bare.jsonl; None where it is not.
     bare: str | None = None

@@ -140,6 +140,7 @@ ITEM_PIPELINES = {
     "mapillary_crawler.pipelines.exif.ExifPipeline": 200,
     "mapillary_crawler.pipelines.xmp.XmpPipeline": 300,
     "mapillary_crawler.pipelines.webp.WebpPipeline": 400,
+    "mapillary_crawler.pipelines.jxl.JxlPipeline": 410,
     "mapillary_crawler.pipelines.storage.StoragePipeline": 900,
 }
 
@@ -206,3 +207,8 @@ TAR_MAX_BYTES = _setting("TAR_MAX_BYTES", 10 * 1024**3)
 WEBP_QUALITY = _setting("WEBP_QUALITY", 75)
 WEBP_METHOD = _setting("WEBP_METHOD", 4)
 WEBP_ENCODER = _setting("WEBP_ENCODER", "auto")
+
+# Which encoder makes JPEG XL: pylibjxl, cjxl, or auto: pylibjxl where it works. And its effort, 1
+# to 9: beyond 3 it takes longer for nothing. Both are fixed by a collection's first saved image.
+JXL_ENCODER = _setting("JXL_ENCODER", "auto")
+JXL_EFFORT = _setting("JXL_EFFORT", 3)

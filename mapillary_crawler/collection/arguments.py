@@ -34,6 +34,7 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
     "username": (),
     "quality": QUALITIES,
     "webp": _SWITCH,
+    "jxl": _SWITCH,
     "tar": _SWITCH,
     "check_ia": _SWITCH,
     "accept_failed": _SWITCH,
@@ -72,11 +73,15 @@ def validate(given: Mapping[str, str]) -> Arguments:
         raise ArgumentRefused(f"unknown argument {unknown[0]!r}; known are {', '.join(ARGUMENTS)}")
     if "username" not in given:
         raise ArgumentRefused("username is missing; say -a username=NAME")
+    webp, jxl = (_switch(name, given.get(name, "0")) for name in ("webp", "jxl"))
+    if webp and jxl:
+        raise ArgumentRefused("webp=1 and jxl=1 do not go together; choose one")
     return Arguments(
         collection=Collection(
             username=_username(given["username"]),
             quality=_quality(given.get("quality", "original")),
-            webp=_switch("webp", given.get("webp", "0")),
+            webp=webp,
+            jxl=jxl,
             selection=_selection(given),
         ),
         tar=_switch("tar", given["tar"]) if "tar" in given else None,

@@ -18,6 +18,13 @@ from mapillary_crawler.collection.units import read_size, read_span
 
 _Value = TypeVar("_Value")
 
+_ENCODERS = {
+    "WEBP_ENCODER": ("auto", "cwebp", "pillow"),
+    "JXL_ENCODER": ("auto", "pylibjxl", "cjxl"),
+}
+#: The settings that a collection's first saved image fixes.
+_OF_ENCODERS = (*_ENCODERS, "WEBP_QUALITY", "WEBP_METHOD", "JXL_EFFORT")
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -41,8 +48,10 @@ class Configuration:
     webp_quality: int
     webp_method: int
     webp_encoder: str
-    #: Names of the WebP settings that the user set; the others are defaults.
-    webp_set: frozenset[str] = frozenset()
+    jxl_encoder: str = "auto"
+    jxl_effort: int = 3
+    #: Names of the encoders' settings that the user set; the others are defaults.
+    encoder_settings: frozenset[str] = frozenset()
 
 
 def read_configuration(
@@ -78,19 +87,23 @@ def read_configuration(
         webp_quality=read_number(settings, "WEBP_QUALITY", 0, int, 100),
         webp_method=read_number(settings, "WEBP_METHOD", 0, int, 6),
         webp_encoder=str(settings["WEBP_ENCODER"]),
-        webp_set=frozenset(
+        jxl_encoder=str(settings["JXL_ENCODER"]),
+        jxl_effort=read_number(settings, "JXL_EFFORT", 1, int, 9),
+        encoder_settings=frozenset(
             name
-            for name in ("WEBP_QUALITY", "WEBP_METHOD", "WEBP_ENCODER")
+            for name in _OF_ENCODERS
             if environment.get(name) or name in in_force().settings or _is_set(settings, name)
         ),
     )
     if configuration.concurrency_min > configuration.concurrency_max:
         raise ArgumentRefused("MAPILLARY_CONCURRENCY_MIN is greater than MAPILLARY_CONCURRENCY_MAX")
-    encoder = configuration.webp_encoder
-    if encoder not in {"auto", "cwebp", "pillow"}:
-        raise ArgumentRefused(
-            f"WEBP_ENCODER {encoder!r} is unknown; allowed are auto, cwebp, pillow"
-        )
+    for name, encoder in (
+        ("WEBP_ENCODER", configuration.webp_encoder),
+        ("JXL_ENCODER", configuration.jxl_encoder),
+    ):
+        if encoder not in _ENCODERS[name]:
+            allowed = ", ".join(_ENCODERS[name])
+            raise ArgumentRefused(f"{name} {encoder!r} is unknown; allowed are {allowed}")
     if not may_have_token(configuration.api_url, environment):
         raise ArgumentRefused(
             f"MAPILLARY_API_URL {configuration.api_url} may not get the token; only "

@@ -26,8 +26,11 @@ LOGS = "download.log.*"
 #: The manifests, in the order in which they are written; the latter three only if any.
 MANIFESTS = (METADATA, CHECKSUMS, GONE, DAMAGED, BARE)
 
-#: Extensions that an image may have: the one list. The name of a sequence ends in none of them.
-EXTENSIONS = ("jpg", "webp", "png", "gif", "avif")
+#: Extensions that an image may have: the one list. The name of a sequence ends in none of those
+#: that its collection may have.
+EXTENSIONS = ("jpg", "webp", "png", "gif", "avif", "jxl")
+#: Those of a collection that is not in JPEG XL.
+WITHOUT_JXL = ("jpg", "webp", "png", "gif", "avif")
 #: Those of formats that Mapillary serves at times instead of JPEG, and that we never write.
 OTHER_EXTENSIONS = ("png", "gif", "avif")
 #: What ends the name of a tar, and the names of images.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from mapillary_crawler.collection.layout import EXTENSIONS
+from mapillary_crawler.collection.layout import EXTENSIONS, WITHOUT_JXL
 
 QUALITIES = ("256", "1024", "2048", "original")
 UNKNOWN_DATE = "unknown-date"
@@ -93,7 +93,7 @@ def is_sequence_id(name: str) -> bool:
     return _SEQUENCE.fullmatch(name) is not None
 
 
-def sequence_part(value: Any, extensions: Sequence[str] = EXTENSIONS) -> str:
+def sequence_part(value: Any, extensions: Sequence[str] = WITHOUT_JXL) -> str:
     """Return the path part of a row's `sequence`, empty where it has none.
 
     A sequence never takes the name that an image without a sequence would have. `extensions` are
@@ -201,18 +201,27 @@ def point(geometry: Any) -> tuple[float, float] | None:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a crawl makes: one user at one quality, perhaps as WebP, perhaps a selection."""
+    """What a crawl makes: one user at one quality, perhaps encoded, perhaps a selection.
+
+    Encoded as WebP, or as JPEG XL that gives the JPEGs back; not both.
+    """
 
     username: str
     quality: str = "original"
     webp: bool = False
     selection: Selection = Selection()
+    jxl: bool = False
 
     @property
     def identifier(self) -> str:
         """The collection's name on archive.org, without a selection's suffix."""
         name = f"mapillary-{escape(self.username, USERNAME_LENGTH)}-{self.quality}"
-        return f"{name}-webp" if self.webp else name
+        return name + "-webp" * self.webp + "-jxl" * self.jxl
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The extensions that its images may have."""
+        return EXTENSIONS if self.jxl else WITHOUT_JXL
 
     @property
     def name(self) -> str:

@@ -100,6 +100,7 @@ def _completion(collection: Collection) -> str:
     """Return the crawl that completes a collection."""
     words = ["crawl", "user", "-a", f"username={collection.username}"]
     words += ["-a", f"quality={collection.quality}"]
-    if collection.webp:
-        words += ["-a", "webp=1"]
+    for name, chosen in (("webp", collection.webp), ("jxl", collection.jxl)):
+        if chosen:
+            words += ["-a", f"{name}=1"]
     return f"{program_name()} {shlex.join(words)}"

@@ -60,7 +60,7 @@ class Command(ProjectCommand, crawl.Command):
     about = (
         "Archives the images of a Mapillary user; run it again to go on where it was. "
         "Arguments (-a NAME=VALUE): username; quality=256|1024|2048|original (original); "
-        "webp=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
+        "webp=0|1 (0); jxl=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
         "end=YYYY-MM-DD; sequence=ID[,ID...]; check_ia=0|1 (1); accept_failed=0|1 (0); "
         "stop_after=TIME|SIZE, as 2h or 500MB. The token is read from "
         "the environment variable MAPILLARY_TOKEN. "
@@ -109,7 +109,9 @@ class Command(ProjectCommand, crawl.Command):
             read_token(os.environ)
             configuration = self.configuration()
             arguments = validate(with_defaults(opts.spargs))
-            configuration, fewer = fit_open_files(configuration, webp=arguments.collection.webp)
+            configuration, fewer = fit_open_files(
+                configuration, encodes=arguments.collection.webp or arguments.collection.jxl
+            )
             _make_room(settings, configuration)
             _make_job_folder(settings)
             self._staging = OpenCollection.open(arguments, configuration, plan=self.plan)

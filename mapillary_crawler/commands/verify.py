@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.collection.descent import NotFollowed
-from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand
 from mapillary_crawler.terminal.program import program_name
@@ -78,6 +78,9 @@ Examples
             return self._verify(folder, places, full=full)
         except BrokenPipeError:
             raise
+        except Refused as error:
+            self.say(f"{folder.name}: {error}; --fast reads no image")
+            return Outcome.REFUSED
         except OSError as error:
             self.say(f"{error.filename or folder}: {error.strerror or error}")
             return Outcome.ERROR

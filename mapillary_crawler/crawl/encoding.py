@@ -1,19 +1,22 @@
-"""How a collection's images become WebP: fixed by the first that is saved."""
+"""How a collection's images are encoded: fixed by the first that is saved."""
 
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from collections.abc import Callable, Set
+from typing import Any, NamedTuple
 
 from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
-from mapillary_crawler.image.webp import Encoder, installed_encoder
+from mapillary_crawler.image import jxl_codec, webp
+from mapillary_crawler.image.encoders import Encoder
 from mapillary_crawler.ledger.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
 
-class Encoding(NamedTuple):
+class WebpEncoding(NamedTuple):
     """How images become WebP, the same for all of a collection."""
 
     encoder: Encoder
@@ -21,33 +24,69 @@ class Encoding(NamedTuple):
     method: int
 
 
-def fix_encoding(ledger: Ledger, configuration: Configuration) -> Encoding:
-    """Return how images become WebP; what the first saved image fixed stays.
+class JxlEncoding(NamedTuple):
+    """How JPEGs become JPEG XL, the same for all of a collection."""
+
+    encoder: Encoder
+    effort: int
+
+
+class _Asked(NamedTuple):
+    """What the settings say, whose names begin with `prefix`."""
+
+    prefix: str
+    choice: str
+    options: dict[str, int]
+    installed: Callable[[str], Encoder]
+
+
+def fix_encoding(
+    ledger: Ledger, configuration: Configuration, collection: Collection
+) -> WebpEncoding | JxlEncoding | None:
+    """Return how images are encoded, None where they stay JPEGs; what was fixed stays.
 
     Raises `Refused` for other settings than those, and for an encoder that is not installed.
     """
+    given = configuration.encoder_settings
+    if collection.webp:
+        options = {"quality": configuration.webp_quality, "method": configuration.webp_method}
+        asked = _Asked("WEBP", configuration.webp_encoder, options, webp.installed_encoder)
+        encoder, fixed = _fix(ledger, asked, given)
+        return WebpEncoding(encoder, fixed["quality"], fixed["method"])
+    if collection.jxl:
+        options = {"effort": configuration.jxl_effort}
+        asked = _Asked("JXL", configuration.jxl_encoder, options, jxl_codec.installed_encoder)
+        encoder, fixed = _fix(ledger, asked, given)
+        return JxlEncoding(encoder, fixed["effort"])
+    return None
+
+
+def _fix(ledger: Ledger, asked: _Asked, given: Set[str]) -> tuple[Encoder, dict[str, Any]]:
+    """Return the encoder, and what is fixed: its kind, its version, and options.
+
+    `given` are the names of the settings that the user set.
+    """
+    choice = asked.choice
     fixed = ledger.facts.get("encoder") if ledger.images.balance().saved else None
-    choice = configuration.webp_encoder
     if fixed is not None:
-        asked = {
-            "WEBP_QUALITY": (configuration.webp_quality, fixed["quality"]),
-            "WEBP_METHOD": (configuration.webp_method, fixed["method"]),
-            "WEBP_ENCODER": (choice if choice != "auto" else fixed["kind"], fixed["kind"]),
+        values: dict[str, tuple[int | str, int | str]] = {
+            name: (value, fixed[name]) for name, value in asked.options.items()
         }
-        for name, (value, before) in asked.items():
-            if name in configuration.webp_set and value != before:
+        values["encoder"] = (choice if choice != "auto" else fixed["kind"], fixed["kind"])
+        for name, (value, before) in values.items():
+            setting = f"{asked.prefix}_{name.upper()}"
+            if setting in given and value != before:
                 raise Refused(
                     Outcome.REFUSED,
-                    f"{name}={value} does not fit: this collection was begun with {before}",
+                    f"{setting}={value} does not fit: this collection was begun with {before}",
                 )
         choice = fixed["kind"]
     try:
-        encoder = installed_encoder(choice)
+        encoder = asked.installed(choice)
     except ValueError as error:
         raise Refused(Outcome.REFUSED, str(error)) from None
     if fixed is None:
-        fixed = {"quality": configuration.webp_quality, "method": configuration.webp_method}
-        fixed |= {"kind": encoder.kind, "version": encoder.version}
+        fixed = asked.options | {"kind": encoder.kind, "version": encoder.version}
         ledger.facts.set(encoder=fixed)
     elif encoder.version not in (versions := ledger.facts.get("encoder_versions", [])):
         if encoder.version != fixed["version"]:
@@ -56,4 +95,4 @@ def fix_encoding(ledger: Ledger, configuration: Configuration) -> Encoding:
                 encoder.kind, fixed["version"], encoder.version,
             )  # fmt: skip
         ledger.facts.set(encoder_versions=[*versions, encoder.version])
-    return Encoding(encoder, fixed["quality"], fixed["method"])
+    return encoder, fixed

@@ -8,7 +8,6 @@ from typing import Any
 
 from scrapy.http import Response
 
-from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl.listing_end import Step, next_step
@@ -165,7 +164,7 @@ class Lister:
         """Commit a page (in the ledger's thread, since it takes a while)."""
         rows = []
         listing = ledger.listing
-        extensions = ledger.facts.get("extensions", EXTENSIONS)
+        extensions = ledger.facts.get("extensions")
         known = listing.known([name for name in map(graph_rows.row_id, page.rows) if name])
         for index, row in enumerate(page.rows):
             listed = graph_rows.listed_row(row, self._collection, known, extensions)

@@ -24,7 +24,7 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import QUALITIES, Collection, Selection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.collection.probes import require_shared_memory
-from mapillary_crawler.crawl.encoding import Encoding, fix_encoding
+from mapillary_crawler.crawl.encoding import JxlEncoding, WebpEncoding, fix_encoding
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerThread
@@ -53,8 +53,8 @@ class OpenCollection:
         #: Which run of this collection it is, from 1 on.
         self.run_number = 0
         self.tar = True
-        #: How images become WebP, where they do.
-        self.encoding: Encoding | None = None
+        #: How images are encoded, where they are.
+        self.encoding: WebpEncoding | JxlEncoding | None = None
         self.balance = Balance()
         #: No earlier run has listed anything, but for a plan.
         self.new = True
@@ -139,13 +139,13 @@ class OpenCollection:
                 f"tar={asked:d} does not fit: this collection was begun with tar={fixed:d}",
             )
         self.tar = fixed if fixed is not None else asked is not False
-        if self.collection.webp:
-            self.encoding = fix_encoding(ledger, self.configuration)
+        self.encoding = fix_encoding(ledger, self.configuration, self.collection)
         _ensure_same_selection(self.folder, facts.get("selection"), self.collection)
         facts.set(
             username=self.collection.username,
             quality=self.collection.quality,
             webp=self.collection.webp,
+            jxl=self.collection.jxl,
             selection=_told(self.collection.selection),
             tar=fixed if self.plan else self.tar,
             versions=sorted({*facts.get("versions", []), __version__}),
@@ -157,12 +157,12 @@ class OpenCollection:
         return self.destination if self.destination.exists() else self.folder
 
     def siblings(self) -> list[str]:
-        """Return names of the same user's collections at other qualities or as WebP."""
+        """Return names of the same user's collections at other qualities or encoded."""
         username = self.collection.username
         names = [
-            Collection(username, quality, webp).name
+            Collection(username, quality, webp=webp, jxl=jxl).name
             for quality in QUALITIES
-            for webp in (False, True)
+            for webp, jxl in ((False, False), (True, False), (False, True))
         ]
         places = (self.configuration.store, self.configuration.staging)
         return [

@@ -18,13 +18,15 @@ _EACH = 2
 _ENCODER = 8
 
 
-def fit_open_files(configuration: Configuration, *, webp: bool) -> tuple[Configuration, str | None]:
+def fit_open_files(
+    configuration: Configuration, *, encodes: bool
+) -> tuple[Configuration, str | None]:
     """Return the configuration with no more transfers than may be open, and a line if it is less.
 
     Raises the process's own limit (`ulimit -n`) first, as far as that is allowed. Raises `Refused`
     where not even one transfer fits.
     """
-    besides = _BESIDES + (_ENCODER * (os.cpu_count() or 1) if webp else 0)
+    besides = _BESIDES + (_ENCODER * (os.cpu_count() or 1) if encodes else 0)
     most = max(configuration.concurrency_max, configuration.concurrency_fixed)
     limit = _raise_limit(besides + _EACH * most)
     fitting = (limit - besides) // _EACH

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mapillary_crawler.collection.addresses import split_url
-from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import (
     Collection,
     Selection,
@@ -48,12 +47,13 @@ def listed_row(
     row: Any,
     collection: Collection,
     known: Mapping[str, bool] | None = None,
-    extensions: Sequence[str] = EXTENSIONS,
+    extensions: Sequence[str] | None = None,
 ) -> ListedRow | None:
     """Return a row of a page as the ledger keeps it, None if it has no usable id.
 
     `known` says of ids that the ledger has whether it still wants the image: of these it
-    takes the URL at most, so nothing else is described. `extensions`: see `sequence_part`.
+    takes the URL at most, so nothing else is described. `extensions`: see `sequence_part`; None:
+    those of the collection.
     """
     image = row_id(row)
     if image is None:
@@ -69,7 +69,7 @@ def listed_row(
         image_id=image,
         captured_at=captured_at,
         day=capture_day(captured_at),
-        sequence=sequence_part(row.get("sequence"), extensions),
+        sequence=sequence_part(row.get("sequence"), extensions or collection.extensions),
         line=canonical_line(row),
         url=url,
         expires=url_expiry(url) if url else None,

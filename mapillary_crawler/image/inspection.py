@@ -20,6 +20,7 @@ from simplejpeg import decode_jpeg, decode_jpeg_header  # type: ignore[attr-defi
 
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.image import walk as slow_walk
+from mapillary_crawler.image.encoders import EncodeInterrupted, NotEncoded
 from mapillary_crawler.image.jpeg_stream import (
     Stream,
     StreamError,
@@ -181,6 +182,25 @@ def judge_file(body: bytes, extension: str, *, walk: bool = True) -> Verdict:
         reason = f"it is a {verdict.extension.upper()}, not what its extension says"
         return replace(verdict, state=State.NO_IMAGE, reason=reason)
     return verdict
+
+
+def judge_jxl(
+    body: bytes, jpeg_of: Callable[[bytes], bytes], *, walk: bool = True
+) -> tuple[Verdict, bytes]:
+    """Judge the JPEG that a JPEG XL gives back by `jpeg_of`; return the checksum of it, too.
+
+    The checksum is empty where none comes back.
+    """
+    sha256 = hashlib.sha256(body).digest()
+    try:
+        source = jpeg_of(body)
+    except NotEncoded as error:
+        reason = f"no JPEG comes back: {error}"
+        return Verdict(State.DAMAGED, reason, 0, 0, sha256, "jxl"), b""
+    except EncodeInterrupted as error:
+        return Verdict(State.NOT_JUDGED, f"not judged: {error}", 0, 0, sha256, "jxl"), b""
+    verdict = judge_file(source, "jpg", walk=walk)
+    return replace(verdict, sha256=sha256, extension="jxl"), verdict.sha256
 
 
 class _Judgement:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from io import BytesIO
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import PIL
 from PIL import JpegImagePlugin, features
 
 from mapillary_crawler.image import jpeg
+from mapillary_crawler.image.encoders import Encoder, NotEncoded
 
 #: Pixels a side can have (RFC 9649: 14 bits in a lossy frame).
 MAX_SIDE = 16_383
@@ -22,24 +23,14 @@ MAX_SIDE = 16_383
 _ICC = b"ICC_PROFILE\0"
 _APP2 = 0xE2
 
-Reason = Literal["too-large", "encoder-failed", "timeout", "broken-output", "metadata-lost"]
+Reason = Literal["too-large", "encoder-failed", "broken-output", "metadata-lost"]
 
 
-class WebpError(Exception):
-    """An image that did not become WebP: a reason for the balance, and what happened."""
+class WebpError(NotEncoded):
+    """An image that did not become WebP."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
-class Encoder(NamedTuple):
-    """An encoder of this machine."""
-
-    kind: Literal["cwebp", "pillow"]
-    version: str
-    #: The program; empty for Pillow.
-    path: str = ""
+        super().__init__(reason, detail)
 
 
 def installed_encoder(choice: str) -> Encoder:

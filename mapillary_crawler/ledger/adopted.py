@@ -45,9 +45,18 @@ class Adopted:
         with self._database.transaction():
             self._database.executemany(
                 f"UPDATE images SET state = {State.SAVED:d}, day = ?, sequence = ?, extension = ?, "
-                "sha256_stored = ?, size = ?, bare = ? WHERE number = ?",
+                "sha256_stored = ?, size = ?, bare = ?, sha256_jpeg = ? WHERE number = ?",
                 (
-                    (day, sequence, file.extension, file.sha256, file.size, _bare(file), number)
+                    (
+                        day,
+                        sequence,
+                        file.extension,
+                        file.sha256,
+                        file.size,
+                        _bare(file),
+                        file.sha256_jpeg,
+                        number,
+                    )
                     for day, sequence, file, number in rows
                 ),
             )

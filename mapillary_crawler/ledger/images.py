@@ -23,7 +23,8 @@ _ORDER = f"""
 
 _COLUMNS = (
     "images.number, id, images.state, captured_at, images.day, sequence, extension, "
-    "sha256_served, sha256_stored, size, pieces.name, offset, page, row, bare"
+    "sha256_served, sha256_stored, size, pieces.name, offset, page, row, bare, "
+    "sha256_jpeg"
 )
 _WITH_TAR = "LEFT JOIN pieces ON pieces.number = images.piece"
 _RECORDS = f"SELECT {_COLUMNS} FROM images {_WITH_TAR}"
@@ -42,11 +43,12 @@ class Images:
         with self._database.transaction():
             self._database.executemany(
                 "UPDATE images SET state = ?, extension = ?, sha256_served = ?, "
-                "sha256_stored = ?, size = ?, bare = ?, piece = NULL, offset = NULL "
-                "WHERE number = ?",
+                "sha256_stored = ?, size = ?, bare = ?, sha256_jpeg = ?, piece = NULL, "
+                "offset = NULL WHERE number = ?",
                 (
                     (State.DAMAGED if file.damaged else State.SAVED, file.extension,
-                     file.sha256_served, file.sha256_stored, file.size, file.bare, file.number)
+                     file.sha256_served, file.sha256_stored, file.size, file.bare,
+                     file.sha256_jpeg, file.number)
                     for file in files
                 ),
             )  # fmt: skip
@@ -73,8 +75,8 @@ class Images:
         with self._database.transaction():
             self._database.executemany(
                 f"UPDATE images SET state = {State.UNSETTLED:d}, size = NULL, piece = NULL, "
-                "offset = NULL, sha256_served = NULL, sha256_stored = NULL, bare = NULL "
-                "WHERE number = ?",
+                "offset = NULL, sha256_served = NULL, sha256_stored = NULL, bare = NULL, "
+                "sha256_jpeg = NULL WHERE number = ?",
                 rows,
             )
             self._database.executemany(

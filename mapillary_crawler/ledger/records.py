@@ -97,7 +97,8 @@ class FailedAttempt:
 class StoredFile:
     """A file that lies whole on the disk, as it is to be recorded.
 
-    What was served is not known of an image that another tool saved.
+    What was served is not known of an image that another tool saved; `sha256_jpeg` is that of the
+    JPEG that a JPEG XL gives back, None for all others.
     """
 
     number: int
@@ -107,6 +108,7 @@ class StoredFile:
     size: int
     damaged: bool = False
     bare: str | None = None
+    sha256_jpeg: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class ImageRecord:
     page: int
     row: int
     bare: str | None = None
+    sha256_jpeg: bytes | None = None
 
     @property
     def member(self) -> str:
@@ -227,6 +230,7 @@ class AdoptedFile:
     extension: str
     sha256: bytes
     size: int
+    sha256_jpeg: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,13 +255,17 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An image in a tar: offset and size of its own bytes; one damaged need not decode."""
+    """An image in a tar: offset and size of its own bytes; one damaged need not decode.
+
+    `sha256_jpeg` is that of the JPEG that a JPEG XL gives back.
+    """
 
     name: str
     offset: int
     size: int
     sha256: bytes
     damaged: bool
+    sha256_jpeg: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ MIGRATIONS = (
         captured_at INTEGER,               -- ms since 1970, null if unknown
         day TEXT,
         sequence TEXT,                     -- as a path part
-        extension TEXT,                    -- as stored: jpg or webp
+        extension TEXT,                    -- as stored: a name of layout.EXTENSIONS
         sha256_served BLOB,
         sha256_stored BLOB,
         size INTEGER,                      -- bytes as stored
@@ -127,11 +127,15 @@ MIGRATIONS = (
     """,
     # The round of the listing that last brought an image: a page may bring none that is new to it.
     "ALTER TABLE images ADD COLUMN round INTEGER;",
+    # JPEG XL: the checksum of the JPEG that it gives back; null for all others.
+    "ALTER TABLE images ADD COLUMN sha256_jpeg BLOB;",
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.
+_WITHOUT_JXL = "CREATE TEMP VIEW images AS SELECT *, NULL AS sha256_jpeg FROM main.images;"
 _AS_READ = {
-    1: "CREATE TEMP VIEW images AS SELECT *, NULL AS bare FROM main.images;",
+    1: "CREATE TEMP VIEW images AS SELECT *, NULL AS bare, NULL AS sha256_jpeg FROM main.images;",
+    **dict.fromkeys((2, 3, 4), _WITHOUT_JXL),
 }
 
 VERSION = len(MIGRATIONS)

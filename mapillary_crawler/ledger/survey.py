@@ -42,12 +42,12 @@ class Survey:
     def members(self, piece: Piece) -> Iterator[Member]:
         """Yield the images in a tar by their offset."""
         rows = self._database.execute(
-            "SELECT day, sequence, id, extension, offset, size, sha256_stored, "
+            "SELECT day, sequence, id, extension, offset, size, sha256_stored, sha256_jpeg, "
             f"state = {State.DAMAGED:d} FROM images WHERE day = ? AND piece = ? ORDER BY offset",
             (piece.day, piece.number),
         )
-        for *names, offset, size, sha256, damaged in rows:
-            yield Member(member_path(*names), offset, size, sha256, bool(damaged))
+        for *names, offset, size, sha256, sha256_jpeg, damaged in rows:
+            yield Member(member_path(*names), offset, size, sha256, bool(damaged), sha256_jpeg)
 
     def extent(self) -> Extent:
         """Return what the images of the selection span; looks at every row."""

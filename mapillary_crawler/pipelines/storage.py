@@ -102,6 +102,7 @@ class StoragePipeline:
                 size=len(item.body),
                 damaged=item.damaged,
                 bare=item.bare,
+                sha256_jpeg=item.sha256_jpeg,
             )
             for item, digest in zip(items, digests, strict=True)
         ]

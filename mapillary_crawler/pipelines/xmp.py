@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class XmpPipeline(MetadataPipeline):
-    """Writes XMP; comes after `ExifPipeline`, before `WebpPipeline`."""
+    """Writes XMP; comes after `ExifPipeline`, before what encodes."""
 
     kind = "xmp"
 

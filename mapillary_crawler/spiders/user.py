@@ -72,6 +72,7 @@ class UserSpider(RunSpider):
         self.username = opened.collection.username
         self.quality = opened.collection.quality
         self.webp = opened.collection.webp
+        self.jxl = opened.collection.jxl
 
     @classmethod
     def from_crawler(

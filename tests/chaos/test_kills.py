@@ -85,6 +85,7 @@ LAYOUTS = (
     Layout(("starting", "listing", "fetching", "manifests"), {"tar": 0}),
     Layout(("encoding", "sealing", "moving", "in the store"), {"webp": 1}, two_disks=True),
     Layout(("fetching", "fetching", "sealing", "in the store")),
+    Layout(("encoding", "encoding", "sealing", "manifests"), {"jxl": 1}),
 )
 
 

@@ -65,6 +65,12 @@ def test_everything_given() -> None:
     )
 
 
+def test_jpeg_xl_or_webp() -> None:
+    assert validate({"username": "alice", "jxl": "1"}).collection == Collection("alice", jxl=True)
+    with pytest.raises(ArgumentRefused, match="webp=1 and jxl=1 do not go together"):
+        validate({"username": "alice", "jxl": "1", "webp": "1"})
+
+
 @pytest.mark.parametrize("quality", ["256", "1024", "2048", "original"])
 def test_the_qualities(quality: str) -> None:
     assert validate({"username": "alice", "quality": quality}).collection.quality == quality

@@ -38,6 +38,8 @@ SETTINGS: dict[str, Any] = {
     "WEBP_QUALITY": 75,
     "WEBP_METHOD": 4,
     "WEBP_ENCODER": "auto",
+    "JXL_ENCODER": "auto",
+    "JXL_EFFORT": 3,
 }
 
 
@@ -64,6 +66,8 @@ WANTED = {
     "webp_quality": 75,
     "webp_method": 4,
     "webp_encoder": "auto",
+    "jxl_encoder": "auto",
+    "jxl_effort": 3,
 }
 
 
@@ -110,12 +114,12 @@ def test_scrapy_s_settings_and_text_are_read_alike() -> None:
 def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
     settings = Settings()
     settings.update(SETTINGS, priority="project")
-    assert read_configuration(settings, {}).webp_set == frozenset()
-    assert read_configuration(settings, {"WEBP_METHOD": ""}).webp_set == frozenset()
+    assert read_configuration(settings, {}).encoder_settings == frozenset()
+    assert read_configuration(settings, {"WEBP_METHOD": ""}).encoder_settings == frozenset()
     settings.set("WEBP_QUALITY", 75, priority="cmdline")
     chosen = read_configuration(
         settings, {"WEBP_ENCODER": "pillow", "IMAGE_ATTEMPTS": "3"}
-    ).webp_set
+    ).encoder_settings
     assert chosen == {"WEBP_QUALITY", "WEBP_ENCODER"}
 
 
@@ -149,6 +153,9 @@ def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
         ("WEBP_QUALITY", 101, "from 0 to 100"),
         ("WEBP_METHOD", 7, "from 0 to 6"),
         ("WEBP_ENCODER", "magick", "auto, cwebp, pillow"),
+        ("JXL_EFFORT", 0, "from 1 to 9"),
+        ("JXL_EFFORT", 10, "from 1 to 9"),
+        ("JXL_ENCODER", "cwebp", "auto, pylibjxl, cjxl"),
         ("MAPILLARY_API_URL", "", "is no http(s) address"),
         ("MAPILLARY_API_URL", "graph.mapillary.com", "is no http(s) address"),
         ("MAPILLARY_API_URL", "ftp://graph.mapillary.com", "is no http(s) address"),

@@ -101,15 +101,20 @@ def test_long_names_stay_within_the_bound(name: str) -> None:
     assert set(part) <= ALLOWED
 
 
-@given(anything, st.sampled_from(["256", "1024", "2048", "original"]), st.booleans())
-def test_every_identifier_suits_archive_org(username: str, quality: str, webp: bool) -> None:
-    identifier = Collection(username, quality, webp).identifier
+@given(
+    anything,
+    st.sampled_from(["256", "1024", "2048", "original"]),
+    st.sampled_from(["", "webp", "jxl"]),
+)
+def test_every_identifier_suits_archive_org(username: str, quality: str, kind: str) -> None:
+    identifier = Collection(username, quality, webp=kind == "webp", jxl=kind == "jxl").identifier
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", identifier)
 
 
 def test_names_of_collections() -> None:
     assert Collection("alice").name == "mapillary-alice-original"
     assert Collection("alice", "2048", webp=True).name == "mapillary-alice-2048-webp"
+    assert Collection("alice", "2048", jxl=True).name == "mapillary-alice-2048-jxl"
     part = Collection("alice", "256", selection=Selection(start=date(2024, 1, 1)))
     assert part.name == "mapillary-alice-256+2024-01-01_"
     assert part.identifier == "mapillary-alice-256"
@@ -276,6 +281,13 @@ def test_sequences_of_a_collection_that_was_begun_with_fewer_extensions() -> Non
     assert [sequence_part(name, fewer) for name in ("7.png", "7.webp")] == ["7.png", "7_u2e_webp"]
 
 
+def test_sequences_that_end_as_jpeg_xl() -> None:
+    """Names of collections that hold none stay what they were before there were any."""
+    assert sequence_part("7.jxl", Collection("a").extensions) == "7.jxl" == sequence_part("7.jxl")
+    assert sequence_part("7.jxl", Collection("a", jxl=True).extensions) == "7_u2e_jxl"
+    assert sequence_part("7.avif", Collection("a", jxl=True).extensions) == "7_u2e_avif"
+
+
 @given(json_values, anything.filter(lambda name: name.strip() != ""), st.integers() | st.none())
 def test_paths_stay_within_the_day(sequence: Any, image: str, captured_at: int | None) -> None:
     day = capture_day(capture_time(captured_at))
@@ -293,7 +305,9 @@ def test_paths_stay_within_the_day(sequence: Any, image: str, captured_at: int |
     st.sampled_from(EXTENSIONS),
 )
 def test_no_folder_has_the_name_of_an_image(sequence: str, extension: str) -> None:
-    folder = PurePosixPath(member_path("2024-01-15", sequence_part(sequence), "8", "jpg")).parent
+    folder = PurePosixPath(
+        member_path("2024-01-15", sequence_part(sequence, EXTENSIONS), "8", "jpg")
+    ).parent
     assert str(folder) != member_path("2024-01-15", "", "7", extension)
 
 

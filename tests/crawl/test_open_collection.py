@@ -105,12 +105,13 @@ def test_a_new_collection(open_staging: Open, tmp_path: Path) -> None:
 def test_the_ledger_knows_what_the_folder_s_name_only_hints_at(open_staging: Open) -> None:
     box = Selection((13.0, 52.25, 13.5, 52.5), date(2024, 1, 1), sequences=("a", "b"))
     opened = open_staging(Collection("Ünî cødé", "256", selection=box))
-    names = ("username", "quality", "webp", "selection")
+    names = ("username", "quality", "webp", "jxl", "selection")
     found = opened.ledger.wait_for(lambda ledger: {name: ledger.facts.get(name) for name in names})
     assert found == {
         "username": "Ünî cødé",
         "quality": "256",
         "webp": False,
+        "jxl": False,
         "selection": {"bbox": [13.0, 52.25, 13.5, 52.5], "start": "2024-01-01", "end": None,
                       "sequences": ["a", "b"]},
     }  # fmt: skip

@@ -64,7 +64,7 @@ def test_the_limit_is_raised_where_that_is_allowed(
 ) -> None:
     limits = limited(soft, hard)
     wanted = configuration()
-    assert fit_open_files(wanted, webp=False) == (wanted, None)
+    assert fit_open_files(wanted, encodes=False) == (wanted, None)
     assert limits.soft == then
     assert limits.hard == hard
 
@@ -84,14 +84,14 @@ def test_else_there_are_fewer_transfers(
     limited: Any, soft: int, hard: int, most: int | None, webp: bool, fitting: int
 ) -> None:
     limited(soft, hard, most=most)
-    fitted, line = fit_open_files(configuration(MAPILLARY_CONCURRENCY_MIN=20), webp=webp)
+    fitted, line = fit_open_files(configuration(MAPILLARY_CONCURRENCY_MIN=20), encodes=webp)
     assert fitted.concurrency_max == fitting
     assert fitted.concurrency_min == min(20, fitting)
     assert fitted.concurrency_start == min(16, fitting)
     assert fitted.concurrency_fixed == 0
     assert line is not None
     assert f"at most {fitting} transfers at once instead of 128" in line
-    fixed, _ = fit_open_files(configuration(MAPILLARY_CONCURRENCY_FIXED=200), webp=webp)
+    fixed, _ = fit_open_files(configuration(MAPILLARY_CONCURRENCY_FIXED=200), encodes=webp)
     assert fixed.concurrency_fixed == fitting
 
 
@@ -99,7 +99,7 @@ def test_else_there_are_fewer_transfers(
 def test_with_too_few_there_is_no_run(limited: Any, limit: int, webp: bool) -> None:
     limited(limit, limit)
     with pytest.raises(Refused, match=f"ulimit -n is {limit}") as refused:
-        fit_open_files(configuration(), webp=webp)
+        fit_open_files(configuration(), encodes=webp)
     assert refused.value.outcome is Outcome.REFUSED
 
 

@@ -169,6 +169,25 @@ def test_what_was_begun_with_fewer_extensions_keeps_its_names(first: Path) -> No
         assert older.facts.get("extensions") == ["jpg", "webp"]
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize("older", range(1, schema.VERSION))
+def test_ledgers_of_every_version_are_read(path: Path, older: int, read_only: bool) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        scripts = "".join(schema.MIGRATIONS[:older])
+        connection.executescript(
+            f"{scripts} PRAGMA user_version = {older};"
+            "INSERT INTO days (day) VALUES ('2024-01-15');"
+            "INSERT INTO images (number, id, page, row, state, day, sequence, extension, size,"
+            f" sha256_served, sha256_stored) VALUES (1, '7', 1, 0, {State.SAVED:d}, '2024-01-15',"
+            " 's', 'jpg', 3, x'01', x'02');"
+        )
+    with closing(Ledger(path, read_only=read_only)) as ledger:
+        (image,) = ledger.images.in_order()
+        assert (image.member, image.sha256_stored) == ("2024-01-15/s/7.jpg", b"\x02")
+        assert (image.bare, image.sha256_jpeg) == (None, None)
+    assert version(path) == (older if read_only else schema.VERSION)
+
+
 def test_what_an_older_ledger_tells_of_urls_is_kept(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         scripts = "".join(schema.MIGRATIONS[:2])

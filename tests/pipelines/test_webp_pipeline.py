@@ -18,7 +18,7 @@ from scrapy.exceptions import DropItem, NotConfigured
 from scrapy.utils.test import get_crawler
 
 from mapillary_crawler.collection.processors import usable_processors
-from mapillary_crawler.crawl.encoding import Encoding
+from mapillary_crawler.crawl.encoding import WebpEncoding
 from mapillary_crawler.image import exif, webp
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.webp import WebpPipeline
@@ -74,7 +74,7 @@ def crawler(failures: list[FailedAttempt]) -> Crawler:
 def pipeline_of(
     crawler: Crawler, encoder: webp.Encoder, *, quality: int = 75, method: int = 4, **options: Any
 ) -> WebpPipeline:
-    encoding = Encoding(encoder, quality, method)
+    encoding = WebpEncoding(encoder, quality, method)
     return WebpPipeline(crawler, encoding, **options)
 
 
@@ -108,7 +108,7 @@ def is_running(pid: int) -> bool:
 @pytest.mark.parametrize("choice", ["pillow", pytest.param("cwebp", marks=needs_cwebp)])
 def test_webp_takes_the_place_of_the_jpeg(crawler: Crawler, choice: str):
     # What the ledger has fixed counts, whatever the settings say.
-    crawler.spider.run.collection.encoding = Encoding(webp.installed_encoder(choice), 60, 1)
+    crawler.spider.run.collection.encoding = WebpEncoding(webp.installed_encoder(choice), 60, 1)
     image = item()
     assert asyncio.run(WebpPipeline.from_crawler(crawler).process_item(image)) is image
     assert image.extension == "webp"

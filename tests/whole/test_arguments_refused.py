@@ -22,6 +22,7 @@ REFUSED = [
     ({"username": "a\nb"}, "username"),
     ({"usernam": "alice"}, "usernam"),
     ({"webp": "yes"}, "webp"),
+    ({"webp": "1", "jxl": "1"}, "webp=1 and jxl=1 do not go together"),
 ]
 
 

@@ -241,4 +241,5 @@ def _file(judged: Judged) -> AdoptedFile:
         extension=place.extension,
         sha256=judged.sha256,
         size=judged.size,
+        sha256_jpeg=judged.sha256_jpeg,
     )

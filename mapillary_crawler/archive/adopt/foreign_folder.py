@@ -18,7 +18,15 @@ from pathlib import Path
 from mapillary_crawler.archive.adopt.image_paths import IMAGE_LIKE, ImagePath, image_path, is_day
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.descent import NotFollowed
-from mapillary_crawler.collection.layout import CHECKSUMS, LOGS, META, STATE, files, is_clutter
+from mapillary_crawler.collection.layout import (
+    CHECKSUMS,
+    LOGS,
+    META,
+    STATE,
+    WITHOUT_JXL,
+    files,
+    is_clutter,
+)
 from mapillary_crawler.collection.layout import METADATA as PACKED_METADATA
 from mapillary_crawler.collection.limits import META_VALUES
 from mapillary_crawler.collection.names import QUALITIES, Collection
@@ -30,9 +38,11 @@ METADATA = (PACKED_METADATA, "metadata.jsonl")
 #: Its logs may hold absolute paths and URLs with the token; its thumbnail has another name.
 _OWN = (*METADATA, "progress.json*", ".api_cursor*", "__ia_thumb*.jpg", LOGS)
 
-#: mapillary_downloader: mapillary-{username}-{quality}[-webp], the name as it is.
+#: mapillary_downloader: mapillary-{username}-{quality}[-webp], the name as it is. It makes no -jxl,
+#: but what is left of a collection of ours may have neither ledger nor checksums.
 _NAME = re.compile(
-    rf"mapillary-(?P<username>.+)-(?P<quality>{'|'.join(QUALITIES)})(?P<webp>-webp)?", re.DOTALL
+    rf"mapillary-(?P<username>.+)-(?P<quality>{'|'.join(QUALITIES)})(?P<encoding>-webp|-jxl)?",
+    re.DOTALL,
 )
 _TAR = re.compile(r"(?P<stem>[^/]+?)(?:\.(?P<part>[1-9][0-9]{0,8}))?\.tar")
 
@@ -45,11 +55,15 @@ class ForeignTar:
     #: None where the name says none.
     day: str | None
     part: int
+    #: That its images may have.
+    extensions: tuple[str, ...] = WITHOUT_JXL
 
     def image_path(self, member: str) -> ImagePath | None:
         """Return what a member's path says, None if it is no image's, or of another day."""
         found = image_path(member)
-        return found if found and found.day == self.day else None
+        if found is None or found.extension not in self.extensions:
+            return None
+        return found if found.day == self.day else None
 
 
 def collection_of(path: Path) -> Collection:
@@ -58,9 +72,14 @@ def collection_of(path: Path) -> Collection:
     if found is None:
         raise _refused(
             f"{path} has no name that mapillary_downloader gives: "
-            "mapillary-USERNAME-QUALITY, with -webp or without"
+            "mapillary-USERNAME-QUALITY, with -webp or -jxl or without"
         )
-    return Collection(found["username"], found["quality"], webp=found["webp"] is not None)
+    return Collection(
+        found["username"],
+        found["quality"],
+        webp=found["encoding"] == "-webp",
+        jxl=found["encoding"] == "-jxl",
+    )
 
 
 class ForeignFolder:
@@ -102,8 +121,12 @@ class ForeignFolder:
             return
         if found := _TAR.fullmatch(name):
             day = found["stem"] if is_day(found["stem"]) else None
-            self._tars.append(ForeignTar(self.path / name, day, int(found["part"] or 0)))
-        elif image_path(name):
+            self._tars.append(
+                ForeignTar(
+                    self.path / name, day, int(found["part"] or 0), self.collection.extensions
+                )
+            )
+        elif self._is_image(name):
             self._loose.append(name)
         else:
             raise self.unknown(name)
@@ -119,9 +142,13 @@ class ForeignFolder:
         for path in paths:
             if is_clutter(path):
                 self.clutter.append(path)
-            elif not (descent.is_file(self.path, path) and image_path(path)):
+            elif not (descent.is_file(self.path, path) and self._is_image(path)):
                 raise self.unknown(path)
         self._loose.append(name)
+
+    def _is_image(self, path: str) -> bool:
+        found = image_path(path)
+        return found is not None and found.extension in self.collection.extensions
 
     def unknown(self, path: str) -> Refused:
         """Return the refusal of a folder that holds what no known version of that tool makes."""

@@ -16,7 +16,7 @@ from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import UNKNOWN_DATE, escape
 
 #: Extensions by which a file that lies where none is known is taken for an image.
-IMAGE_LIKE = (*(f".{extension}" for extension in EXTENSIONS), ".jpeg", ".jxl")
+IMAGE_LIKE = (*(f".{extension}" for extension in EXTENSIONS), ".jpeg")
 
 _DAY = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{UNKNOWN_DATE}")
 _FILE = re.compile(rf"(?P<name>[A-Za-z0-9_-]+)\.(?P<extension>{'|'.join(EXTENSIONS)})")

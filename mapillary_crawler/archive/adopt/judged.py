@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, ForeignTar
@@ -14,7 +15,8 @@ from mapillary_crawler.archive.adopt.image_paths import ImagePath, image_path
 from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.processors import usable_processors
-from mapillary_crawler.image.inspection import judge_file
+from mapillary_crawler.image.inspection import judge_file, judge_jxl
+from mapillary_crawler.image.jxl_codec import Decoder
 
 #: Bytes of a file that is looked at; no image of the service is near it.
 _LARGEST = 256 * 1024 * 1024
@@ -34,13 +36,16 @@ class Judged:
     offset: int | None = None
     sha256: bytes = b""
     fault: str | None = None
+    #: Of the JPEG that a JPEG XL gives back.
+    sha256_jpeg: bytes | None = None
 
 
 class Judge:
     """Judges images in threads, which the decoders leave free; used as a context."""
 
     def __init__(self, *, walk: bool = True) -> None:
-        self._walk = walk
+        self._jpeg_of = Decoder()
+        self._judge = partial(_judge, walk=walk, jpeg_of=self._jpeg_of)
         workers = usable_processors()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
         self._ahead = 2 * workers
@@ -50,6 +55,7 @@ class Judge:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._jpeg_of.close()
 
     def tar(self, tar: ForeignTar, damaged: Callable[[str], None]) -> Iterator[Judged]:
         """Yield the members of a tar in their order.
@@ -96,7 +102,7 @@ class Judge:
             return _with(found, b"", str(error.strerror))
         if len(body) != entry.size:
             return _with(found, b"", "cut off by the end of the tar")
-        return self._pool.submit(_judge, found, body, walk=self._walk)
+        return self._pool.submit(self._judge, found, body)
 
     def _files(self, folder: ForeignFolder) -> Iterator[Future[Judged] | Judged]:
         for name in folder.loose():
@@ -105,7 +111,7 @@ class Judge:
             if found.place is None or status.st_size > _LARGEST:
                 yield found
             else:
-                yield self._pool.submit(_judge_file, found, folder.path, walk=self._walk)
+                yield self._pool.submit(_judge_file, self._judge, found, folder.path)
 
     def _in_order(self, judged: Iterable[Future[Judged] | Judged]) -> Iterator[Judged]:
         """Yield results in order, with a bounded number of images in memory."""
@@ -128,18 +134,25 @@ def _result(judged: Future[Judged] | Judged) -> Judged:
     return judged.result() if isinstance(judged, Future) else judged
 
 
-def _judge_file(found: Judged, folder: Path, *, walk: bool) -> Judged:
+def _judge_file(judged: Callable[[Judged, bytes], Judged], found: Judged, folder: Path) -> Judged:
     try:
-        return _judge(found, descent.read(folder, found.name, _LARGEST), walk=walk)
+        return judged(found, descent.read(folder, found.name, _LARGEST))
     except OSError as error:
         return _with(found, b"", str(error.strerror))
 
 
-def _judge(found: Judged, body: bytes, *, walk: bool) -> Judged:
+def _judge(found: Judged, body: bytes, *, walk: bool, jpeg_of: Callable[[bytes], bytes]) -> Judged:
     assert found.place is not None
-    verdict = judge_file(body, found.place.extension, walk=walk)
-    return _with(found, verdict.sha256, None if verdict.has_all_pixels else verdict.reason)
+    sha256_jpeg = None
+    if found.place.extension == "jxl":
+        verdict, sha256_jpeg = judge_jxl(body, jpeg_of, walk=walk)
+    else:
+        verdict = judge_file(body, found.place.extension, walk=walk)
+    fault = None if verdict.has_all_pixels else verdict.reason
+    return _with(found, verdict.sha256, fault, sha256_jpeg)
 
 
-def _with(found: Judged, sha256: bytes, fault: str | None) -> Judged:
-    return Judged(found.name, found.size, found.modified, found.place, found.offset, sha256, fault)
+def _with(
+    found: Judged, sha256: bytes, fault: str | None, sha256_jpeg: bytes | None = None
+) -> Judged:
+    return replace(found, sha256=sha256, fault=fault, sha256_jpeg=sha256_jpeg)

@@ -121,7 +121,7 @@ def _write_files(work: Work, collection: Collection, *, tar: bool) -> None:
     work.say(f"writing the manifests of {ledger.images.balance().listed:,} images")
     write_manifests(work)
     write_thumbnail(work)
-    encoder = ledger.facts.get("encoder") if collection.webp else None
+    encoder = ledger.facts.get("encoder") if collection.webp or collection.jxl else None
     adopted = ledger.facts.get("adopted")
     balance, days = ledger.images.balance(), ledger.days.all()
     write_meta(work, Contents(collection, balance, days, tar, encoder, adopted))

@@ -125,6 +125,7 @@ def _saved(row: ListedRow, checksums: _Manifest, *, tar: bool) -> ListedImage:
             sha256_stored=_digest(fields["sha256_stored"]),
             size=_size(fields["size"]),
             damaged=_SAVED_STATES[fields["state"]] is State.DAMAGED,
+            sha256_jpeg=_digest(fields["sha256_jpeg"]) if extension == "jxl" else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise checksums.disagree(f"is incomplete: {error!r}") from None

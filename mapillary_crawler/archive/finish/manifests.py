@@ -67,10 +67,12 @@ def _write_lines(work: Work, files: dict[str, WholeFile]) -> None:
 def checksum(image: ImageRecord) -> dict[str, Any]:
     """Return what checksums.jsonl.gz says of a saved image.
 
-    What was served is not known (null) of an image that another tool saved.
+    What was served is not known (null) of an image that another tool saved. JPEG XL has the
+    checksum of the JPEG that it gives back.
     """
     assert image.sha256_stored is not None
-    return {
+    jpeg = {"sha256_jpeg": image.sha256_jpeg.hex()} if image.sha256_jpeg else {}
+    return jpeg | {
         "id": image.image_id,
         "member": image.member,
         "offset": image.offset,

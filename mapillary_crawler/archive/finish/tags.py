@@ -32,7 +32,7 @@ _CONTAINS = re.compile(
 class Contents:
     """What the metadata says of a collection; `days` are those with a saved image, in order.
 
-    `encoder` has kind, version, quality and method of the WebP encoder, None where there
+    `encoder` has kind, version and options of the encoder of WebP or JPEG XL, None where there
     was none or nobody knows.
     """
 
@@ -58,7 +58,7 @@ def tags(contents: Contents) -> Metadata:
         "creator": [collection.username],
         "licenseurl": ["https://creativecommons.org/licenses/by-sa/4.0/"],
         "source": [f"https://www.mapillary.com/app/user/{quote(collection.username, safe='')}"],
-        "scanner": [f"mapillary_crawler {__version__}", *_encoder(contents.encoder)],
+        "scanner": [f"mapillary_crawler {__version__}", *_encoder(contents)],
         "mapillary_downloader": [__version__],
         "mapillary_crawler_format": [str(FORMAT)],
         "mediatype": ["data"],
@@ -95,9 +95,12 @@ def recounted(description: str, images: int, dated: Sequence[str]) -> str:
     return description[: found.start()] + sentence + description[found.end() :]
 
 
-def _encoder(encoder: dict[str, Any] | None) -> list[str]:
+def _encoder(contents: Contents) -> list[str]:
+    encoder = contents.encoder
     if encoder is None:
         return []
+    if contents.collection.jxl:
+        return [f"{encoder['kind']} {encoder['version']}, JPEG XL effort {encoder['effort']}"]
     return [
         f"{encoder['kind']} {encoder['version']}, WebP quality {encoder['quality']}, "
         f"method {encoder['method']}"
@@ -159,11 +162,17 @@ def _treatment(contents: Contents) -> str:
     added = (
         "EXIF and XMP metadata with position, capture time, compass direction and licence was added"
     )
+    encoder = f" ({_encoder(contents)[0]})" if contents.encoder else ""
+    if contents.collection.jxl:
+        return (
+            f"JPEGs were transcoded to JPEG XL{encoder}, which gives back the same JPEG bit by bit "
+            f"(djxl FILE.jxl FILE.jpg; {CHECKSUMS} has its sha256_jpeg), those for which that was "
+            f"not proven are JPEGs; their compressed data is as Mapillary served it; {added}."
+        )
     if not contents.collection.webp:
         return (
             f"The pictures are as Mapillary served them, their compressed data untouched; {added}."
         )
-    encoder = f" ({_encoder(contents.encoder)[0]})" if contents.encoder else ""
     return (
         f"Images were recompressed as WebP{encoder}, those that WebP cannot hold "
         f"are JPEGs with their compressed data untouched; {added}."

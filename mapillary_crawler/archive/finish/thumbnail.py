@@ -17,12 +17,18 @@ from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import WholeFile
 from mapillary_crawler.collection.layout import THUMBNAIL
+from mapillary_crawler.collection.outcome import Refused
+from mapillary_crawler.image.encoders import EncodeInterrupted
+from mapillary_crawler.image.jxl import JxlError
+from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.ledger.records import ImageRecord
 
 _SIDE = 256
 _QUALITY = 85
 #: Images tried before a collection is taken for one that has none to show.
 _CANDIDATES = 100
+#: Why a JPEG XL does not give back its JPEG here: the image, the machine, or no decoder.
+_NO_JPEG = (JxlError, EncodeInterrupted, Refused)
 
 
 def write_thumbnail(work: Work) -> None:
@@ -30,16 +36,18 @@ def write_thumbnail(work: Work) -> None:
 
     Where there is none, one of an earlier finish stays.
     """
-    for image in work.ledger.images.first_saved(_CANDIDATES):
-        work.check_stop()
-        thumbnail = None
-        with suppress(MemberChanged, FileNotFoundError):
-            thumbnail = shrink(image_bytes(work.folder, image))
-        if thumbnail:
-            with WholeFile(work.folder / THUMBNAIL, work.scratch) as file:
-                file.write(thumbnail)
-            record(work, file)
-            return
+    with Decoder() as jpeg_of:
+        for image in work.ledger.images.first_saved(_CANDIDATES):
+            work.check_stop()
+            thumbnail = None
+            with suppress(MemberChanged, FileNotFoundError, *_NO_JPEG):
+                body = image_bytes(work.folder, image)
+                thumbnail = shrink(jpeg_of(body) if image.extension == "jxl" else body)
+            if thumbnail:
+                with WholeFile(work.folder / THUMBNAIL, work.scratch) as file:
+                    file.write(thumbnail)
+                record(work, file)
+                return
 
 
 def image_bytes(folder: Path, image: ImageRecord) -> bytes:

@@ -1,6 +1,6 @@
 """Pure: the identifiers of items, read from the right and checked by archive.org's rules.
 
-`mapillary-{username}-{quality}[-webp][-vol{NN}]`; a user name may itself hold `-` and end
+`mapillary-{username}-{quality}[-webp|-jxl][-vol{NN}]`; a user name may itself hold `-` and end
 like a quality, so only the right end says what an item is.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mapillary_crawler.collection.names import QUALITIES, USERNAME_LENGTH, escape
 
 _NAME = re.compile(
-    rf"mapillary-(?P<user>.+)-(?P<quality>{'|'.join(QUALITIES)})(?P<webp>-webp)?"
+    rf"mapillary-(?P<user>.+)-(?P<quality>{'|'.join(QUALITIES)})(?P<encoding>-webp|-jxl)?"
     r"(?:-vol(?P<volume>[0-9]{2,}))?",
     re.DOTALL,
 )
@@ -30,6 +30,7 @@ class ArchivedName:
     quality: str
     webp: bool = False
     volume: int = 1
+    jxl: bool = False
 
     @classmethod
     def parse(cls, identifier: str) -> ArchivedName | None:
@@ -40,8 +41,9 @@ class ArchivedName:
         return cls(
             username=unescape(found["user"]),
             quality=found["quality"],
-            webp=found["webp"] is not None,
+            webp=found["encoding"] == "-webp",
             volume=int(found["volume"] or 1),
+            jxl=found["encoding"] == "-jxl",
         )
 
 

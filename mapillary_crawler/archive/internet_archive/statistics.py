@@ -81,7 +81,7 @@ def _figures(count: Count) -> dict[str, int]:
 def statistics(items: Iterable[ArchivedItem]) -> Statistics:
     """Return the figures of all items, in orders that do not depend on theirs."""
     result = Statistics()
-    collections: defaultdict[tuple[str, str, bool], int] = defaultdict(int)
+    collections: defaultdict[tuple[str, str, bool, bool], int] = defaultdict(int)
     outside: defaultdict[str, list[ArchivedItem]] = defaultdict(list)
     users: defaultdict[str, Count] = defaultdict(Count)
     qualities: defaultdict[str, Count] = defaultdict(Count)
@@ -91,7 +91,7 @@ def statistics(items: Iterable[ArchivedItem]) -> Statistics:
         if name is None:
             result.foreign.append(item.identifier)
             continue
-        collections[name.username, name.quality, name.webp] += item.images or 0
+        collections[name.username, name.quality, name.webp, name.jxl] += item.images or 0
         makers[item.maker] += 1
         result.uncounted += item.images is None
         for count in (result.total, users[name.username], qualities[name.quality]):
@@ -99,7 +99,7 @@ def statistics(items: Iterable[ArchivedItem]) -> Statistics:
         if not item.at_home:
             outside[item.uploader or UNKNOWN_UPLOADER].append(item)
     largest: defaultdict[str, int] = defaultdict(int)
-    for (username, quality, _), images in collections.items():
+    for (username, quality, *_), images in collections.items():
         for count in (result.total, users[username], qualities[quality]):
             count.collections += 1
         largest[username] = max(largest[username], images)

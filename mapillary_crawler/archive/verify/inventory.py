@@ -45,7 +45,8 @@ class ExpectedFile:
 
     `elsewhere` names the item on archive.org that holds a file that was removed here. A tar of
     another tool may be `damaged` from the beginning, and have members, by name and offset of
-    their bytes, that were `passed_over` since they are no good images.
+    their bytes, that were `passed_over` since they are no good images. `sha256_jpeg` is that of
+    the JPEG that a JPEG XL gives back.
     """
 
     path: str
@@ -54,6 +55,7 @@ class ExpectedFile:
     damaged: bool = False
     elsewhere: str | None = None
     passed_over: frozenset[tuple[str, int]] = frozenset()
+    sha256_jpeg: bytes | None = None
 
     @property
     def is_tar(self) -> bool:

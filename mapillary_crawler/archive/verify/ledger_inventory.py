@@ -39,7 +39,11 @@ class LedgerInventory(Inventory):
         days = self._ledger.days.all()
         loose = (
             ExpectedFile(
-                image.member, image.size, image.sha256_stored, image.state is State.DAMAGED
+                image.member,
+                image.size,
+                image.sha256_stored,
+                image.state is State.DAMAGED,
+                sha256_jpeg=image.sha256_jpeg,
             )
             for image in chain.from_iterable(map(self._ledger.images.loose, days))
         )

@@ -133,10 +133,24 @@ class ManifestInventory(Inventory):
             name = member_path(row.day, row.sequence, row.image_id, stored.extension)
             self._bytes += stored.size
             if image.tar is None:
-                yield ExpectedFile(name, stored.size, stored.sha256_stored, stored.damaged), None
+                yield (
+                    ExpectedFile(
+                        name,
+                        stored.size,
+                        stored.sha256_stored,
+                        stored.damaged,
+                        sha256_jpeg=stored.sha256_jpeg,
+                    ),
+                    None,
+                )
             else:
                 member = Member(
-                    name, image.offset, stored.size, stored.sha256_stored, stored.damaged
+                    name,
+                    image.offset,
+                    stored.size,
+                    stored.sha256_stored,
+                    stored.damaged,
+                    stored.sha256_jpeg,
                 )
                 tars.setdefault(image.tar, []).append(member)
         for path, members in sorted(tars.items()):

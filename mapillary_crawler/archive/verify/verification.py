@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mapillary_crawler.archive.verify.images import check_file, check_members
+from mapillary_crawler.archive.verify.images import Eyes, check_file, check_members
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, Kind, Problem
 from mapillary_crawler.archive.verify.ledger_inventory import LedgerInventory
 from mapillary_crawler.archive.verify.manifest_inventory import ManifestInventory
@@ -20,7 +20,9 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH, is_clutter, is_state
 from mapillary_crawler.collection.layout import files as files_below
+from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.collection.processors import usable_processors
+from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.ledger.records import Member
 
 #: Bytes of members that are read in one go, and how many such goes wait for a processor.
@@ -65,7 +67,7 @@ class Verification:
 
     `report` hears of each problem, `note` of files that are on archive.org or a desktop's,
     `advance` of bytes that were read; all are called in the thread that calls `run`. `walk`: as
-    of `judge`.
+    of `judge`. Raises `Refused` at the first JPEG XL where there is no decoder.
     """
 
     inventory: Inventory
@@ -82,14 +84,16 @@ class Verification:
         self._reported: set[tuple[str, Kind]] = set()
         self._running: deque[tuple[str, int, Future[list[Problem]]]] = deque()
         self._pool = ThreadPoolExecutor(self.processors, thread_name_prefix="verify")
-        try:
-            self._check_files()
-            for file, members in self.inventory.holders():
-                self._check_holder(file, members)
-            while self._running:
-                self._collect()
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        with Decoder() as jpeg_of:
+            self._eyes = Eyes(self.walk, jpeg_of)
+            try:
+                self._check_files()
+                for file, members in self.inventory.holders():
+                    self._check_holder(file, members)
+                while self._running:
+                    self._collect()
+            finally:
+                self._pool.shutdown(wait=True, cancel_futures=True)
         for problem in self.inventory.disagreements():
             self._report(problem)
         self._verdict.balance = self.inventory.balance()
@@ -135,7 +139,7 @@ class Verification:
         self._verdict.bytes += size
         if self.full and not file.is_tar:
             place, authority = self.inventory.folder, self.inventory.authority
-            self._submit(file.path, size, check_file, place, file, authority, self.walk)
+            self._submit(file.path, size, check_file, place, file, authority, self._eyes)
 
     def _size(self, file: ExpectedFile) -> int | None:
         """Return the size of a file, None where there is none, and say what is wrong with it."""
@@ -168,9 +172,14 @@ class Verification:
         path = self.inventory.folder / file.path
         if file.elsewhere is not None and not os.path.lexists(path):
             return
-        if self._size(file) is None or not (self.full and file.is_tar):
+        if self._size(file) is None or not self.full:
             return
-        batch = _Batch(path, self._submit, walk=self.walk)
+        if not file.is_tar:
+            if file.sha256_jpeg is not None:  # which `files` does not know
+                place, authority = self.inventory.folder, self.inventory.authority
+                self._submit(file.path, 0, check_file, place, file, authority, self._eyes)
+            return
+        batch = _Batch(path, self._submit, self._eyes)
         try:
             whole = WholeHash(path, self.advance)
             with closing(whole):
@@ -202,6 +211,8 @@ class Verification:
         """Take the result of what was submitted first; what ended it is its own file's fault."""
         path, size, check = self._running.popleft()
         error = check.exception()
+        if isinstance(error, Refused):  # nothing here can read such images
+            raise error
         if error is None:
             for problem in check.result():
                 self._report(problem)
@@ -227,9 +238,9 @@ def _unreadable(path: str, error: BaseException) -> Problem:
 class _Batch:
     """Members of a tar that are read in one go."""
 
-    def __init__(self, tar: Path, submit: Callable[..., None], *, walk: bool) -> None:
+    def __init__(self, tar: Path, submit: Callable[..., None], eyes: Eyes) -> None:
         self._tar = tar
-        self._walk = walk
+        self._eyes = eyes
         self._submit = submit
         self._members: list[Member] = []
         self._bytes = 0
@@ -244,5 +255,5 @@ class _Batch:
     def submit(self) -> None:
         """Let the members be read."""
         if self._members:
-            self._submit(self._tar.name, 0, check_members, self._tar, self._members, self._walk)
+            self._submit(self._tar.name, 0, check_members, self._tar, self._members, self._eyes)
         self._members, self._bytes = [], 0

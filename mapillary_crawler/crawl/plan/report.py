@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mapillary_crawler.archive.internet_archive.presence import Presence
+from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.crawl.plan.contents import Plan, day
 from mapillary_crawler.crawl.plan.estimate import Estimate
 from mapillary_crawler.terminal import quantities
@@ -42,9 +43,15 @@ def sizes(plan: Plan) -> Table:
     collection = plan.collection
     for quality, found in plan.estimates().items():
         chosen = quality == collection.quality
-        note = ("as WebP, chosen" if collection.webp else "chosen") if chosen else ""
+        note = _as_chosen(collection) if chosen else ""
         table.rows.append((quality, *_cells(found), note))
     return table
+
+
+def _as_chosen(collection: Collection) -> str:
+    if collection.jxl:
+        return "as JPEG XL, chosen"
+    return "as WebP, chosen" if collection.webp else "chosen"
 
 
 def _cells(found: Estimate | None) -> tuple[str, str, str]:

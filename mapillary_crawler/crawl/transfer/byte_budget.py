@@ -48,6 +48,11 @@ class ByteBudget:
         self._taken += self._expected
         return self._expected
 
+    def hold(self, size: int) -> int:
+        """Count further copies of an image that has passed, without a wait; return their bytes."""
+        self._taken += size
+        return size
+
     def correct(self, taken: int, true: int) -> int:
         """Put an image's true bytes in the place of those taken; return them."""
         self._expected = max(true, int(self._expected * self._FADING))

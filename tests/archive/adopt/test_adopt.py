@@ -200,6 +200,7 @@ def test_loose_files_and_webp_and_odd_sequences(tmp_path, monkeypatch):
         (f"/{DAY}/s/1.jpg", False),
         (f"./{DAY}/s/1.jpg", False),
         (f"{DAY}/s/1.png", True),
+        (f"{DAY}/s/1.jxl", True),
         (f"{DAY}/s/1.jpeg", False),
         (f"{DAY}/s\n/1.jpg", False),
         (f"{DAY}/s/_u41_.jpg", False),
@@ -220,6 +221,16 @@ def test_paths(name, good):
 
 
 class TestRefusals:
+    def test_jpeg_xl_that_no_version_of_that_tool_makes(self, tmp_path):
+        folder = tmp_path / "mapillary-ann-256"
+        (folder / DAY).mkdir(parents=True)
+        (folder / DAY / "1.jxl").write_bytes(b"JXL")
+        (folder / "metadata.jsonl.gz").touch()
+        with pytest.raises(Refused, match=r"1\.jxl"):
+            ForeignFolder(folder)
+        jxl = folder.rename(tmp_path / "mapillary-ann-256-jxl")
+        assert list(ForeignFolder(jxl).loose()) == [f"{DAY}/1.jxl"]
+
     @pytest.mark.parametrize("name", ["pictures", "mapillary-ann", "mapillary--2048"])
     def test_other_folders(self, tmp_path, name):
         (tmp_path / name).mkdir()

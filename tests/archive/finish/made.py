@@ -39,6 +39,7 @@ class Picture:
     state: State = State.SAVED
     extension: str = "jpg"
     bare: str | None = None
+    sha256_jpeg: bytes | None = None
 
     @property
     def path(self) -> str:
@@ -146,6 +147,7 @@ def store(folder: Path, number: int, picture: Picture) -> StoredFile:
         size=len(picture.body),
         damaged=picture.state is State.DAMAGED,
         bare=picture.bare,
+        sha256_jpeg=picture.sha256_jpeg,
     )
 
 

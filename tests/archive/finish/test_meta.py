@@ -69,6 +69,19 @@ def test_a_collection_without_dates_has_no_date():
     assert "images in original resolution without date." in tags(contents)["description"][0]
 
 
+def test_jpeg_xl_names_its_encoder_and_how_to_get_the_jpeg():
+    encoder = {"kind": "cjxl", "version": "0.7.0", "effort": 3}
+    contents = replace(CONTENTS, collection=Collection("ann", jxl=True), encoder=encoder)
+    (text,) = tags(contents)["description"]
+    assert "transcoded to JPEG XL (cjxl 0.7.0, JPEG XL effort 3), which gives back" in text
+    assert "djxl FILE.jxl FILE.jpg" in text
+    assert "recompressed" not in text
+    assert tags(contents)["scanner"][1] == "cjxl 0.7.0, JPEG XL effort 3"
+    assert tags(contents)["mediatype"] == ["data"]
+    (unknown,) = tags(replace(contents, encoder=None))["description"]
+    assert "transcoded to JPEG XL, which" in unknown
+
+
 def test_webp_names_its_encoder():
     contents = replace(CONTENTS, collection=Collection("ann", "2048", True), encoder=ENCODER)
     (text,) = tags(contents)["description"]

@@ -53,6 +53,36 @@ def test_the_rebuilt_ledger_makes_the_same_collection(tmp_path, tar):
     assert deterministic_set(tmp_path / "other" / NAME) == deterministic_set(finished)
 
 
+@pytest.mark.parametrize("tar", [True, False])
+def test_jpeg_xl_keeps_the_checksum_of_its_jpeg(tmp_path, tar):
+    collection = Collection("ann", jxl=True)
+    some = [
+        Picture("1", body=b"a JXL", extension="jxl", sha256_jpeg=bytes(range(32))),
+        Picture("2", body=b"a JPEG that could not be one"),
+    ]
+    folder = tmp_path / "staging" / collection.name
+    add(folder, some, collection)
+    finish(folder, tmp_path / "store", collection, tar=tar)
+    finished = tmp_path / "store" / collection.name
+    rows = manifest(finished, "checksums.jsonl.gz")
+    assert [row.get("sha256_jpeg") for row in rows] == [bytes(range(32)).hex(), None]
+    assert "sha256_jpeg" not in rows[1]
+    again = tmp_path / "again" / collection.name
+    shutil.copytree(finished, again, ignore=shutil.ignore_patterns(".crawl"))
+    rebuild_ledger(again, again / LEDGER_PATH, collection, tar=tar)
+    finish(again, tmp_path / "other", collection, tar=tar)
+    found = deterministic_set(tmp_path / "other" / collection.name)
+    assert found == deterministic_set(finished)
+
+
+def test_a_jpeg_xl_without_the_checksum_of_its_jpeg(tmp_path):
+    folder = tmp_path / "staging" / NAME
+    add(folder, [Picture("1", body=b"a JXL", extension="jxl")])
+    finish(folder, tmp_path / "store")
+    with pytest.raises(ManifestsDisagree, match="is incomplete: KeyError"):
+        rebuild_ledger(tmp_path / "store" / NAME, tmp_path / "l/ledger.sqlite", ANN, tar=True)
+
+
 def test_with_more_images_than_a_page_of_the_listing(tmp_path):
     some = [Picture(str(number), body=b"x") for number in range(2100)]
     add(tmp_path / "staging" / NAME, some)

@@ -19,14 +19,21 @@ usernames = st.text(
 ).filter(lambda name: name not in {".", ".."} and name.isprintable())
 
 
-@given(usernames, st.sampled_from(QUALITIES), st.booleans(), st.integers(1, 120))
-@example("xx" + "\u0101" * 79, "256", False, 1)
-@example("000:::\u0100\u0100\u0100\u0100\u0100\u0100\u1d00", "256", False, 1)
-def test_an_identifier_of_ours_is_read_back(username, quality, webp, volume):
-    identifier = volume_identifier(Collection(username, quality, webp).identifier, volume)
+@given(
+    usernames,
+    st.sampled_from(QUALITIES),
+    st.sampled_from(["", "webp", "jxl"]),
+    st.integers(1, 120),
+)
+@example("xx" + "\u0101" * 79, "256", "", 1)
+@example("000:::\u0100\u0100\u0100\u0100\u0100\u0100\u1d00", "256", "", 1)
+def test_an_identifier_of_ours_is_read_back(username, quality, kind, volume):
+    webp, jxl = kind == "webp", kind == "jxl"
+    collection = Collection(username, quality, webp=webp, jxl=jxl)
+    identifier = volume_identifier(collection.identifier, volume)
     name = ArchivedName.parse(identifier)
     assert name is not None
-    assert (name.quality, name.webp, name.volume) == (quality, webp, volume)
+    assert (name.quality, name.webp, name.jxl, name.volume) == (quality, webp, jxl, volume)
     if len(escape(username, 10_000)) > USERNAME_LENGTH:
         # The cut form itself, or where it happens to be one, the short name that is escaped so.
         cut = escape(username, USERNAME_LENGTH)

@@ -112,6 +112,14 @@ def item(identifier, images, size=0, collections=("mapillary-images",)):
     return ArchivedItem(identifier, images, size, collections, "mapillary_crawler")
 
 
+def test_jpeg_xl_is_another_collection_of_the_same_user():
+    figures = statistics(
+        [item("mapillary-ann-original", 100), item("mapillary-ann-original-jxl", 90)]
+    )
+    assert (figures.total.collections, len(figures.users), figures.unique_images) == (2, 1, 100)
+    assert figures.foreign == []
+
+
 def test_volumes_are_one_collection_and_qualities_are_not_unique():
     figures = statistics(
         [
