@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import encoding, memory, metadata, report, resume, sealing, throttling
+from bench import encoding, jxl, memory, metadata, report, resume, sealing, throttling
 from bench.comparison import compare
 from bench.tools import bare, crawler, peer
 from bench.work import Work
@@ -85,6 +85,26 @@ def webp(scope: Scope, settings: list[str]) -> None:
     compare(Work(scope.images // 20, "1024", 0, webp=True), shipped, 1)
 
 
+def jpeg_xl(scope: Scope, settings: list[str]) -> None:
+    """Print what JPEG XL saves and costs, and its tables."""
+    report.heading("JPEG XL")
+    kinds = jxl.kinds()
+    if not kinds:
+        report.line("neither pylibjxl nor cjxl is installed: left out.")
+        return
+    if "pylibjxl" in kinds:
+        jxl.savings(max(4, scope.images // 250))
+    for kind in kinds:
+        tools = {"mapillary_crawler": crawler([*settings, f"JXL_ENCODER={kind}"])}
+        for quality, images, rounds in (
+            ("1024", scope.images // 5, scope.rounds),
+            ("256", scope.images // 5, 1),
+            ("2048", scope.images // 25, 1),
+        ):
+            work = Work(images, quality, 0, jxl=True)
+            jxl.compare_encoding(work, kind, tools, rounds)
+
+
 def throttle(scope: Scope, _: list[str]) -> None:
     """Print what the throttle reaches; settings do not apply, since it is what is measured."""
     report.heading("Throttle")
@@ -115,7 +135,7 @@ def steps(scope: Scope, _: list[str]) -> None:
 
 
 _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
-    "network": network, "processor": processor, "webp": webp, "throttle": throttle,
+    "network": network, "processor": processor, "webp": webp, "jxl": jpeg_xl, "throttle": throttle,
     "resume": start, "memory": held, "steps": steps,
 }  # fmt: skip
 

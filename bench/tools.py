@@ -40,6 +40,7 @@ def crawler(settings: Sequence[str] = (), *, name: str = "mapillary_crawler") ->
             *crawl_command(work.quality, settings),
             "-atar=0",
             f"-awebp={work.webp:d}",
+            f"-ajxl={work.jxl:d}",
         ]
         done = run(name, command, crawl_environment(sandbox, folder))
         return measurement(done, folder, work)

@@ -23,6 +23,7 @@ class Work:
     latency: int
     webp: bool = False
     baseline: bool = False
+    jxl: bool = False
 
     @property
     def faults(self) -> dict[str, dict[str, float]]:
@@ -30,7 +31,8 @@ class Work:
         return {"cdn": {"latency_ms": self.latency}, "api": {"latency_ms": 10 * self.latency}}
 
     def __str__(self) -> str:
-        kind = "WebP" if self.webp else "baseline JPEG" if self.baseline else "JPEG"
+        kind = "baseline JPEG" if self.baseline else "JPEG"
+        kind = "WebP" if self.webp else "JPEG XL" if self.jxl else kind
         return f"{self.images} images, {self.quality} px, {kind}, latency {self.latency} ms"
 
 
@@ -76,7 +78,7 @@ def _pictures(folder: Path) -> Iterator[Path]:
     return (
         path
         for path in folder.rglob("*")
-        if path.suffix in {".jpg", ".webp"} and not path.name.startswith("__")
+        if path.suffix in {".jpg", ".webp", ".jxl"} and not path.name.startswith("__")
     )
 
 
