@@ -94,7 +94,7 @@ def open_files(configuration: Configuration) -> Finding:
     """Say whether all transfers that are allowed may be open at once."""
     what, remedy = "open files", "raise it: ulimit -n 4096"
     try:
-        _, fewer = fit_open_files(configuration, webp=False)
+        _, fewer = fit_open_files(configuration, encodes=False)
     except Refused as error:
         return fault(what, error.outcome, str(error), remedy)
     if fewer:
