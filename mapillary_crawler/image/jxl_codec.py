@@ -139,8 +139,10 @@ class _Worker:
         """Set what memory it may have from now on."""
         if sys.platform == "linux":
             most = _ADDRESSES + _ADDRESSES_A_PIXEL * pixels
-            with suppress(OSError, ValueError):  # a lower limit is the user's
+            with suppress(OSError):  # it has ended
                 _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_AS)
+                if hard != resource.RLIM_INFINITY:  # a lower one is the user's
+                    most = min(most, hard)
                 resource.prlimit(self._process.pid, resource.RLIMIT_AS, (most, hard))
 
     def ask(self, what: bytes, body: bytes, effort: int = 0) -> bytes:
