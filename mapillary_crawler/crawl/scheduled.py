@@ -32,6 +32,8 @@ SCHEDULABLE = frozenset(
         "IMAGE_ATTEMPTS",
         "IN_FLIGHT_BYTES",
         "JPEG_WALK",
+        "JXL_EFFORT",
+        "JXL_ENCODER",
         "MAPILLARY_CONCURRENCY_FIXED",
         "MAPILLARY_CONCURRENCY_MAX",
         "MAPILLARY_CONCURRENCY_MIN",

@@ -27,7 +27,7 @@ from mapillary_crawler.pipelines import jxl as module
 from mapillary_crawler.pipelines.jxl import JxlPipeline
 from tests.image.jxl_codecs import KINDS, is_running, needs_pylibjxl, programs
 from tests.image.jxl_mutations import given_back
-from tests.runs import plain_run
+from tests.runs import plain_run, spider_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -64,7 +64,7 @@ def failures() -> list[FailedAttempt]:
 def crawler(failures: list[FailedAttempt]) -> Crawler:
     crawler = get_crawler()
     ledger = SimpleNamespace(queue=SimpleNamespace(fail=failures.extend))
-    crawler.spider = SimpleNamespace(run=plain_run(ledger, budget=ByteBudget(1 << 20, 0)))
+    crawler.spider = spider_of(plain_run(ledger, budget=ByteBudget(1 << 20, 0)))
     return crawler
 
 
