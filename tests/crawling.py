@@ -54,12 +54,14 @@ class Result:
     def balance(self) -> dict[str, int]:
         """The numbers of the last line."""
         found = re.search(
-            r"listed (\d+) = saved (\d+) \+ gone (\d+) \+ unavailable (\d+) \+ failed (\d+)",
+            r"listed (\d+) = saved (\d+) \+ gone (\d+) \+ unavailable (\d+) \+ failed (\d+)"
+            r"(?: \+ left (\d+))?",
             self.lines[-1],
         )
         assert found, self.output
-        names = ("listed", "saved", "gone", "unavailable", "failed")
-        return dict(zip(names, map(int, found.groups()), strict=True))
+        names = ("listed", "saved", "gone", "unavailable", "failed", "left")
+        counts = zip(names, found.groups(), strict=True)
+        return {name: int(count) for name, count in counts if count is not None}
 
 
 class Crawling:

@@ -28,21 +28,14 @@ class Overview:
     """A collection at one instant.
 
     `state` is a word or a few for people; `balance` is None where there is no ledger that
-    can be read; `failed` are images whose last attempt failed, or that were accepted as they
-    are; `active_at` is in seconds since 1970, None where nothing says it.
+    can be read; `active_at` is in seconds since 1970, None where nothing says it.
     """
 
     name: str
     state: str
     balance: Balance | None = None
-    failed: int = 0
     listing_closed: bool = False
     active_at: float | None = None
-
-    @property
-    def left(self) -> int:
-        """Images that were not tried yet, or not since the last run began."""
-        return self.balance.failed - self.failed if self.balance else 0
 
 
 def look_at(folder: Path, places: Places) -> Overview:
@@ -63,7 +56,7 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
     active_at = max(times, default=None)
     try:
         with closing(read_ledger(folder)) as ledger:
-            balance, waiting = ledger.survey.progress()
+            balance = ledger.images.balance()
             closed = ledger.listing.position().closed
             finished = ledger.facts.get("finished_at") is not None
     except LedgerTrouble as trouble:
@@ -77,8 +70,7 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
         state = ARCHIVED
     else:
         state = _left(folder, balance)
-    failed = balance.accepted + waiting.to_retry + waiting.given_up
-    return Overview(folder.name, state, balance, failed, closed, active_at)
+    return Overview(folder.name, state, balance, closed, active_at)
 
 
 def failures(folder: Path) -> Iterator[tuple[str, str, int]]:
@@ -98,7 +90,7 @@ def _working(folder: Path, balance: Balance) -> str:
     if phase not in ("listing", "fetching", "finishing"):
         return "worked on"
     if phase == "fetching" and balance.listed:
-        return f"fetching, {100 * (balance.listed - balance.failed) // balance.listed} %"
+        return f"fetching, {100 * (balance.listed - balance.unsettled) // balance.listed} %"
     return str(phase)
 
 

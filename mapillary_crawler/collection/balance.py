@@ -1,6 +1,6 @@
-"""Pure: the balance and the outcome of a run.
+"""Pure: the balance of a collection.
 
-listed = saved + gone + unavailable + failed, always.
+listed = saved + gone + unavailable + failed + left, always; nothing is left of a finished one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 class Balance:
     """What has become of the images of a collection.
 
-    `damaged` and `bare`, which have no metadata of ours, are parts of `saved`; `accepted`
-    and `untried` are parts of `failed`; `outside` and `nameless` are beside the balance.
+    What is not settled is `left` if no run had an error with it, else `failed`, of which
+    `accepted`, settled by the user, are a part. `damaged` and `bare`, which have no metadata
+    of ours, are parts of `saved`; `outside` and `nameless` are beside the balance.
     """
 
     saved: int = 0
@@ -21,8 +22,8 @@ class Balance:
     gone: int = 0
     unavailable: int = 0
     failed: int = 0
+    left: int = 0
     accepted: int = 0
-    untried: int = 0
     outside: int = 0
     nameless: int = 0
     bytes_saved: int = 0
@@ -31,19 +32,25 @@ class Balance:
     @property
     def listed(self) -> int:
         """Rows of the selection, unique by id."""
-        return self.saved + self.gone + self.unavailable + self.failed
+        return self.saved + self.gone + self.unavailable + self.failed + self.left
+
+    @property
+    def unsettled(self) -> int:
+        """Images that are wanted still, whether a run has failed with them or not."""
+        return self.failed - self.accepted + self.left
 
     def __str__(self) -> str:
         text = (
             f"listed {self.listed} = saved {self.saved} + gone {self.gone} "
             f"+ unavailable {self.unavailable} + failed {self.failed}"
         )
+        if self.left:
+            text += f" + left {self.left}"
         beside = [
             f"{count} {what}"
             for count, what in (
                 (self.damaged, "of the saved are damaged at the source"),
                 (self.bare, "of the saved are without our metadata"),
-                (self.untried, "of the failed were not tried yet"),
                 (self.accepted, "of the failed are accepted"),
                 (self.outside, "outside the selection"),
                 (self.nameless, "rows without a usable id"),

@@ -49,27 +49,37 @@ _SQLITE_FULL = 13
 
 
 class Outcome(Enum):
-    """How a run ended: the spider's finish_reason, the exit code, and a word for people."""
+    """How a run ended: the spider's finish_reason, the exit code, a word for people, and advice."""
 
     COMPLETE = ("finished", 0, "complete")
     ALREADY_ARCHIVED = ("already_archived", 0, "already archived")
-    PLANNED = ("planned", 0, "planned, crawl it to go on")
-    ERROR = ("error", 1, "unexpected error")
+    PLANNED = ("planned", 0, "planned", "crawl it to go on")
+    ERROR = ("error", 1, "unexpected error", "run the same command again")
     REFUSED = ("refused", 2, "refused")
-    INCOMPLETE = ("images_failed", 3, "incomplete, run the same command again")
+    INCOMPLETE = ("images_failed", 3, "incomplete", "run the same command again")
     ACCEPTED = ("failed_accepted", 3, "finished without the images that failed, as accepted")
-    INTERRUPTED = ("shutdown", 4, "interrupted, run the same command again")
-    TOKEN_REFUSED = ("token_refused", 5, "the token was refused")
-    DISK_FULL = ("disk_full", 6, "disk full, make space and run the same command again")
-    SERVICE_AWAY = ("unavailable", 7, "the service stayed unavailable, run the same command again")
-    BLOCKED = ("blocked", 7, "the service blocked us, run the same command again in a day")
+    INTERRUPTED = ("shutdown", 4, "interrupted", "run the same command again")
+    TOKEN_REFUSED = (
+        "token_refused", 5, "the token was refused", "set another and run the same command again"
+    )  # fmt: skip
+    DISK_FULL = ("disk_full", 6, "disk full", "make space and run the same command again")
+    SERVICE_AWAY = (
+        "unavailable", 7, "the service stayed unavailable", "run the same command again"
+    )  # fmt: skip
+    BLOCKED = ("blocked", 7, "the service blocked us", "run the same command again in a day")
     NO_IMAGES = ("no_images", 8, "no images")
     LOCKED = ("locked", 9, "another process works on this collection")
 
-    def __init__(self, reason: str, exit_code: int, words: str) -> None:
+    def __init__(self, reason: str, exit_code: int, words: str, advice: str = "") -> None:
         self.reason = reason
         self.exit_code = exit_code
         self.words = words
+        self.advice = advice
+
+    @property
+    def sentence(self) -> str:
+        """The words, and what to do now."""
+        return f"{self.words}, {self.advice}" if self.advice else self.words
 
 
 class ProjectError(Exception):

@@ -7,11 +7,12 @@ import asyncio
 import gc
 import logging
 import os
+import shlex
 import sqlite3
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from scrapy import Spider
 from scrapy.commands import crawl
@@ -26,11 +27,12 @@ from mapillary_crawler.collection.configuration_file import in_force, with_defau
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
-from mapillary_crawler.collection.token import read_token
-from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.collection.token import read_token, secrets_of
+from mapillary_crawler.terminal.command import ProjectCommand, crawl_options
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
+    from mapillary_crawler.collection.balance import Balance
     from mapillary_crawler.crawl.open_collection import OpenCollection
     from mapillary_crawler.spiders.user import UserSpider
 
@@ -97,6 +99,8 @@ class Command(ProjectCommand, crawl.Command):
         if args[:1] != [_SPIDER]:
             self._process_options_of_another(args, opts, withheld)
             return
+        self._opts = argparse.Namespace(**{**vars(opts), "spargs": list(opts.spargs)})
+        self._reason = ""
         self._stopping = Stopping(end_now)
         self._stopping.install()
         super().process_options(args, opts)
@@ -181,6 +185,7 @@ class Command(ProjectCommand, crawl.Command):
         outcome = outcome or Outcome.ERROR
         self._staging.close()
         self._run_on_end(outcome)
+        self._reason = spider.run.reason if isinstance(spider, UserSpider) else ""
         self.conclude(self._staging, spider, outcome)
         self.exitcode = outcome.exit_code
 
@@ -203,10 +208,35 @@ class Command(ProjectCommand, crawl.Command):
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Say what has become of the collection."""
-        from mapillary_crawler.spiders.user import UserSpider
+        self._say(self._last_line(outcome, staging.balance), _level(outcome))
 
-        words = spider.run.words if isinstance(spider, UserSpider) else outcome.words
-        self._say(f"{staging.collection.name}: {words}: {staging.balance}")
+    def _last_line(self, outcome: Outcome, balance: Balance) -> str:
+        from mapillary_crawler.terminal.last_line import last_line
+
+        opened = self._staging
+        return last_line(
+            opened.collection.name,
+            outcome,
+            balance,
+            reason=self._reason,
+            folder=opened.destination,
+            command=self._again(outcome),
+        )
+
+    def _again(self, outcome: Outcome) -> str | None:
+        """Return the command that goes on, or fetches what archive.org has; None for a job."""
+        from mapillary_crawler.terminal.redaction import Redactor
+
+        if any(argument.startswith("_job=") for argument in self._opts.spargs):
+            return None
+        check = outcome is not Outcome.ALREADY_ARCHIVED
+        words = self.words(self._staging.collection.username, again(self._opts, check=check))
+        redact = Redactor(secrets=secrets_of(os.environ), hosts=()).without_tokens
+        return redact(f"{program_name()} {shlex.join(words)}")
+
+    def words(self, username: str, options: list[str]) -> list[str]:
+        """Return what is typed behind the program's name to do the same once more."""
+        return ["crawl", "user", "-a", f"username={username}", *options]
 
     def _say_recorded(self) -> None:
         """Say what the ledger knows of a run that hangs, whatever it is that hangs.
@@ -217,27 +247,53 @@ class Command(ProjectCommand, crawl.Command):
         from mapillary_crawler.ledger.ledger import Ledger
 
         staging = self._staging
-        words: object = f"{program_name()} status shows what is there"
         for folder in (staging.folder, staging.destination):
             with suppress(OSError, sqlite3.Error):
-                words = Ledger(folder / LEDGER_PATH, read_only=True).images.balance()
-                break
-        self._say(f"{staging.collection.name}: {Outcome.INTERRUPTED.words}: {words}")
+                balance = Ledger(folder / LEDGER_PATH, read_only=True).images.balance()
+                self._say(self._last_line(Outcome.INTERRUPTED, balance), logging.WARNING)
+                return
+        line = f"{staging.collection.name}: {Outcome.INTERRUPTED.sentence}"
+        self._say(f"{line}; {program_name()} status shows what is there", logging.WARNING)
 
     def say(self, message: object) -> None:
         """Say something of the command itself, where the crawl's own lines go."""
         self._say(f"{self.typed}: {message}")
 
-    def _say(self, line: str) -> None:
+    def end(self, outcome: Outcome, message: object) -> NoReturn:
+        """End with one line that says why, which in a log is an error unless all is well."""
+        self._say(f"{self.typed}: {message}", _level(outcome))
+        sys.exit(self.exitcode or outcome.exit_code)
+
+    def _say(self, line: str, level: int = logging.INFO) -> None:
         """Print a line on the terminal, or write it, whatever LOG_LEVEL, to the log's file."""
         if self.given_settings["LOG_FILE"]:
             if not logging.root.handlers:
                 configure_logging(self.given_settings)
-            record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, line, (), None)
+            record = logger.makeRecord(logger.name, level, __file__, 0, line, (), None)
             for handler in logging.root.handlers:
                 handler.handle(record)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def again(opts: argparse.Namespace, *, check: bool) -> list[str]:
+    """Return the options of the same crawl again, but for the user's name.
+
+    Without `check`, archive.org is not asked whether it has the collection.
+    """
+    left_out = ("username=",) if check else ("username=", "check_ia=")
+    spargs = [argument for argument in opts.spargs if not argument.startswith(left_out)]
+    if not check:
+        spargs.append("check_ia=0")
+    return crawl_options(argparse.Namespace(**{**vars(opts), "spargs": spargs}))
+
+
+def _level(outcome: Outcome) -> int:
+    """Return the level of a last line in a log, that of a server's job among others."""
+    if outcome.exit_code == 0:
+        return logging.INFO
+    expected = outcome in (Outcome.INTERRUPTED, Outcome.ACCEPTED)
+    return logging.WARNING if expected else logging.ERROR
 
 
 def _check_log(settings: Settings) -> None:

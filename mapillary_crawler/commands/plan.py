@@ -109,6 +109,7 @@ Examples
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Print the plan, or why there is none."""
+        from mapillary_crawler.archive.internet_archive.presence import Presence
         from mapillary_crawler.crawl.plan import report
         from mapillary_crawler.spiders.plan import PlanSpider
 
@@ -118,13 +119,19 @@ Examples
         if self._json:
             print(json.dumps(spider.plan.fields(self._item_max_bytes), ensure_ascii=False))
             return
-        arguments = ["-a", f"username={staging.collection.username}", *self._given]
-        command = f"{program_name()} crawl user {shlex.join(arguments)}"
+        check = spider.plan.presence is not Presence.EXISTS
+        options = crawl.again(self._opts, check=check)
+        words = crawl.Command.words(self, staging.collection.username, options)
+        command = f"{program_name()} {shlex.join(words)}"
         print("\n".join(report.overview(spider.plan)))
         print()
         report.sizes(spider.plan).print()
         print()
         print("\n".join(report.needs(spider.plan, self._item_max_bytes, command)), flush=True)
+
+    def words(self, username: str, options: list[str]) -> list[str]:
+        """Return what is typed behind the program's name to plan the same once more."""
+        return ["plan", *options, *(["--json"] if self._json else []), "--", username]
 
     def end(self, outcome: Outcome, message: object) -> NoReturn:
         """Say in one line why there is nothing to plan, and end."""

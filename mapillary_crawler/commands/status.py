@@ -77,7 +77,7 @@ def _row(overview: Overview) -> tuple[str, ...]:
         gone = balance.gone + balance.unavailable
         counts = (
             f"{balance.listed:,}{'' if overview.listing_closed else '+'}",
-            *(f"{count:,}" for count in (balance.saved, gone, overview.failed, overview.left)),
+            *(f"{count:,}" for count in (balance.saved, gone, balance.failed, balance.left)),
             quantities.size(balance.bytes_saved),
         )
     active = "unknown"

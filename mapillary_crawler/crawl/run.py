@@ -68,8 +68,8 @@ class Run:
         self.encoding = 0
         #: How the run ended; written by `end`, `wind_down` and by `Ending` alone.
         self.outcome: Outcome | None = None
-        #: The limit that ended the run, as it was written; empty where none did.
-        self.limit = ""
+        #: Why it ended so, where the outcome does not say it.
+        self.reason = ""
         asked, configuration = collection.collection, collection.configuration
         #: The bytes of bodies on their way, whoever asked for them.
         self.budget = ByteBudget(
@@ -136,8 +136,8 @@ class Run:
     def end(self, end: EndOfRun) -> None:
         """End the run with an outcome of its own; the first one stays."""
         if self.outcome is None:
-            self.outcome = end.outcome
-            logger.error("%s", end)
+            self.outcome, self.reason = end.outcome, str(end)
+            logger.log(logging.ERROR if end.outcome.exit_code else logging.INFO, "%s", end)
             self.stop()
             asyncio.ensure_future(  # noqa: RUF006  the engine holds its own reference
                 self.crawler.engine.close_spider_async(reason=end.outcome.reason)
@@ -150,7 +150,7 @@ class Run:
         does not come is not waited for.
         """
         if self.outcome is None and not self.closing():
-            self.outcome, self.limit = Outcome.INTERRUPTED, limit
+            self.outcome, self.reason = Outcome.INTERRUPTED, limit
             logger.info("%s is reached; what is in transfer is waited for", limit)
             downloader_of(self.crawler).cancel_queued()
             self._stop_at = asyncio.get_running_loop().call_later(_WINDING_DOWN, self.stop)
@@ -160,9 +160,9 @@ class Run:
 
     @property
     def words(self) -> str:
-        """How the run ended, for people."""
+        """How the run ended, and why, for people."""
         words = (self.outcome or Outcome.ERROR).words
-        return words.replace("interrupted", f"interrupted by {self.limit}") if self.limit else words
+        return f"{words} ({self.reason})" if self.reason else words
 
     def on_stop(self, call: Callable[[], None]) -> None:
         """Have `call` called, in the reactor's thread, once the run is being stopped."""

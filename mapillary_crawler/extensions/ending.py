@@ -14,7 +14,8 @@ from scrapy.crawler import Crawler
 from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.finish.finishing import finish_collection
-from mapillary_crawler.collection.outcome import Outcome, end_of_run
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome, end_of_run
 from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.run import Run, run_of
@@ -73,9 +74,10 @@ class Ending:
         await _name_unknown_sequences(run)
         if run.outcome is None:
             if reason == "finished" and not run.stopping.is_set():
-                run.outcome = await run.ledger.ask(
+                end = await run.ledger.ask(
                     lambda ledger: conclude(ledger, opened, run.stopping.is_set)
                 )
+                run.outcome, run.reason = end.outcome, str(end)
             else:
                 run.outcome = Outcome.INTERRUPTED
         needless = run.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
@@ -115,16 +117,16 @@ async def _name_unknown_sequences(run: Run) -> None:
         logger.log(level, "%s", line)
 
 
-def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -> Outcome:
+def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -> EndOfRun:
     """Finish a collection whose crawl ended by itself, if nothing failed or that is accepted.
 
     A plan leaves it as it is, for the crawl. Returns how the run ends.
     """
     if opened.plan:
-        return Outcome.PLANNED
+        return EndOfRun(Outcome.PLANNED, "")
     accept_failed = opened.arguments.accept_failed
-    if opened.balance.failed > opened.balance.accepted and not accept_failed:
-        return Outcome.INCOMPLETE
+    if opened.balance.unsettled and not accept_failed:
+        return EndOfRun(Outcome.INCOMPLETE, _lacking(opened.balance))
     try:
         finished = finish_collection(
             ledger,
@@ -142,8 +144,18 @@ def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -
         if end.outcome is Outcome.INCOMPLETE:
             logger.warning("%s", error)
             opened.balance = ledger.images.balance()
-        elif end.outcome is not Outcome.INTERRUPTED:
+        elif end.outcome is Outcome.INTERRUPTED:
+            return EndOfRun(end.outcome, "")
+        else:
             logger.error("The collection could not be finished: %s", end)  # noqa: TRY400  one line
-        return end.outcome
+        return end
     opened.balance = finished.balance
-    return finished.outcome
+    return EndOfRun(finished.outcome, "")
+
+
+def _lacking(balance: Balance) -> str:
+    """Say why a collection is not complete."""
+    failed = balance.failed - balance.accepted
+    lacking = [(failed, "failed"), (balance.left, "not tried")]
+    parts = [f"{count:,} {what}" for count, what in lacking if count]
+    return f"{' and '.join(parts)} of {balance.listed:,} images"

@@ -99,9 +99,8 @@ class Images:
             self.unsettle([row[0] for row in rows], "accepted as failed before")
 
     def balance(self) -> Balance:
-        """Return the counts of the balance, as the tables keep them."""
-        untried = self._database.value("SELECT count(*) FROM unsettled WHERE error IS NULL")
-        return kept_balance(self._database, untried)
+        """Return the balance; cheap, whatever is listed, but for a look at each that failed."""
+        return kept_balance(self._database)
 
     def listed(self) -> int:
         """Return how many ids the ledger has, those outside the selection included."""
@@ -219,20 +218,24 @@ def records(
     return (_record(row) for row in database.execute(f"{_RECORDS} {condition}", parameters))
 
 
-def kept_balance(database: Database, untried: int = 0) -> Balance:
-    """Return the counts of the balance, as the tables keep them: all but `untried`."""
+def kept_balance(database: Database) -> Balance:
+    """Return the counts of the balance, as the tables keep them.
+
+    What failed is counted in an index that holds nothing else.
+    """
     rows = database.execute("SELECT state, images, bytes FROM balance").fetchall()
     images = {state: count for state, count, _ in rows}
     size = {state: count for state, _, count in rows}
+    failed = database.value("SELECT count(*) FROM unsettled WHERE error IS NOT NULL")
     nameless = database.value("SELECT value FROM facts WHERE name = 'nameless'")
     return Balance(
         saved=images[State.SAVED] + images[State.DAMAGED],
         damaged=images[State.DAMAGED],
         gone=images[State.GONE],
         unavailable=images[State.UNAVAILABLE],
-        failed=images[State.UNSETTLED] + images[State.ACCEPTED],
+        failed=failed + images[State.ACCEPTED],
+        left=images[State.UNSETTLED] - failed,
         accepted=images[State.ACCEPTED],
-        untried=untried,
         outside=images[State.OUTSIDE],
         nameless=int(nameless or 0),
         bytes_saved=size[State.SAVED] + size[State.DAMAGED],

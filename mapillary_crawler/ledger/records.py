@@ -17,7 +17,7 @@ FORMAT = 2
 class State(IntEnum):
     """What has become of an image; every listed image is in exactly one."""
 
-    UNSETTLED = 0  #: wanted; counts as failed as long as it stays so
+    UNSETTLED = 0  #: wanted; failed if a run had an error with it, else left
     SAVED = 1  #: stored whole, bytes checked
     DAMAGED = 2  #: damaged at the source, stored as served; counts as saved
     GONE = 3  #: the service says that the image no longer exists
@@ -50,7 +50,7 @@ class PieceState(IntEnum):
     REMOVED = 3  #: verified on archive.org and deleted here
 
 
-#: `retry_at` of what failed in an earlier run: due, behind all that is untried.
+#: `retry_at` of what failed in an earlier run: due, behind all that is left.
 FAILED_BEFORE = 1
 
 

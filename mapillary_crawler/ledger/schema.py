@@ -129,6 +129,8 @@ MIGRATIONS = (
     "ALTER TABLE images ADD COLUMN round INTEGER;",
     # JPEG XL: the checksum of the JPEG that it gives back; null for all others.
     "ALTER TABLE images ADD COLUMN sha256_jpeg BLOB;",
+    # What a run had an error with is failed, all else that is not settled is left.
+    "CREATE INDEX unsettled_failed ON unsettled (number) WHERE error IS NOT NULL;",
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.

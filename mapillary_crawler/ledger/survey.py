@@ -122,7 +122,7 @@ class Survey:
             yield from zlib.decompress(packed).split(b"\n")
 
     def progress(self) -> tuple[Balance, Waiting]:
-        """Return the balance without `untried`, and what waits; cheap, whatever is listed."""
+        """Return the balance, and what waits; cheap, whatever is listed, as the balance is."""
         balance = kept_balance(self._database)
         to_retry = self._database.value(
             "SELECT count(*) FROM unsettled WHERE retry_at > ? AND retry_at < ?",

@@ -110,7 +110,7 @@ class UserSpider(RunSpider):
             opened.configuration.archive_org_url, self.collection.identifier
         )
         if presence is archive_org.Presence.EXISTS:
-            line = f"{place} exists; to archive it all the same, say -a check_ia=0"
+            line = f"archive.org has it: {place}"
             self.run.end(EndOfRun(Outcome.ALREADY_ARCHIVED, line))
             return True
         if presence is not archive_org.Presence.ABSENT:

@@ -48,7 +48,8 @@ def _cells(fields: Mapping[str, Any]) -> list[str]:
     try:
         if fields["outcome"]:
             return _STARTING
-        left, listed = fields["failed"] - fields["accepted"] - fields["given_up"], fields["listed"]
+        left = fields["left"] + fields["failed"] - fields["accepted"] - fields["given_up"]
+        listed = fields["listed"]
         seconds = fields["seconds_left"]
         return [
             str(fields["phase"]),

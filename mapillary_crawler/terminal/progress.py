@@ -45,14 +45,14 @@ class Snapshot:
     waiting: str = ""
 
     @property
-    def left(self) -> int:
-        """Images that are still to be done in this run."""
-        return max(0, self.balance.failed - self.balance.accepted - self.given_up)
+    def to_do(self) -> int:
+        """Images that are still to be done in this run, those to try again included."""
+        return max(0, self.balance.unsettled - self.given_up)
 
     @property
     def done(self) -> int:
         """Images that this run is done with, those given up included."""
-        return self.balance.listed - self.left
+        return self.balance.listed - self.to_do
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Pace:
         if snapshot.phase is not Phase.FETCHING:
             return None
         images, _ = self.rates(FORECAST_SECONDS)
-        return snapshot.left / images if images > 0 else None
+        return snapshot.to_do / images if images > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +150,13 @@ class Report:
         snapshot = self.snapshot
         images, size = self.pace.rates()
         left = self.pace.seconds_left(snapshot)
-        counts = asdict(snapshot.balance)
-        del counts["untried"]  # would have to be counted one by one
         return {
             "collection": self.name,
             "phase": snapshot.phase.value,
             "started_at": _time(started_at),
             "updated_at": _time(updated_at),
             "listed": snapshot.balance.listed,
-            **counts,
+            **asdict(snapshot.balance),
             "to_retry": snapshot.to_retry,
             "given_up": snapshot.given_up,
             "in_flight": snapshot.in_flight,
@@ -167,7 +165,7 @@ class Report:
             "images_per_second": round(images, 1),
             "bytes_per_second": round(size),
             "seconds_left": None if left is None else round(left),
-            "outcome": outcome.words if outcome else None,
+            "outcome": outcome.sentence if outcome else None,
             "finish_reason": outcome.reason if outcome else None,
             "exit_code": outcome.exit_code if outcome else None,
         }

@@ -52,7 +52,8 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGT
 def assert_balance(output: str, name: str, listed: int) -> None:
     """Assert that the last line states the balance, though the watchdog has ended the run."""
     last = output.strip().splitlines()[-1]
-    assert last.startswith(f"{name}: interrupted, run the same command again: listed {listed} = ")
+    assert last.startswith(f"{name}: interrupted: listed {listed} = ")
+    assert "; run the same command again: scrapy crawl user -a username=" in last
 
 
 def complete(crawling: Crawling, sandbox: Sandbox, username: str, **arguments: Any) -> None:
@@ -73,7 +74,7 @@ def test_a_stop_while_fresh_urls_are_asked_for(crawling: Crawling, sandbox: Sand
         wait_until(lambda: sandbox.counters()["endpoints"].get("/?ids", 0) >= 1)
         output = stopped(process)
     # Not the watchdog's end: what asks must not go on asking for ever.
-    assert "interrupted, run the same command again" in output
+    assert "interrupted: listed" in output
     complete(crawling, sandbox, "ivan")
 
 
@@ -102,7 +103,7 @@ def test_a_stop_while_finishing(
     if run.process.returncode == 4:
         assert not (crawling.store / name).exists()
         assert not (crawling.store / f".incoming-{name}").exists()
-        assert run.printed("interrupted, run the same command again")
+        assert run.printed("interrupted: listed")
         complete(crawling, sandbox, "heidi")
 
 

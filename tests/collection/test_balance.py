@@ -15,7 +15,7 @@ counts = st.integers(0, 10**9)
 balances = st.builds(
     Balance,
     **dict.fromkeys(
-        ("saved", "damaged", "gone", "unavailable", "failed", "accepted", "untried", "outside",
+        ("saved", "damaged", "gone", "unavailable", "failed", "left", "accepted", "outside",
          "nameless", "bytes_saved"),
         counts,
     ),
@@ -26,7 +26,8 @@ balances = st.builds(
 def test_the_line_adds_up(balance: Balance) -> None:
     listed, *parts = map(int, re.findall(r"\w+ (\d+)", str(balance).split(" (")[0]))
     assert listed == sum(parts) == balance.listed
-    assert parts == [balance.saved, balance.gone, balance.unavailable, balance.failed]
+    left = [balance.left] if balance.left else []
+    assert parts == [balance.saved, balance.gone, balance.unavailable, balance.failed, *left]
 
 
 def test_what_is_nothing_is_not_said() -> None:
@@ -37,13 +38,14 @@ def test_what_is_nothing_is_not_said() -> None:
 
 def test_what_stands_beside_the_balance_is_said() -> None:
     balance = Balance(
-        saved=3, damaged=1, failed=5, accepted=2, untried=4, outside=7, nameless=6, bytes_saved=9
+        saved=3, damaged=1, failed=5, left=4, accepted=2, outside=7, nameless=6, bytes_saved=9
     )
     assert str(balance) == (
-        "listed 8 = saved 3 + gone 0 + unavailable 0 + failed 5 (1 of the saved are damaged at "
-        "the source, 4 of the failed were not tried yet, 2 of the failed are accepted, 7 outside "
-        "the selection, 6 rows without a usable id)"
+        "listed 12 = saved 3 + gone 0 + unavailable 0 + failed 5 + left 4 (1 of the saved are "
+        "damaged at the source, 2 of the failed are accepted, 7 outside the selection, 6 rows "
+        "without a usable id)"
     )
+    assert balance.unsettled == 7
 
 
 #: Design: exit codes of `scrapy crawl user`.
@@ -74,4 +76,5 @@ def test_outcomes_and_reasons_belong_together(outcome: Outcome) -> None:
     assert [each for each in Outcome if each.reason == outcome.reason] == [outcome]
     assert outcome.words
     if outcome.exit_code in (4, 6, 7) or outcome is Outcome.INCOMPLETE:
-        assert "run the same command again" in outcome.words
+        assert "run the same command again" in outcome.advice
+        assert outcome.sentence == f"{outcome.words}, {outcome.advice}"

@@ -102,7 +102,8 @@ def test_crawl_asks_archive_org_after_a_plan(running: Sandbox, tmp_path: Path) -
         for _ in range(2):
             result = crawling.run(username="bob", quality="256")
             assert result.code == 0
-            assert "exists; to archive it all the same" in result.output
+            assert "archive.org has it: " in result.lines[-1]
+            assert result.lines[-1].endswith("-a check_ia=0")
             assert not (crawling.store / "mapillary-bob-256").exists()
         result = crawling.run(username="bob", quality="256", check_ia=0)
         assert result.balance["saved"] == 30

@@ -42,7 +42,8 @@ def test_log_is_published_without_secrets(crawling: Crawling, sandbox: Sandbox) 
     text = log.read_text()
     assert "asking again" in text
     assert "The listing is complete: 60 images" in text
-    assert text.splitlines()[-1].endswith(result.lines[-1].partition(": ")[2])
+    said = result.lines[-1].partition(": ")[2].partition(";")[0]
+    assert text.splitlines()[-1].endswith(said)
     assert str(crawling.store) in result.output
     assert "Overridden settings" in result.output  # at DEBUG
     for secret in (sandbox.token, "access_token=", "oe=", "oh=", "data loss"):
@@ -99,7 +100,8 @@ def test_monitor_reads_progress_while_it_runs(crawling: Crawling, sandbox: Sandb
     assert first["phase"] in {"listing", "fetching"}
     assert first["outcome"] is None
     last = json.loads(path.read_text())
-    parts = ("saved", "gone", "unavailable", "failed")
+    parts = ("saved", "gone", "unavailable", "failed", "left")
+    assert last["left"] > 0
     assert last["listed"] == 300 == sum(last[name] for name in parts)
     assert (last["phase"], last["finish_reason"], last["exit_code"]) == ("ended", "shutdown", 4)
     assert crawling.environment["MAPILLARY_TOKEN"] not in path.read_text()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import CAPTURE_TIME_END, member_path
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import State
+from mapillary_crawler.ledger.records import FailedAttempt, State
 from tests.ledgers import fresh_ledger, list_rows, row, stored
 
 
@@ -30,7 +30,7 @@ def assert_true_balance(ledger: Ledger) -> Balance:
     balance = ledger.images.balance()
     assert balance.listed + balance.outside == ledger.images.listed()
     unsettled = ledger.database.value("SELECT count(*) FROM unsettled")
-    assert unsettled == balance.failed - balance.accepted
+    assert unsettled == balance.unsettled
     return balance
 
 
@@ -40,7 +40,7 @@ def assert_true_balance(ledger: Ledger) -> Balance:
 def test_saving_records_the_file(five: Ledger) -> None:
     five.save([stored(2, 123), stored(3, 45, damaged=True)])
     balance = assert_true_balance(five)
-    assert (balance.saved, balance.damaged, balance.failed) == (2, 1, 3)
+    assert (balance.saved, balance.damaged, balance.left) == (2, 1, 3)
     assert balance.bytes_saved == 168
     saved = {record.number: record for record in five.images.in_order()}
     file = stored(2, 123)
@@ -75,7 +75,7 @@ def test_a_file_that_was_lost_is_wanted_again(five: Ledger) -> None:
     five.save([stored(1, 10), stored(2, 20)])
     five.images.unsettle([1], "checksum differs")
     balance = assert_true_balance(five)
-    assert (balance.saved, balance.failed, balance.bytes_saved) == (1, 4, 20)
+    assert (balance.saved, balance.failed, balance.left, balance.bytes_saved) == (1, 1, 3, 20)
     assert ("1", "checksum differs", 0) in list(five.images.failures())
     image = five.queue.draw(0, 1)[0]
     assert (image.number, image.url, image.fresh) == (1, None, False)
@@ -88,16 +88,28 @@ def test_accepting_what_failed(five: Ledger) -> None:
     five.settle([2], State.GONE)
     five.images.accept_failed()
     balance = assert_true_balance(five)
-    assert (balance.failed, balance.accepted, balance.untried) == (3, 3, 0)
+    assert (balance.failed, balance.accepted, balance.left) == (3, 3, 0)
     assert five.queue.draw(1e12, 9) == []
     five.images.accept_failed()
     assert five.images.balance() == balance
 
 
-def test_what_was_not_tried_is_told_from_what_failed(five: Ledger) -> None:
-    assert five.images.balance().untried == 5
+def test_what_is_left_is_told_from_what_failed_in_any_run(five: Ledger) -> None:
+    def failed_and_left() -> tuple[int, int]:
+        balance = five.images.balance()
+        return balance.failed, balance.left
+
+    assert failed_and_left() == (0, 5)
     five.images.unsettle([1], "trouble")
-    assert five.images.balance().untried == 4
+    five.queue.fail([FailedAttempt(2, "reset", 1.0)])
+    assert failed_and_left() == (2, 3)
+    five.start_run()
+    five.queue.renew({2: ("https://x/2", None)})
+    assert failed_and_left() == (2, 3)
+    five.save([stored(2), stored(3)])
+    assert failed_and_left() == (1, 2)
+    five.images.accept_failed()
+    assert failed_and_left() == (3, 0)
 
 
 def test_a_crash_in_a_batch_settles_none_of_it(

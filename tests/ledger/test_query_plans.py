@@ -77,6 +77,10 @@ def test_what_expires_is_found_by_its_own_index(asked: Callable[[str], list[str]
     assert any("unsettled_expired" in step for step in asked("expired"))
 
 
+def test_what_failed_is_counted_in_an_index_of_its_own(asked: Callable[[str], list[str]]) -> None:
+    assert any("unsettled_failed" in step for step in asked("progress"))
+
+
 def test_what_is_saved_is_found_by_its_day(asked: Callable[[str], list[str]]) -> None:
     searches = [step for step in asked("some_saved") if "images_of_day" in step]
     assert len(searches) == 3

@@ -66,7 +66,7 @@ def test_opening_again_changes_nothing(older: Path) -> None:
 def test_an_older_ledger_is_migrated_with_its_images(older: Path) -> None:
     with closing(Ledger(older)) as ledger:
         assert ledger.database.value("SELECT note FROM images") is None
-        assert ledger.images.balance().failed == 1
+        assert ledger.images.balance().left == 1
     assert version(older) == schema.VERSION
     assert "notes" in tables(older)
 
@@ -100,7 +100,7 @@ def test_a_migration_that_fails_changes_nothing(
 def test_a_reader_leaves_an_older_ledger_as_it_is(older: Path) -> None:
     before = older.read_bytes()
     with closing(Ledger(older, read_only=True)) as ledger:
-        assert ledger.images.balance().failed == 1
+        assert ledger.images.balance().left == 1
     assert older.read_bytes() == before
 
 
@@ -154,7 +154,7 @@ def first(path: Path) -> Path:
 def test_a_ledger_of_the_first_version_is_read(first: Path, read_only: bool) -> None:
     with closing(Ledger(first, read_only=read_only)) as ledger:
         balance = ledger.images.balance()
-        assert (balance.saved, balance.failed, balance.bare) == (1, 1, 0)
+        assert (balance.saved, balance.left, balance.bare) == (1, 1, 0)
         (image,) = ledger.images.loose("2024-01-15")
         assert (image.member, image.bare) == ("2024-01-15/s.png/7.jpg", None)
         assert [each.image_id for each in ledger.images.in_order()] == ["7", "8"]

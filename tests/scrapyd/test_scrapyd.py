@@ -37,6 +37,7 @@ def saved(job: Job) -> set[str]:
 
 def assert_complete(job: Job, wanted: Path) -> None:
     """Assert that a job made the collection of the command line, and says so."""
+    assert "INFO: " in job.last, job.log
     assert "complete: listed " in job.last, job.log
     assert job.finish_reason == "finished"
     collection = destination(job)
@@ -47,7 +48,9 @@ def assert_complete(job: Job, wanted: Path) -> None:
 
 
 def assert_stopped(job: Job) -> None:
-    assert "interrupted, run the same command again: listed " in job.last, job.log
+    assert "WARNING: " in job.last, job.log
+    assert "interrupted: listed " in job.last, job.log
+    assert job.last.endswith("; schedule it again")
     assert "Traceback" not in job.log
     if job.finish_reason:
         assert job.finish_reason == "shutdown"

@@ -17,7 +17,7 @@ from mapillary_crawler.terminal.progress_file import ProgressFile
 
 
 def report(phase: Phase) -> dict[str, Any]:
-    balance = Balance(saved=30, gone=1, unavailable=0, failed=9, accepted=0)
+    balance = Balance(saved=30, gone=1, unavailable=0, failed=4, left=5, accepted=0)
     return Report("mapillary-a-256", Snapshot(phase, balance), Pace()).fields(
         started_at=0.0, updated_at=0.0
     )

@@ -12,7 +12,7 @@ from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
 
-BALANCE = Balance(saved=40, gone=3, unavailable=2, failed=55, bytes_saved=4_000_000)
+BALANCE = Balance(saved=40, gone=3, unavailable=2, failed=9, left=46, bytes_saved=4_000_000)
 FETCHING = Snapshot(Phase.FETCHING, BALANCE, to_retry=4, given_up=5, in_flight=7)
 
 
@@ -20,16 +20,18 @@ def paced(*samples: tuple[float, int]) -> tuple[Pace, Snapshot]:
     """Return the pace of 1000 images of 100 bytes, with so many saved at those times."""
     pace, snapshot = Pace(), FETCHING
     for at, saved in samples:
-        balance = Balance(saved=saved, failed=1000 - saved, bytes_saved=100 * saved)
+        balance = Balance(saved=saved, left=1000 - saved, bytes_saved=100 * saved)
         snapshot = Snapshot(Phase.FETCHING, balance)
         pace.note(at, snapshot)
     return pace, snapshot
 
 
 def test_what_is_done_and_left() -> None:
-    assert (FETCHING.done, FETCHING.left) == (50, 50)
-    accepted = replace(FETCHING, balance=replace(BALANCE, accepted=55), given_up=0)
-    assert (accepted.done, accepted.left) == (100, 0)
+    assert (FETCHING.done, FETCHING.to_do) == (50, 50)
+    accepted = replace(
+        FETCHING, balance=replace(BALANCE, failed=55, left=0, accepted=55), given_up=0
+    )
+    assert (accepted.done, accepted.to_do) == (100, 0)
 
 
 def test_rate_is_that_of_the_last_half_minute() -> None:
@@ -62,7 +64,7 @@ def test_memory_does_not_grow() -> None:
 
 def test_line_says_what_matters() -> None:
     pace = Pace()
-    pace.note(0, replace(FETCHING, balance=replace(BALANCE, saved=20, failed=75, bytes_saved=0)))
+    pace.note(0, replace(FETCHING, balance=replace(BALANCE, saved=20, left=66, bytes_saved=0)))
     pace.note(10, FETCHING)
     assert Report("mapillary-a-256", FETCHING, pace).line() == (
         "mapillary-a-256: fetching, 50 %, 0:25 left, 50 of 100 images, 4.0 MB, 2.0 images/s, "
@@ -87,7 +89,7 @@ def test_lines_fit_eighty_columns_whatever_the_figures() -> None:
 def test_json_balances_and_tells_the_outcome() -> None:
     report = Report("mapillary-a-256", FETCHING, Pace())
     fields = json.loads(json.dumps(report.fields(started_at=0.5, updated_at=86_400)))
-    parts = ("saved", "gone", "unavailable", "failed")
+    parts = ("saved", "gone", "unavailable", "failed", "left")
     assert fields["listed"] == sum(fields[name] for name in parts)
     assert fields["started_at"] == "1970-01-01T00:00:00+00:00"
     assert fields["updated_at"] == "1970-01-02T00:00:00+00:00"

@@ -43,12 +43,12 @@ def test_a_run_ends_after_so_many_bytes(
     who = {"username": "walker", "quality": "256", "check_ia": 0}
     result = crawling.run("-s", "MAPILLARY_CONCURRENCY_FIXED=4", stop_after=limit, **who)
     assert result.code == 4, result.output
-    assert f": interrupted by stop_after={limit}, run the same command again: " in result.lines[-1]
+    assert f": interrupted (stop_after={limit}): listed " in result.lines[-1]
     assert least <= result.balance["saved"] < 60
     folder = crawling.store / ".incomplete" / "mapillary-walker-256"
     assert (folder / LEDGER_PATH).is_file()
     (log,) = folder.glob("download.log.*")
-    assert f"interrupted by stop_after={limit}" in log.read_text().splitlines()[-1]
+    assert f"interrupted (stop_after={limit}): listed " in log.read_text().splitlines()[-1]
     again = crawling.run(**who)
     assert again.code == 0, again.output
     assert_complete(crawling.store / "mapillary-walker-256", sandbox, "walker", "256")
@@ -58,7 +58,7 @@ def test_a_run_ends_after_a_time(crawling: Crawling) -> None:
     who = {"username": "walker", "quality": "256", "check_ia": 0}
     result = crawling.run("-s", "MAX_BYTES_PER_SECOND=20kB", stop_after="1s", **who)
     assert result.code == 4, result.output
-    assert ": interrupted by stop_after=1s, run the same command again: " in result.lines[-1]
+    assert ": interrupted (stop_after=1s): listed " in result.lines[-1]
     assert result.balance["saved"] < 120
     assert "WARNING" not in result.output
     assert "ERROR" not in result.output

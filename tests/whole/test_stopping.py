@@ -57,7 +57,8 @@ def test_a_signal_as_the_crawl_begins(sandbox: Sandbox, tmp_path: Path, moment: 
     result = crawling.run(*options, username="bob", quality="256", check_ia=0)
     assert result.code == 4, result.output
     assert "ERROR" not in result.output
-    assert "interrupted, run the same command again" in result.lines[-1]
+    assert "interrupted: listed 0 = " in result.lines[-1]
+    assert "; run the same command again: scrapy crawl user -a username=bob" in result.lines[-1]
 
 
 def test_a_signal_as_the_spider_has_nothing_left_to_do(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -94,6 +95,6 @@ def test_signal_in_the_finish(tmp_path: Path, number: signal.Signals) -> None:
             process.communicate(timeout=5)
         assert process.returncode == 4, log.read_text()
         last = log.read_text().splitlines()[-1]
-        assert "interrupted, run the same command again: listed 200 = saved 200" in last
+        assert "WARNING: mapillary-daily-256: interrupted: listed 200 = saved 200" in last
         assert crawling.run(username="daily", quality="256").code == 0
         assert sandbox.counters()["images"]["repeated"] == 0

@@ -91,8 +91,8 @@ def _require_settled(ledger: Ledger) -> None:
     if not ledger.listing.position().closed:
         raise NotSettled("the listing is not complete; run the same command again")
     balance = ledger.images.balance()
-    if balance.failed > balance.accepted:
-        raise NotSettled(f"{balance.failed - balance.accepted} images are missing still")
+    if balance.unsettled:
+        raise NotSettled(f"{balance.unsettled} images are missing still")
 
 
 def _seal_days(work: Work, tar_max_bytes: int | None) -> None:

@@ -128,9 +128,10 @@ def _description(contents: Contents, dated: list[str]) -> str:
         )
     folders = "tars by UTC day" if contents.tar else "folders by UTC day"
     sentences.append(f"Images are organized in {folders} of capture and sequence ID.")
+    left = f" + {balance.left:,} left" if balance.left else ""
     sentences.append(
         f"Balance: {balance.listed:,} listed = {balance.saved:,} saved + {balance.gone:,} gone "
-        f"+ {balance.unavailable:,} unavailable + {balance.failed:,} failed."
+        f"+ {balance.unavailable:,} unavailable + {balance.failed:,} failed{left}."
     )
     made = f"Archived with mapillary_crawler {__version__}."
     return f"{' '.join(sentences)}\n\n{made}"

@@ -219,8 +219,8 @@ class FinishedCollection:
         facts, balance = self.ledger.facts, self.ledger.images.balance()
         if facts.get("finished_at") is None or self.ledger.days.unsealed():
             raise _refused(f"{self.folder} is not finished; run its crawl again")
-        if balance.failed > balance.accepted:
-            raise _refused(f"{self.folder} lacks {balance.failed} images; run its crawl again")
+        if balance.unsettled:
+            raise _refused(f"{self.folder} lacks {balance.unsettled} images; run its crawl again")
         if balance.outside:
             raise _refused(f"{self.folder} holds a selection; archive.org gets whole collections")
         if facts.get("tar") is False:

@@ -31,7 +31,7 @@ class LedgerInventory(Inventory):
         self.finished = (
             self._ledger.facts.get("finished_at") is not None
             and self._ledger.listing.position().closed
-            and balance.failed == balance.accepted
+            and not balance.unsettled
         )
 
     def files(self) -> Iterator[ExpectedFile]:

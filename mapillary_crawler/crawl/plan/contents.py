@@ -95,7 +95,7 @@ class Plan:
     @property
     def left(self) -> int:
         """Images that the crawl would fetch."""
-        return self.balance.failed - self.balance.accepted
+        return self.balance.unsettled
 
     @property
     def disk(self) -> int | None:

@@ -69,7 +69,7 @@ def test_survey_of_a_ledger(tmp_path: Path) -> None:
         sizes = ledger.survey.sizes(numbers)
         assert sizes == {image.number: image.size for image in spread if image.size is not None}
         balance, waiting = ledger.survey.progress()
-        assert (balance.saved, balance.gone, balance.failed) == (36, 1, 1)
+        assert (balance.saved, balance.gone, balance.left) == (36, 1, 1)
         assert (waiting.to_retry, waiting.given_up) == (0, 0)
     finally:
         ledger.close()

@@ -1,0 +1,46 @@
+"""Pure: the last line of a run, which says what has become of the collection and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import GONE
+from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.terminal.quoting import one_line
+
+#: Characters of a reason; what is longer stands in the log.
+_REASON = 400
+_FINISHED = (Outcome.COMPLETE, Outcome.ACCEPTED)
+
+
+def last_line(
+    name: str,
+    outcome: Outcome,
+    balance: Balance,
+    *,
+    reason: str = "",
+    folder: Path,
+    command: str | None,
+) -> str:
+    """Return the outcome, its reason, the balance, and what follows.
+
+    `folder` is where a finished collection is; `command` is what makes a run go on, or, where
+    archive.org has the collection, what fetches it all the same: None for a job of a server.
+    """
+    because = f" ({one_line(reason, _REASON)})" if reason else ""
+    line = f"{name}: {outcome.words}{because}: {balance}"
+    if outcome in _FINISHED:
+        lacking = balance.gone + balance.unavailable + balance.accepted
+        names = f"; {GONE} there names the {lacking} that are not" if lacking else ""
+        return f"{line}; it is in {folder}{names}"
+    if outcome is Outcome.ALREADY_ARCHIVED:
+        return f"{line}; nothing was fetched. To fetch it all the same: {command or 'check_ia=0'}"
+    if not outcome.advice:
+        return line
+    if command is None:
+        return f"{line}; {outcome.advice.replace(_AGAIN, 'schedule it again')}"
+    return f"{line}; {outcome.advice}: {command}"
+
+
+_AGAIN = "run the same command again"

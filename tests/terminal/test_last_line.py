@@ -1,0 +1,62 @@
+"""The last line: what became of it, why, where it is, and what to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.terminal.last_line import last_line
+
+FOLDER = Path("/store/mapillary-a-256")
+COMMAND = "scrapy crawl user -a username=a"
+UNFINISHED = Balance(saved=3, failed=1, left=2)
+
+
+def line(
+    outcome: Outcome, balance: Balance, reason: str = "", command: str | None = COMMAND
+) -> str:
+    return last_line(FOLDER.name, outcome, balance, reason=reason, folder=FOLDER, command=command)
+
+
+def test_a_finished_collection_says_where_it_is_and_who_is_missing() -> None:
+    assert line(Outcome.COMPLETE, Balance(saved=3)) == (
+        "mapillary-a-256: complete: listed 3 = saved 3 + gone 0 + unavailable 0 + failed 0; "
+        "it is in /store/mapillary-a-256"
+    )
+    accepted = Balance(saved=3, gone=1, failed=2, accepted=2)
+    assert line(Outcome.ACCEPTED, accepted).endswith(
+        "; it is in /store/mapillary-a-256; gone.jsonl there names the 3 that are not"
+    )
+
+
+def test_an_unfinished_one_says_why_and_what_to_type() -> None:
+    assert line(Outcome.INCOMPLETE, UNFINISHED, "1 failed and 2 not tried of 6 images") == (
+        "mapillary-a-256: incomplete (1 failed and 2 not tried of 6 images): listed 6 = saved 3 + "
+        f"gone 0 + unavailable 0 + failed 1 + left 2; run the same command again: {COMMAND}"
+    )
+    full = line(Outcome.DISK_FULL, UNFINISHED, "no room")
+    assert full.endswith(f"left 2; make space and run the same command again: {COMMAND}")
+    assert line(Outcome.NO_IMAGES, Balance(), "no images for user a").endswith("failed 0")
+
+
+def test_a_job_of_a_server_is_scheduled_again() -> None:
+    assert line(Outcome.INTERRUPTED, UNFINISHED, command=None).endswith("; schedule it again")
+
+
+@pytest.mark.parametrize("command", [None, f"{COMMAND} -a check_ia=0"])
+def test_what_archive_org_has_was_not_fetched(command: str | None) -> None:
+    said = line(Outcome.ALREADY_ARCHIVED, Balance(), "archive.org has it: https://x/a", command)
+    assert "already archived (archive.org has it: https://x/a): listed 0 = " in said
+    assert "; nothing was fetched. To fetch it all the same: " in said
+    assert said.endswith("check_ia=0")
+
+
+def test_a_reason_is_one_line_without_secrets() -> None:
+    said = line(Outcome.ERROR, UNFINISHED, "odd\nMLY|1|secret https://x/y?oe=1&oh=2 " + "x" * 999)
+    assert "\n" not in said
+    assert "secret" not in said
+    assert "oe=1" not in said
+    assert len(said) < 700
