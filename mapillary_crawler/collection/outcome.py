@@ -41,6 +41,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from enum import Enum
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -80,6 +81,16 @@ class Outcome(Enum):
     def sentence(self) -> str:
         """The words, and what to do now."""
         return f"{self.words}, {self.advice}" if self.advice else self.words
+
+
+#: Exit codes of crawls, the worst first: what several come to is the first that one of them has.
+_WORST_FIRST = (1, 2, 9, 4, 5, 6, 7, 3, 10, 8, 0)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code that several come to; what a signal ended is an unexpected error."""
+    found = {code if code in _WORST_FIRST else Outcome.ERROR.exit_code for code in codes}
+    return next((code for code in _WORST_FIRST if code in found), 0)
 
 
 class ProjectError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,8 +46,8 @@ Exit codes
   0  all users are complete
   2  wrong argument; nothing was started
   4  interrupted
-  n  the exit code of the crawls that did not end with 0 ({program_name()} crawl -h), if they agree
-  1  they do not agree; the table says how each ended
+  n  that of the worst crawl ({program_name()} crawl -h), the worst being the first of 1, 2, 9, 4,
+     5, 6, 7, 3, 10, 8; the table says how each ended, and the last line counts them
 
 Examples
 ========
@@ -98,7 +99,10 @@ Examples
         with _display(where, several=jobs > 1 and not opts.nolog) as watch:
             crawls.watch = watch
             crawls.run()
-        _table({name: crawls.codes.get(name) for name in folders}, folders, places).print()
+        codes = {name: crawls.codes.get(name) for name in folders}
+        table = _table(codes, folders, places)
+        table.print()
+        print(_counted([row[-1] for row in table.rows]))
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
 
 
@@ -165,6 +169,12 @@ def _table(codes: Mapping[str, int | None], folders: Mapping[str, str], places: 
                 counts = (*map("{:,}".format, amounts), quantities.size(balance.bytes_saved))
         table.rows.append((username, *counts, _words(code, is_here=is_here)))
     return table
+
+
+def _counted(ends: Sequence[str]) -> str:
+    """Return how many crawls ended in which way, the most frequent first."""
+    said = [f"{count:,} {words}" for words, count in Counter(ends).most_common()]
+    return f"{len(ends):,} user{'s' * (len(ends) != 1)}: {', '.join(said)}"
 
 
 def _words(code: int | None, *, is_here: bool) -> str:

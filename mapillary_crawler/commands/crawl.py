@@ -202,9 +202,11 @@ class Command(ProjectCommand, crawl.Command):
     def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
         line = f"Archiving {staging.collection.username} to {staging.destination}"
-        if siblings := staging.siblings():
-            line += f" (also here: {', '.join(siblings)})"
-        return line
+        whole = staging.whole()
+        if whole:
+            line += f"; all that this user had at this quality is here already: {whole}"
+        siblings = [name for name in staging.siblings() if not whole or name != whole.name]
+        return f"{line} (also here: {', '.join(siblings)})" if siblings else line
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Say what has become of the collection."""

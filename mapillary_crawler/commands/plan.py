@@ -52,7 +52,7 @@ Exit codes
 ==========
 
   0  planned, or already archived
-  n  those of {program_name()} crawl user -h; of several users, the one they agree on, or 1
+  n  those of {program_name()} crawl user -h; of several users, that of the worst (archive -h)
 
 Examples
 ========

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.collection.descent import NotFollowed
-from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused, worst
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand
 from mapillary_crawler.terminal.program import program_name
@@ -69,8 +69,8 @@ Examples
             raise ArgumentRefused(f"say which collection: {program_name()} verify COLLECTION")
         places = self.places()
         folders = [places.find(named) for named in args]
-        codes = {self._outcome(folder, places, full=not opts.fast).exit_code for folder in folders}
-        self.exitcode = next(code for code in (1, 2, 9, 3, 0) if code in codes)
+        outcomes = [self._outcome(folder, places, full=not opts.fast) for folder in folders]
+        self.exitcode = worst(outcome.exit_code for outcome in outcomes)
 
     def _outcome(self, folder: Path, places: Places, *, full: bool) -> Outcome:
         """Verify one collection; one that cannot be read is not in the way of the others."""

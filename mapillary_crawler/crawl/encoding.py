@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mapillary_crawler.collection.configuration import Configuration
@@ -47,42 +47,56 @@ def fix_encoding(
 
     Raises `Refused` for other settings than those, and for an encoder that is not installed.
     """
-    given = configuration.encoder_settings
+    asked = _asked(configuration, collection)
+    if asked is None:
+        return None
+    fixed = ledger.facts.get("encoder") if ledger.images.balance().saved else None
+    if fixed is not None:
+        ensure_same_encoding(fixed, configuration, collection)
+    encoder, fixed = _fix(ledger, asked, fixed)
+    if collection.jxl:
+        return JxlEncoding(encoder, fixed["effort"])
+    return WebpEncoding(encoder, fixed["quality"], fixed["method"])
+
+
+def ensure_same_encoding(
+    fixed: Mapping[str, Any], configuration: Configuration, collection: Collection
+) -> None:
+    """Raise `Refused` for other settings than those that a collection was begun with."""
+    asked = _asked(configuration, collection)
+    if asked is None:
+        return
+    kind = fixed["kind"]
+    values: dict[str, tuple[int | str, int | str]] = {
+        name: (value, fixed[name]) for name, value in asked.options.items()
+    }
+    values["encoder"] = (asked.choice if asked.choice != "auto" else kind, kind)
+    for name, (value, before) in values.items():
+        setting = f"{asked.prefix}_{name.upper()}"
+        if setting in configuration.encoder_settings and value != before:
+            raise Refused(
+                Outcome.REFUSED,
+                f"{setting}={value} does not fit: this collection was begun with {before}",
+            )
+
+
+def _asked(configuration: Configuration, collection: Collection) -> _Asked | None:
+    """Return what the settings say of how this collection is encoded, None where it is not."""
     if collection.webp:
         options = {"quality": configuration.webp_quality, "method": configuration.webp_method}
-        asked = _Asked("WEBP", configuration.webp_encoder, options, webp.installed_encoder)
-        encoder, fixed = _fix(ledger, asked, given)
-        return WebpEncoding(encoder, fixed["quality"], fixed["method"])
+        return _Asked("WEBP", configuration.webp_encoder, options, webp.installed_encoder)
     if collection.jxl:
         options = {"effort": configuration.jxl_effort}
-        asked = _Asked("JXL", configuration.jxl_encoder, options, jxl_codec.installed_encoder)
-        encoder, fixed = _fix(ledger, asked, given)
-        return JxlEncoding(encoder, fixed["effort"])
+        return _Asked("JXL", configuration.jxl_encoder, options, jxl_codec.installed_encoder)
     return None
 
 
-def _fix(ledger: Ledger, asked: _Asked, given: Set[str]) -> tuple[Encoder, dict[str, Any]]:
-    """Return the encoder, and what is fixed: its kind, its version, and options.
-
-    `given` are the names of the settings that the user set.
-    """
-    choice = asked.choice
-    fixed = ledger.facts.get("encoder") if ledger.images.balance().saved else None
-    if fixed is not None:
-        values: dict[str, tuple[int | str, int | str]] = {
-            name: (value, fixed[name]) for name, value in asked.options.items()
-        }
-        values["encoder"] = (choice if choice != "auto" else fixed["kind"], fixed["kind"])
-        for name, (value, before) in values.items():
-            setting = f"{asked.prefix}_{name.upper()}"
-            if setting in given and value != before:
-                raise Refused(
-                    Outcome.REFUSED,
-                    f"{setting}={value} does not fit: this collection was begun with {before}",
-                )
-        choice = fixed["kind"]
+def _fix(
+    ledger: Ledger, asked: _Asked, fixed: dict[str, Any] | None
+) -> tuple[Encoder, dict[str, Any]]:
+    """Return the encoder, and what is fixed: its kind, its version, and options."""
     try:
-        encoder = asked.installed(choice)
+        encoder = asked.installed(fixed["kind"] if fixed is not None else asked.choice)
     except ValueError as error:
         raise Refused(Outcome.REFUSED, str(error)) from None
     if fixed is None:

@@ -24,7 +24,12 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import QUALITIES, Collection, Selection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.collection.probes import require_shared_memory
-from mapillary_crawler.crawl.encoding import JxlEncoding, WebpEncoding, fix_encoding
+from mapillary_crawler.crawl.encoding import (
+    JxlEncoding,
+    WebpEncoding,
+    ensure_same_encoding,
+    fix_encoding,
+)
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerThread
@@ -82,7 +87,7 @@ class OpenCollection:
         try:
             end_move(self.folder, self.destination)
             if self.destination.exists():
-                _refuse_existing(self.destination, self.collection)
+                _refuse_existing(self.destination, self.arguments, self.configuration)
             self._open_ledger()
         except OSError as error:
             self._let_go()
@@ -133,11 +138,7 @@ class OpenCollection:
         facts, asked = ledger.facts, self.arguments.tar
         _ensure_same_user(self.folder, facts.get("username"), self.collection)
         fixed = facts.get("tar")
-        if fixed is not None and asked is not None and asked != fixed:
-            raise Refused(
-                Outcome.REFUSED,
-                f"tar={asked:d} does not fit: this collection was begun with tar={fixed:d}",
-            )
+        _ensure_same_tar(fixed, asked)
         self.tar = fixed if fixed is not None else asked is not False
         self.encoding = fix_encoding(ledger, self.configuration, self.collection)
         _ensure_same_selection(self.folder, facts.get("selection"), self.collection)
@@ -157,7 +158,10 @@ class OpenCollection:
         return self.destination if self.destination.exists() else self.folder
 
     def siblings(self) -> list[str]:
-        """Return names of the same user's collections at other qualities or encoded."""
+        """Return names of the same user's collections at other qualities or encoded.
+
+        Of a selection, that of all images too; what is listed by a plan alone is none.
+        """
         username = self.collection.username
         names = [
             Collection(username, quality, webp=webp, jxl=jxl).name
@@ -168,9 +172,15 @@ class OpenCollection:
         return [
             name
             for name in names
-            if name != self.collection.identifier
-            and any((place / name).exists() for place in places)
+            if name != self.collection.name
+            and any((place / name).exists() and not _is_planned(place / name) for place in places)
         ]
+
+    def whole(self) -> Path | None:
+        """Return where all of the user's images at this quality are, if this is a selection."""
+        folder = self.configuration.store / self.collection.identifier
+        is_here = self.collection.selection and (folder / LEDGER_PATH).is_file()
+        return folder if is_here else None
 
     def discard(self, ledger: Ledger) -> None:
         """Remove the folder of a collection that turned out to be nothing."""
@@ -210,6 +220,17 @@ def _is_new(ledger: Ledger) -> bool:
         return True
     planned = ledger.facts.get("planned")
     return planned is not None and ledger.survey.progress()[0].saved == planned
+
+
+def _is_planned(folder: Path) -> bool:
+    """Say whether a collection that can be read is only listed, by `scrapy plan`, or not even."""
+    if not (folder / LEDGER_PATH).is_file():
+        return False
+    try:
+        with closing(read_ledger(folder)) as ledger:
+            return _is_new(ledger)
+    except (sqlite3.Error, LedgerTooNew):
+        return False
 
 
 def _writable(folder: Path) -> None:
@@ -303,9 +324,17 @@ def _ensure_same_selection(
         )
 
 
-def _refuse_existing(destination: Path, collection: Collection) -> None:
+def _ensure_same_tar(fixed: bool | None, asked: bool | None) -> None:
+    if fixed is not None and asked is not None and asked != fixed:
+        raise Refused(
+            Outcome.REFUSED,
+            f"tar={asked:d} does not fit: this collection was begun with tar={fixed:d}",
+        )
+
+
+def _refuse_existing(destination: Path, arguments: Arguments, configuration: Configuration) -> None:
     """Say why a collection that is in the store already is not crawled."""
-    path = destination / LEDGER_PATH
+    path, collection = destination / LEDGER_PATH, arguments.collection
     if not path.is_file():
         raise Refused(
             Outcome.REFUSED,
@@ -317,12 +346,16 @@ def _refuse_existing(destination: Path, collection: Collection) -> None:
             facts, balance = ledger.facts, ledger.images.balance()
             username, finished = facts.get("username"), facts.get("finished_at")
             selection = facts.get("selection")
+            tar, encoder = facts.get("tar"), facts.get("encoder")
     except (sqlite3.DatabaseError, LedgerTooNew) as error:
         raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
     _ensure_same_user(destination, username, collection)
     _ensure_same_selection(destination, selection, collection)
     if finished is None:
         raise Refused(Outcome.REFUSED, f"{destination} is in the store, but not finished")
+    _ensure_same_tar(tar, arguments.tar)
+    if balance.saved and encoder:
+        ensure_same_encoding(encoder, configuration, collection)
     since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
     raise Refused(
         Outcome.ALREADY_ARCHIVED,

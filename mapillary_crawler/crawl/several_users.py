@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from mapillary_crawler.collection.configuration import Configuration
-from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.collection.outcome import Outcome, worst
 
 #: Seconds between two looks at the processes.
 _LOOK = 0.2
@@ -47,13 +47,8 @@ def shares(configuration: Configuration, jobs: int) -> dict[str, int]:
 
 
 def exit_code(codes: Iterable[int], *, stopped: bool) -> int:
-    """Return 0 if all crawls ended so, else what the others agree on, or 1; 4 if stopped."""
-    failed = set(codes) - {0}
-    if stopped:
-        return Outcome.INTERRUPTED.exit_code
-    if len(failed) == 1 and min(failed) > 0:
-        return failed.pop()
-    return Outcome.ERROR.exit_code if failed else 0
+    """Return what the worst of them ended with, a stop being an end of its own: `worst`."""
+    return worst([*codes, *[Outcome.INTERRUPTED.exit_code] * stopped])
 
 
 @dataclass

@@ -29,8 +29,29 @@ from mapillary_crawler.collection.outcome import (
     Refused,
     RunStopped,
     end_of_run,
+    worst,
 )
 from mapillary_crawler.ledger.schema import LedgerTooNew
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([0] * 299 + [8], 8),
+        ([0, 8, 3], 3),
+        ([3, 7, 6], 6),
+        ([6, 5, 4, 9], 9),
+        ([9, 2], 2),
+        ([2, 1], 1),
+        ([8, 10], 10),
+        ([10, 3], 3),
+        ([0, -9, 2], 1),
+    ],
+)
+def test_several_runs_come_to_the_code_of_the_worst(codes: list[int], code: int) -> None:
+    assert worst(codes) == code
 
 
 def load_the_package() -> None:

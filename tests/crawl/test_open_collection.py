@@ -555,6 +555,34 @@ def test_siblings(open_staging: Open, tmp_path: Path) -> None:
     ):
         (tmp_path / name).mkdir()
     assert opened.siblings() == ["mapillary-alice-256", "mapillary-alice-original-webp"]
+    assert opened.whole() is None
+
+
+def test_a_selection_of_what_is_here_whole(open_staging: Open, tmp_path: Path) -> None:
+    destination = finished(open_staging, tmp_path)
+    selection = Collection("alice", "2048", selection=Selection(start=date(2024, 1, 1)))
+    opened = open_staging(selection)
+    assert opened.whole() == destination
+    assert opened.siblings() == [destination.name]
+
+
+def test_what_a_plan_left_is_no_sibling(open_staging: Open) -> None:
+    planned = open_staging(Collection("alice", "256"), plan=True)
+    planned.ledger.wait_for(list_one)
+    planned.ledger.wait_for(lambda ledger: ledger.facts.set(planned=0))
+    planned.close()
+    assert open_staging().siblings() == []
+
+
+def test_another_fixed_value_does_not_fit_what_is_archived(
+    open_staging: Open, tmp_path: Path
+) -> None:
+    finished(open_staging, tmp_path)
+    refusal = refused(open_staging, tar=False)
+    assert refusal.outcome is Outcome.REFUSED
+    assert "tar=0 does not fit: this collection was begun with tar=1" in str(refusal)
+    same = refused(open_staging, tar=True)
+    assert same.outcome is Outcome.ALREADY_ARCHIVED
 
 
 def test_a_discarded_collection_leaves_nothing(open_staging: Open, tmp_path: Path) -> None:
