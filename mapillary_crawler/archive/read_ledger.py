@@ -6,12 +6,13 @@ import errno
 import shutil
 import sqlite3
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.lock import Lock
-from mapillary_crawler.collection.outcome import Refused
+from mapillary_crawler.collection.names import titled, unescape, user_and_quality
+from mapillary_crawler.collection.outcome import ProjectError, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.trouble import LedgerTrouble, is_unreadable_in_place
 
@@ -19,6 +20,19 @@ from mapillary_crawler.ledger.trouble import LedgerTrouble, is_unreadable_in_pla
 _NO_NEW_FILES = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 #: What belongs to a ledger: itself, and what a kill left to be taken in.
 _FILES = ("", "-wal", "-journal")
+
+
+def title(folder: Path) -> str:
+    """Return a collection's name, with its user's beside it where it does not show that.
+
+    Only where the name was cut is the ledger looked at.
+    """
+    parts = user_and_quality(folder.name)
+    username = None
+    if parts and unescape(parts[0]) is None:
+        with suppress(sqlite3.Error, ProjectError, OSError), closing(read_ledger(folder)) as ledger:
+            username = ledger.facts.get("username")
+    return titled(folder.name, username if isinstance(username, str) else None)
 
 
 def read_ledger(folder: Path, *, locked: bool = False) -> Ledger:

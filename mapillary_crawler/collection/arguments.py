@@ -16,9 +16,12 @@ from mapillary_crawler.collection.names import (
     Collection,
     Selection,
     is_sequence_id,
+    swapped,
+    written,
 )
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.units import read_size, read_span
+from mapillary_crawler.collection.usernames import username_of
 
 _Value = TypeVar("_Value")
 
@@ -79,7 +82,7 @@ def validate(given: Mapping[str, str]) -> Arguments:
     return Arguments(
         collection=Collection(
             username=_username(given["username"]),
-            quality=_quality(given.get("quality", "original")),
+            quality=read_quality(given.get("quality", "original")),
             webp=webp,
             jxl=jxl,
             selection=_selection(given),
@@ -91,17 +94,22 @@ def validate(given: Mapping[str, str]) -> Arguments:
     )
 
 
-def _username(value: str) -> str:
+def _username(given: str) -> str:
+    value = username_of(given)
     if not value.strip():
         raise ArgumentRefused("username is empty; say -a username=NAME")
     if value in {".", ".."} or "/" in value:
-        raise ArgumentRefused(f"username {value!r} cannot be: names have no '/' and are not '.'")
+        raise ArgumentRefused(
+            f"username {value!r} cannot be: names have no '/' and are not '.'; of a profile, "
+            "https://www.mapillary.com/app/user/NAME, say NAME"
+        )
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
         raise ArgumentRefused(f"username {value!r} has characters that no name has (control)")
     return value
 
 
-def _quality(value: str) -> str:
+def read_quality(value: str) -> str:
+    """Return a quality, or raise `ArgumentRefused`."""
     if value not in QUALITIES:
         raise ArgumentRefused(f"quality {value!r} is unknown; allowed are {', '.join(QUALITIES)}")
     return value
@@ -173,7 +181,11 @@ def _bbox(name: str, value: str) -> tuple[float, float, float, float]:
         raise ArgumentRefused(f"{name} {value!r} is not west,south,east,north in degrees")
     west, south, east, north = numbers
     if not (abs(west) <= 180 and abs(east) <= 180 and abs(south) <= 90 and abs(north) <= 90):
-        raise ArgumentRefused(f"{name} {value!r} leaves the Earth: bounds are ±180 and ±90 degrees")
+        other = swapped(numbers)
+        hint = f"; with latitude first it would be {written(other)}" if other else ""
+        raise ArgumentRefused(
+            f"{name} {value!r} leaves the Earth: bounds are ±180 and ±90 degrees{hint}"
+        )
     if west >= east:
         raise ArgumentRefused(
             f"{name} {value!r}: west is not west of east; a box across the 180° meridian "

@@ -27,6 +27,12 @@ ID_LENGTH = 100
 CAPTURE_TIME_END = 8**11 * 1000
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]|^\.|_(?=u)")
+#: As `escape` makes it of a character.
+_ESCAPED = re.compile(r"_u([0-9a-f]{1,6})_")
+_CUT = re.compile(r"-[0-9a-f]{16}\Z")
+_FOLDER = re.compile(
+    rf"mapillary-(?P<user>.+)-(?P<quality>{'|'.join(QUALITIES)})(?:-[a-z]+)?(?:\+.*)?"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Graph API: 22 characters of base64url, or older keys; long ones would be cut in paths.
 _SEQUENCE = re.compile(rf"[A-Za-z0-9_-]{{1,{ID_LENGTH}}}")
@@ -44,6 +50,36 @@ def escape(name: str, longest: int = ID_LENGTH) -> str:
         return escaped
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{escaped[: longest - 17]}-{digest}"
+
+
+def user_and_quality(folder: str) -> tuple[str, str] | None:
+    """Return the user's part of a collection's name, and its quality; None for another name."""
+    found = _FOLDER.fullmatch(folder)
+    return (found["user"], found["quality"]) if found else None
+
+
+def unescape(part: str) -> str | None:
+    """Return the user name that `escape` has made `part` of, None where it was cut."""
+    if len(part) == USERNAME_LENGTH and _CUT.search(part):
+        return None
+    try:
+        name = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), part)
+    except ValueError:
+        return None
+    return name if escape(name, USERNAME_LENGTH) == part else None
+
+
+def titled(folder: str, username: str | None = None) -> str:
+    """Return a collection's name with its user's beside it, where the name does not show that.
+
+    `username` is for a name that was cut. What a terminal obeys becomes U+FFFD.
+    """
+    parts = user_and_quality(folder)
+    name = username or (unescape(parts[0]) if parts else None)
+    if parts is None or name is None or name == parts[0]:
+        return folder
+    shown = "".join(each if each.isprintable() else "\ufffd" for each in name)
+    return f"{folder} ({shown})"
 
 
 def text(value: str) -> str:
@@ -122,6 +158,11 @@ class Selection:
     end: date | None = None
     sequences: tuple[str, ...] = ()
 
+    @property
+    def swapped(self) -> tuple[float, float, float, float] | None:
+        """The box that `bbox` would be if latitudes stood first in it, None if it cannot be."""
+        return swapped(self.bbox) if self.bbox else None
+
     def __bool__(self) -> bool:
         bounds = (self.bbox, self.start, self.end)
         return bool(self.sequences) or any(bound is not None for bound in bounds)
@@ -185,6 +226,18 @@ def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256(",".join(parts).encode()).hexdigest()[:8]
 
 
+def swapped(bbox: Sequence[float]) -> tuple[float, float, float, float] | None:
+    """Return a box whose latitudes stood first, with longitudes first, None if that is no box."""
+    south, west, north, east = bbox
+    is_box = -180 <= west < east <= 180 and -90 <= south < north <= 90
+    return (west, south, east, north) if is_box else None
+
+
+def written(bbox: Sequence[float]) -> str:
+    """Return a box as an argument has it."""
+    return ",".join(f"{bound:.15g}" for bound in bbox)
+
+
 def point(geometry: Any) -> tuple[float, float] | None:
     """Return longitude and latitude of a GeoJSON point, or None if it is none."""
     coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
@@ -227,3 +280,8 @@ class Collection:
     def name(self) -> str:
         """The name of the collection's folder."""
         return self.identifier + self.selection.suffix
+
+    @property
+    def title(self) -> str:
+        """The name for people: with the user's beside it where that was escaped."""
+        return titled(self.name, self.username)

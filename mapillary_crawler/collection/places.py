@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapillary_crawler.collection.layout import lock_path
+from mapillary_crawler.collection.names import USERNAME_LENGTH, escape, user_and_quality
 from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.collection.usernames import plain, username_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +21,60 @@ class Places:
     store: Path
     staging: Path
 
-    def find(self, named: str) -> Path:
-        """Return the folder of a collection, given by its path or by its name.
+    def find(self, named: str, quality: str | None = None) -> Path:
+        """Return the folder of the one collection that is meant; see `matching`.
 
-        Raises `ArgumentRefused` where there is none.
+        At a quality that is given, all of a user's images as JPEG are meant before anything else.
+        Raises `ArgumentRefused` where several are.
         """
-        candidates = [Path(named)]
-        is_name = "/" not in named and named not in {".", ".."}
+        folders = self.matching(named, quality)
+        if quality and len(folders) > 1:
+            folders = [each for each in folders if each.name.endswith(f"-{quality}")] or folders
+        if len(folders) > 1:
+            names = ", ".join(folder.name for folder in folders)
+            raise ArgumentRefused(
+                f"{named!r} has {len(folders)} collections: {names}; name one of them, or say "
+                "-a quality= where that tells them apart"
+            )
+        return folders[0]
+
+    def matching(self, named: str, quality: str | None = None) -> list[Path]:
+        """Return the folders of the collections that are meant.
+
+        `named` is a collection's path or name, or a user's name or profile, of whose collections
+        `quality` may say which. Raises `ArgumentRefused` where there is none.
+        """
+        name = username_of(named)
+        is_name = "/" not in name and name not in {"", ".", ".."}
         if is_name:
-            candidates = [self.store / named, self.staging / named, *candidates]
-        for folder in candidates:
-            if named and folder.is_dir():
-                # A link keeps its name, which is the collection's.
-                return folder.absolute() if folder.is_symlink() else folder.resolve()
-        where = f"in {self.store} or {self.staging}" if is_name else "on the disk"
-        raise ArgumentRefused(f"there is no collection {named!r} {where}")
+            for place in (self.store, self.staging):
+                if (place / name).is_dir():
+                    return [_absolute(place / name)]
+            if folders := self._of_user(name, quality):
+                return folders
+        if named and Path(named).is_dir():
+            return [_absolute(Path(named))]
+        raise ArgumentRefused(self._nothing(named, name if is_name else None, quality))
+
+    def _of_user(self, username: str, quality: str | None) -> list[Path]:
+        part = escape(username, USERNAME_LENGTH)
+        found = {}
+        for folder in self.all():
+            parts = user_and_quality(folder.name)
+            if parts and parts[0] == part and quality in (None, parts[1]):
+                found[folder.name] = _absolute(folder)  # one in the store comes later, and stays
+        return list(found.values())
+
+    def _nothing(self, named: str, name: str | None, quality: str | None) -> str:
+        """Say that nothing is meant by a name or a path."""
+        if name is None:
+            return f"there is no collection {named!r} on the disk"
+        at = f" at quality {quality}" if quality else ""
+        line = f"there is no collection {named!r}{at} in {self.store} or {self.staging}"
+        other = plain(name)
+        if other and self._of_user(other, quality):
+            line += f"; there is one of {other!r}"
+        return line
 
     def all(self) -> Iterator[Path]:
         """Yield the folders of all collections, those worked on first, by name."""
@@ -51,6 +92,11 @@ class Places:
         return folder.resolve().parent in places and any(
             _is_locked(lock_path(place, folder.name)) for place in places
         )
+
+
+def _absolute(folder: Path) -> Path:
+    """Return a folder's full path; a link keeps its name, which is the collection's."""
+    return folder.absolute() if folder.is_symlink() else folder.resolve()
 
 
 def _is_locked(path: Path) -> bool:

@@ -84,7 +84,7 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
                 )
         finally:
             lock.release()
-        print(f"Adopted as {target}: {balance}")
+        print(f"Adopted as {target.parent / collection.title}: {balance}")
         for line in lost:
             print(f"  {line}")
         if any((target / ADOPTED).glob("*.tar")):

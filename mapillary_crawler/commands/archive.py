@@ -126,7 +126,8 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
         raise ArgumentRefused("an argument is written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
-    return {name: validate({**with_defaults(given), "username": name}) for name in names}
+    arguments = (validate({**with_defaults(given), "username": name}) for name in names)
+    return {each.collection.username: each for each in arguments}
 
 
 def _jobs(value: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mapillary_crawler.collection.names import titled
 from mapillary_crawler.terminal.command import ProjectCommand
 from mapillary_crawler.terminal.program import program_name
 
@@ -47,7 +48,7 @@ Examples
             return
         print("Folders with nothing but logs and empty ledgers:")
         for folder in folders:
-            print(f"  {folder}")
+            print(f"  {folder.parent / titled(folder.name)}")
         if not (opts.yes or _agreed()):
             print(f"Nothing was removed; to remove them, say: {program_name()} clean --yes")
             return

@@ -217,7 +217,7 @@ class Command(ProjectCommand, crawl.Command):
 
         opened = self._staging
         return last_line(
-            opened.collection.name,
+            opened.collection.title,
             outcome,
             balance,
             reason=self._reason,
@@ -254,7 +254,7 @@ class Command(ProjectCommand, crawl.Command):
                 balance = Ledger(folder / LEDGER_PATH, read_only=True).images.balance()
                 self._say(self._last_line(Outcome.INTERRUPTED, balance), logging.WARNING)
                 return
-        line = f"{staging.collection.name}: {Outcome.INTERRUPTED.sentence}"
+        line = f"{staging.collection.title}: {Outcome.INTERRUPTED.sentence}"
         self._say(f"{line}; {program_name()} status shows what is there", logging.WARNING)
 
     def say(self, message: object) -> None:

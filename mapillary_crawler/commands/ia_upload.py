@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, ProjectError
-from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ class Command(ProjectCommand):
     """Checks all collections first, then uploads and verifies one after another."""
 
     default_settings = DEFAULTS
-    usage = "COLLECTION... [--dry-run] [--delete-after-verify]"
+    usage = "COLLECTION... [--dry-run] [--delete-after-verify] [-a quality=QUALITY]"
     summary = "Upload finished collections to archive.org and verify them there"
     about = (
-        "Uploads finished collections (folders, or names in the store) to archive.org, each\n"
+        "Uploads finished collections (folders, their names or users') to archive.org, each\n"
         "as one item or, where it is too large, as volumes by date. Goes on where it was\n"
         "after an interruption, waits for archive.org's tasks, and compares md5 and size of\n"
         "every file with what archive.org says before it calls a collection verified."
@@ -49,6 +49,7 @@ works on it.
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
+        add_quality(parser)
         parser.add_argument(
             "--dry-run", action="store_true", help="check, and say what would be uploaded"
         )
@@ -67,7 +68,7 @@ works on it.
             raise ArgumentRefused(f"say which collection: {program_name()} ia_upload COLLECTION")
         options, places = read_options(self.given_settings), self.places()
         with ExitStack() as stack, work_display(Lines) as shown:
-            collections = self._opened(stack, places, args)
+            collections = self._opened(stack, places, args, quality_of(opts))
             if self.exitcode:
                 return
             check(collections, shown)
@@ -79,7 +80,7 @@ works on it.
                     uploads.upload(collection, remove=opts.delete_after_verify)
 
     def _opened(
-        self, stack: ExitStack, places: Places, args: Sequence[str]
+        self, stack: ExitStack, places: Places, args: Sequence[str], quality: str | None
     ) -> list[FinishedCollection]:
         """Open all collections; of each that cannot be uploaded, say why."""
         from mapillary_crawler.archive.internet_archive.finished_collection import (
@@ -89,7 +90,7 @@ works on it.
         collections = {}
         for name in dict.fromkeys(args):
             try:
-                folder = places.find(name)
+                folder = places.find(name, quality)
                 if folder not in collections:
                     opened = stack.enter_context(FinishedCollection.opened(folder))
                     collections[folder] = opened

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from scrapy import Spider
+from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
 from mapillary_crawler.collection.arguments import validate
+from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.configuration_file import with_defaults
+from mapillary_crawler.collection.names import user_and_quality
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
+from mapillary_crawler.collection.places import Places
 from mapillary_crawler.commands import crawl
 from mapillary_crawler.terminal.command import crawl_options
 from mapillary_crawler.terminal.program import program, program_name
@@ -36,7 +42,7 @@ class Command(crawl.Command):
     """Runs the listing of a crawl, and no more of its images than a sample."""
 
     default_settings = DEFAULTS
-    usage = "USERNAME... [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
+    usage = "USERNAME|COLLECTION... [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
     summary = "List users and estimate what a crawl would bring and need"
     about = (
         "Lists a user's images, and shows how many there are, their dates, sequences and\n"
@@ -78,15 +84,16 @@ Examples
         """Check everything; with one user, open the collection."""
         self._json = opts.json
         self._given = crawl_options(opts)
-        self._usernames = list(dict.fromkeys(args))
         with self.ending_with_a_line(args):
-            self.refuse_unknown(args)
-            _check(self._usernames, opts)
-            self._item_max_bytes = self._read_item_max_bytes(opts)
-            if len(self._usernames) > 1:
+            self._usernames = list(dict.fromkeys(self.arguments(args)))
+            settings = self._settings_of(opts)
+            self._item_max_bytes = read_options(settings).item_max_bytes
+            users = _check(self._usernames, opts, settings)
+            if len(users) > 1:
                 _check_several(opts)
-        if len(self._usernames) == 1:
-            opts.spargs.append(f"username={self._usernames[0]}")
+        if len(users) == 1:
+            given = arglist_to_dict(opts.spargs)
+            opts.spargs += [f"{name}={value}" for name, value in users[0].items() - given.items()]
             super().process_options(["user"], opts)
         else:
             self.given_settings.set("LOG_ENABLED", value=False, priority="cmdline")
@@ -100,12 +107,12 @@ Examples
             return
         plan = [*program(), "plan"]
         options = [*self._given, *(["--json"] if self._json else [])]
-        crawls = Crawls(self._usernames, 1, lambda username: [*plan, username, *options])
+        crawls = Crawls(self._usernames, 1, lambda username: [*plan, *options, "--", username])
         self.exitcode = exit_code(crawls.run().values(), stopped=crawls.stopped)
 
     def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
-        return f"Planning {staging.collection.name}; the listing is kept in {staging.folder}"
+        return f"Planning {staging.collection.title}; the listing is kept in {staging.folder}"
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Print the plan, or why there is none."""
@@ -140,18 +147,20 @@ Examples
             print(json.dumps(fields, ensure_ascii=False), flush=True)
         super().end(outcome, message)
 
-    def _read_item_max_bytes(self, opts: argparse.Namespace) -> int:
-        """Return the size of an item, by a copy of the settings: the crawl takes its own over."""
+    def _settings_of(self, opts: argparse.Namespace) -> Settings:
+        """Return a copy of the settings with those given: the crawl takes its own over."""
         settings = self.given_settings.copy()
         try:
             settings.setdict(arglist_to_dict(opts.set), priority="cmdline")
         except ValueError:
             raise ArgumentRefused("settings are written -s NAME=VALUE") from None
-        return read_options(settings).item_max_bytes
+        return settings
 
 
-def _check(usernames: list[str], opts: argparse.Namespace) -> None:
-    """Check the arguments of every user; raises `ArgumentRefused`."""
+def _check(
+    usernames: list[str], opts: argparse.Namespace, settings: Settings
+) -> list[dict[str, str]]:
+    """Return the checked arguments of every user or collection; raises `ArgumentRefused`."""
     if not usernames:
         raise ArgumentRefused(f"say which user: {program_name()} plan USERNAME")
     try:
@@ -160,8 +169,30 @@ def _check(usernames: list[str], opts: argparse.Namespace) -> None:
         raise ArgumentRefused("arguments are written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
-    for username in usernames:
-        validate({**with_defaults(given), "username": username})
+    users = []
+    for named in usernames:
+        user = _collection(named, settings) or {"username": named}
+        for name in user.keys() & given.keys():
+            if user[name] != given[name]:
+                raise ArgumentRefused(f"{named} has {name}={user[name]}, not {given[name]}")
+        validate({**with_defaults(given), **user})
+        users.append(user)
+    return users
+
+
+def _collection(named: str, settings: Settings) -> dict[str, str] | None:
+    """Return the arguments of a collection that is here, None for a user's name."""
+    from mapillary_crawler.archive.collection_arguments import collection_arguments
+
+    name = Path(named).name
+    if not user_and_quality(name):
+        return None
+    configuration = read_configuration(settings, os.environ)
+    try:
+        folder = Places(configuration.store, configuration.staging).find(named)
+    except ArgumentRefused:
+        return None
+    return collection_arguments(folder) if folder.name == name else None
 
 
 def _check_several(opts: argparse.Namespace) -> None:

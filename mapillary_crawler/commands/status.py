@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Looks at ledgers; disturbs no crawl."""
 
-    usage = "[COLLECTION...] [--failed]"
+    usage = "[COLLECTION...] [--failed] [-a quality=QUALITY]"
     summary = "Show the collections in staging and in the store"
     about = (
         "Shows what collections there are: how far each is, whether a process works on it,\n"
-        "what failed, its size and when something last happened. COLLECTION is a folder or a\n"
-        "name; without one, all collections of the staging folder and the store."
+        "what failed, its size and when something last happened. COLLECTION is a folder, a\n"
+        "collection's name or a user's; without one, all of the staging folder and the store."
     )
     epilog = f"""\
 Exit codes: 0, 1 for a folder that cannot be read, 2 for a wrong argument.
@@ -34,6 +34,7 @@ Examples
 ========
 
   {program_name()} status
+  {program_name()} status alice
   {program_name()} status mapillary-alice-2048 --failed
   watch -n 60 {program_name()} status
 
@@ -43,6 +44,7 @@ A program reads .crawl/progress.json in the collection's folder instead.
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the option of the command."""
         super().add_options(parser)
+        add_quality(parser)
         parser.add_argument(
             "--failed",
             action="store_true",
@@ -51,11 +53,14 @@ A program reads .crawl/progress.json in the collection's folder instead.
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print a table, and what failed."""
+        from mapillary_crawler.archive.read_ledger import title
         from mapillary_crawler.archive.status import look_at
         from mapillary_crawler.terminal.tables import Table
 
         places = self.places()
-        folders = [places.find(named) for named in args] or list(places.all())
+        quality = quality_of(opts)
+        named = [folder for each in args for folder in places.matching(each, quality)]
+        folders = list(dict.fromkeys(named)) if args else list(places.all())
         if not folders:
             print(f"There is no collection in {places.store} or {places.staging}")
             return
@@ -63,7 +68,7 @@ A program reads .crawl/progress.json in the collection's folder instead.
             ("collection", "state", "listed", "saved", "gone", "failed", "left", "size", "active"),
             frozenset({"listed", "saved", "gone", "failed", "left", "size"}),
         )
-        table.rows += [_row(look_at(folder, places)) for folder in folders]
+        table.rows += [(title(folder), *_row(look_at(folder, places))) for folder in folders]
         table.print()
         if opts.failed:
             for folder in folders:
@@ -83,14 +88,15 @@ def _row(overview: Overview) -> tuple[str, ...]:
     active = "unknown"
     if overview.active_at is not None:
         active = quantities.age(time.time() - overview.active_at)
-    return overview.name, overview.state, *counts, active
+    return overview.state, *counts, active
 
 
 def _print_failures(folder: Path) -> None:
+    from mapillary_crawler.archive.read_ledger import title
     from mapillary_crawler.archive.status import failures
     from mapillary_crawler.ledger.schema import LedgerTooNew
 
     with suppress(sqlite3.Error, LedgerTooNew):  # the table says so
         for image_id, error, attempts in failures(folder):
             tried = f"{attempts} attempt{'s' * (attempts != 1)} in the last run"
-            print(f"{folder.name}: {image_id}: {error} ({tried})")
+            print(f"{title(folder)}: {image_id}: {error} ({tried})")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused, worst
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Reads and compares; never repairs, never writes."""
 
-    usage = "[--fast|--full] COLLECTION..."
+    usage = "[--fast|--full] COLLECTION... [-a quality=QUALITY]"
     summary = "Check collections: every file, every image"
     about = (
         "Compares collections with their ledger or, where they have none, with their\n"
-        "manifests. COLLECTION is a folder, or the name of one in the store or in staging.\n"
+        "manifests. COLLECTION is a folder, or the name of one in the store or in staging,\n"
+        "or a user's name, with -a quality= where several fit.\n"
         "Nothing is ever repaired, and nothing is written."
     )
     epilog = f"""\
@@ -53,6 +54,7 @@ Examples
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of the command."""
         super().add_options(parser)
+        add_quality(parser)
         depth = parser.add_mutually_exclusive_group()
         depth.add_argument(
             "--fast", action="store_true", help="names, sizes and the balance; reads no image"
@@ -68,7 +70,8 @@ Examples
         if not args:
             raise ArgumentRefused(f"say which collection: {program_name()} verify COLLECTION")
         places = self.places()
-        folders = [places.find(named) for named in args]
+        quality = quality_of(opts)
+        folders = [places.find(named, quality) for named in args]
         outcomes = [self._outcome(folder, places, full=not opts.fast) for folder in folders]
         self.exitcode = worst(outcome.exit_code for outcome in outcomes)
 
@@ -87,12 +90,13 @@ Examples
 
     def _verify(self, folder: Path, places: Places, *, full: bool) -> Outcome:
         """Verify one collection and say what came of it."""
+        from mapillary_crawler.archive.read_ledger import title
         from mapillary_crawler.archive.verify.inventory import NoInventory
         from mapillary_crawler.archive.verify.verification import open_inventory
         from mapillary_crawler.ledger.schema import LedgerTooNew
 
         if places.is_locked(folder):
-            self.say(f"{folder.name}: another process works on it")
+            self.say(f"{title(folder)}: another process works on it")
             return Outcome.LOCKED
         try:
             inventory = open_inventory(folder)
@@ -111,7 +115,7 @@ Examples
         except sqlite3.DatabaseError as error:
             self.say(f"{folder}: the ledger cannot be read to its end: {error}")
             return Outcome.ERROR
-        print(_summary(folder.name, verdict, time.monotonic() - began), flush=True)
+        print(_summary(title(folder), verdict, time.monotonic() - began), flush=True)
         if verdict.problems:
             return Outcome.ERROR
         return Outcome.COMPLETE if verdict.finished else Outcome.INCOMPLETE

@@ -8,8 +8,9 @@ from typing import Any
 
 from scrapy.http import Response
 
-from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.collection.names import Collection, written
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
+from mapillary_crawler.collection.usernames import plain
 from mapillary_crawler.crawl.listing_end import Step, next_step
 from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.graph import api as graph_api
@@ -243,11 +244,15 @@ class Lister:
         """Return the line for a run without images: no such user, or none in the selection."""
         balance = await self._run.ledger.ask(lambda ledger: ledger.images.balance())
         selection = self._collection.selection
+        other = selection.swapped
+        hint = f"; with latitude first it would be -a bbox={written(other)}" if other else ""
         if balance.outside and not (selection.start or selection.end):  # all rows were listed
-            return f"{self._username} has {balance.outside} images, none in this selection"
+            return f"{self._username} has {balance.outside} images, none in this selection{hint}"
         if balance.outside or (selection and await self._has_images(Collection(self._username))):
-            return f"{self._username} has images, none in this selection"
-        return f"no images found for user {self._username} (names are case-sensitive)"
+            return f"{self._username} has images, none in this selection{hint}"
+        likely = plain(self._username)
+        hint = f"; is the name {likely!r}?" if likely else ""
+        return f"no images found for user {self._username} (names are case-sensitive){hint}"
 
     async def end(self) -> None:
         """Decide what follows on a page without a next one; raises `EndOfRun`."""

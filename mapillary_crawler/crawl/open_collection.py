@@ -359,5 +359,5 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
     raise Refused(
         Outcome.ALREADY_ARCHIVED,
-        f"{collection.name} is archived since {since} with {balance.saved} images: {destination}",
+        f"{collection.title} is archived since {since} with {balance.saved} images: {destination}",
     )

@@ -114,7 +114,8 @@ class Progress:
         )
 
     def _report(self) -> Report:
-        return Report(self._run.collection.collection.name, self._snapshot, self._pace)
+        collection = self._run.collection.collection
+        return Report(collection.name, self._snapshot, self._pace, collection.title)
 
     def _write(self, report: Report, outcome: Outcome | None = None) -> None:
         self._file.write(

@@ -23,6 +23,7 @@ from typing import ClassVar, NoReturn
 from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
 from scrapy.settings import Settings, default_settings
 
+from mapillary_crawler.collection.arguments import read_quality
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
 from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import (
@@ -108,8 +109,7 @@ class ProjectCommand(ScrapyCommand):
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _interrupt)
         with self.ending_with_a_line(args):
-            self.refuse_unknown(args)
-            self.main(args, opts)
+            self.main(self.arguments(args), opts)
             sys.stdout.flush()
 
     @abstractmethod
@@ -136,6 +136,14 @@ class ProjectCommand(ScrapyCommand):
         except (OSError, sqlite3.Error) as error:
             outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.ERROR
             self.end(outcome, _cause(error, args))
+
+    def arguments(self, args: Sequence[str]) -> list[str]:
+        """Return what is no option: all of it behind `--`, whatever it begins with."""
+        known = args.index("--") if "--" in args else len(args)
+        self.refuse_unknown(args[:known])
+        if args[known + 1 :] and not self.takes_arguments:
+            raise ArgumentRefused(f"unexpected argument {args[known + 1]}; see {self.typed} -h")
+        return [*args[:known], *args[known + 1 :]]
 
     def refuse_unknown(self, args: Sequence[str]) -> None:
         """Refuse options that the parser did not know, and arguments where there are none."""
@@ -182,6 +190,25 @@ def _cause(error: OSError | sqlite3.Error, args: Sequence[str]) -> str:
     if isinstance(error, OSError) and error.strerror:
         about, why = error.filename, error.strerror
     return f"{about or ' '.join(args)}: {why}".removeprefix(": ")
+
+
+def add_quality(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says which of a user's collections is meant."""
+    parser.add_argument(
+        "-a", dest="spargs", action="append", default=[], metavar="quality=QUALITY",
+        help="which of a user's collections is meant, where there are several",
+    )  # fmt: skip
+
+
+def quality_of(opts: argparse.Namespace) -> str | None:
+    """Return which of a user's collections is meant, None where nothing says it."""
+    quality = None
+    for argument in opts.spargs:
+        name, _, value = argument.partition("=")
+        if name != "quality":
+            raise ArgumentRefused(f"-a {argument} has no place here; allowed is -a quality=QUALITY")
+        quality = read_quality(value)
+    return quality
 
 
 def crawl_options(opts: argparse.Namespace) -> list[str]:

@@ -98,6 +98,8 @@ class Report:
     name: str
     snapshot: Snapshot
     pace: Pace
+    #: The name for people, where it is another.
+    title: str = ""
 
     def heading(self) -> str:
         """Return what the run is at, and how long it still takes."""
@@ -141,7 +143,7 @@ class Report:
     def line(self) -> str:
         """Return everything as one line for a log."""
         parts = [self.heading(), *self.amounts(), *self.others()]
-        return f"{self.name}: {', '.join(parts)}"
+        return f"{self.title or self.name}: {', '.join(parts)}"
 
     def fields(
         self, *, started_at: float, updated_at: float, outcome: Outcome | None = None

@@ -54,7 +54,7 @@ class ProgressDisplay:
         """Draw the lines anew."""
         rows = Table.grid()
         rows.add_column(no_wrap=True)
-        rows.add_row(Text(f"{report.heading()}, {report.name}", style="bold"))
+        rows.add_row(Text(f"{report.heading()}, {report.title or report.name}", style="bold"))
         if report.snapshot.phase is not Phase.LISTING:
             snapshot = report.snapshot
             rows.add_row(ProgressBar(snapshot.balance.listed, snapshot.done, width=_BAR))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapillary_crawler.collection import names
 from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.names import (
     CAPTURE_TIME_END,
@@ -403,3 +404,51 @@ def test_positions(geometry: Any, place: tuple[float, float] | None) -> None:
 def test_no_geometry_breaks_it(value: Any) -> None:
     assert point(value) is None or len(point(value) or ()) == 2
     assert point({"coordinates": value}) is None or isinstance(value, list)
+
+
+@given(st.text(min_size=1).filter(lambda name: "/" not in name))
+def test_the_user_is_read_from_a_collection_s_name(name: str) -> None:
+    folder = Collection(name, "256", webp=True).name
+    found = names.user_and_quality(folder)
+    assert found is not None
+    assert found[1] == "256"
+    assert names.unescape(found[0]) in (name, None)
+    if len(found[0]) < names.USERNAME_LENGTH:
+        assert names.unescape(found[0]) == name
+
+
+@pytest.mark.parametrize(
+    ("folder", "username", "shown"),
+    [
+        ("mapillary-alice-256", None, "mapillary-alice-256"),
+        ("mapillary-b_u20__uf6_-256", None, "mapillary-b_u20__uf6_-256 (b ö)"),
+        ("mapillary-b_u1b_-256", None, "mapillary-b_u1b_-256 (b\ufffd)"),
+        ("mapillary-b_u20__uf6_-256+2024-01-01_", None,
+         "mapillary-b_u20__uf6_-256+2024-01-01_ (b ö)"),
+        ("mapillary-_u110000_-256", None, "mapillary-_u110000_-256"),
+        ("mapillary-cut-0123456789abcdef-256", "what was cut",
+         "mapillary-cut-0123456789abcdef-256 (what was cut)"),
+        ("notes", "alice", "notes"),
+    ],
+)  # fmt: skip
+def test_an_escaped_name_has_the_user_s_beside_it(
+    folder: str, username: str | None, shown: str
+) -> None:
+    assert names.titled(folder, username) == shown
+
+
+@pytest.mark.parametrize(
+    ("bbox", "swapped"),
+    [
+        ((52.4, 13.3, 52.6, 13.5), (13.3, 52.4, 13.5, 52.6)),
+        ((13.3, 52.4, 13.5, 52.6), (52.4, 13.3, 52.6, 13.5)),
+        ((100.0, 13.3, 110.0, 13.5), None),
+        ((-33.9, 151.1, -33.8, 151.3), (151.1, -33.9, 151.3, -33.8)),
+    ],
+)
+def test_a_box_with_latitude_first(
+    bbox: tuple[float, float, float, float], swapped: tuple[float, float, float, float] | None
+) -> None:
+    assert names.swapped(bbox) == swapped
+    assert Selection(bbox=bbox).swapped == swapped
+    assert names.written(bbox).count(",") == 3

@@ -44,3 +44,66 @@ def test_what_is_no_folder_is_no_collection(places: Places, named: str) -> None:
     Path("file").touch()
     with pytest.raises(ArgumentRefused, match=f"there is no collection '{named}'"):
         places.find(named)
+
+
+@pytest.fixture
+def collections(places: Places) -> Places:
+    """Make what some users have here."""
+    for name in (
+        "mapillary-alice-256", "mapillary-a-256-original", "mapillary-b_u20__uf6_-2048-webp",
+        "mapillary-alice-256+2024-01-01_",
+    ):  # fmt: skip
+        (places.store / name).mkdir(parents=True)
+    (places.staging / "mapillary-alice-1024").mkdir(parents=True)
+    return places
+
+
+@pytest.mark.parametrize(
+    ("named", "quality", "found"),
+    [
+        ("alice", "1024", "mapillary-alice-1024"),
+        ("a-256", None, "mapillary-a-256-original"),
+        ("b ö", None, "mapillary-b_u20__uf6_-2048-webp"),
+        ("b ö", "2048", "mapillary-b_u20__uf6_-2048-webp"),
+        ("https://www.mapillary.com/app/user/b%20%C3%B6?z=1", None,
+         "mapillary-b_u20__uf6_-2048-webp"),
+        ("mapillary-alice-256", "1024", "mapillary-alice-256"),
+    ],
+)  # fmt: skip
+def test_a_user_s_name_stands_for_the_collection(
+    collections: Places, named: str, quality: str | None, found: str
+) -> None:
+    assert collections.find(named, quality).name == found
+
+
+def test_a_user_goes_before_a_folder_that_happens_to_be_here(collections: Places) -> None:
+    Path("a-256").mkdir()
+    assert collections.find("a-256").name == "mapillary-a-256-original"
+    assert collections.find("./a-256") == Path.cwd() / "a-256"
+
+
+def test_several_collections_are_listed(collections: Places) -> None:
+    (collections.store / "mapillary-alice-2048-webp").mkdir()
+    (collections.store / "mapillary-alice-2048+2024-01-01_").mkdir()
+    with pytest.raises(ArgumentRefused, match=r"has 5 collections: mapillary-alice-1024, mapil.*,"):
+        collections.find("alice")
+    assert len(collections.matching("alice")) == 5
+    with pytest.raises(ArgumentRefused, match=r"has 2 collections: .*name one of them"):
+        collections.find("alice", "2048")
+    assert collections.find("alice", "256").name == "mapillary-alice-256"
+
+
+@pytest.mark.parametrize(
+    ("named", "quality", "said"),
+    [
+        ("alice", "2048", "no collection 'alice' at quality 2048 in "),
+        ("@alice", None, "; there is one of 'alice'$"),
+        (" alice ", None, "; there is one of 'alice'$"),
+        ("@bob", None, "incomplete$"),
+    ],
+)
+def test_what_a_user_has_not_is_said(
+    collections: Places, named: str, quality: str | None, said: str
+) -> None:
+    with pytest.raises(ArgumentRefused, match=said):
+        collections.find(named, quality)

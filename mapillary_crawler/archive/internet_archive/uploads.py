@@ -19,6 +19,7 @@ from mapillary_crawler.archive.internet_archive.upload import (
     volumes_of,
 )
 from mapillary_crawler.archive.internet_archive.verified import NotVerified, UploadVerification
+from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import WorkDisplay
@@ -28,7 +29,7 @@ def check(collections: Sequence[FinishedCollection], shown: WorkDisplay) -> None
     """Compare what is to be sent of all collections with its checksums, before it is sent."""
     shown.begin("checking", len(collections), sum(each.unsent for each in collections))
     for collection in collections:
-        shown.begin_file(collection.identifier, collection.unsent)
+        shown.begin_file(titled(collection.identifier), collection.unsent)
         collection.check(shown.advance)
         shown.end_file()
 

@@ -28,7 +28,7 @@ def overview(plan: Plan) -> list[str]:
     if more := len(plan.kinds.cameras) - _CAMERAS:
         cameras += f", and {more} more" if more > 0 else ""
     return [
-        f"{plan.collection.name}",
+        plan.collection.title,
         *_lines(("images", images), ("captured", captured),
                 ("sequences", f"{extent.sequences:,}"), ("cameras", cameras)),
     ]  # fmt: skip

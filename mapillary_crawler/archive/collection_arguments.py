@@ -1,0 +1,36 @@
+"""The arguments of the crawl that makes a collection, as its ledger has them."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from mapillary_crawler.archive.read_ledger import read_ledger
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.ledger.schema import LedgerTooNew
+
+
+def collection_arguments(folder: Path) -> dict[str, str]:
+    """Return the user, the quality, the kind and the selection; raises `ArgumentRefused`."""
+    try:
+        with closing(read_ledger(folder)) as ledger:
+            facts = ledger.facts
+            username, quality = facts.get("username"), facts.get("quality")
+            webp, selection = facts.get("webp"), facts.get("selection")
+    except (sqlite3.Error, LedgerTooNew) as error:
+        raise ArgumentRefused(f"the ledger of {folder} cannot be read: {error}") from None
+    if not isinstance(username, str) or not isinstance(quality, str):
+        raise ArgumentRefused(f"the ledger of {folder} does not say whose images it has")
+    given = {"username": username, "quality": quality, "webp": "1" if webp else "0"}
+    return given | _selection(selection if isinstance(selection, dict) else {})
+
+
+def _selection(fact: dict[str, Any]) -> dict[str, str]:
+    """Return a selection as arguments say it."""
+    said = {name: fact[name] for name in ("start", "end") if fact.get(name)}
+    for argument, name in (("bbox", "bbox"), ("sequence", "sequences")):
+        if fact.get(name):
+            said[argument] = ",".join(map(str, fact[name]))
+    return said
