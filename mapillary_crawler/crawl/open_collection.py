@@ -75,8 +75,12 @@ class OpenCollection:
         return opened
 
     def _open(self) -> None:
-        _writable(self.configuration.store)
-        _writable(self.configuration.staging)
+        try:
+            _writable(self.configuration.store)
+            _writable(self.configuration.staging)
+        except Refused:
+            self._remove_empty_folders()
+            raise
         try:
             self._lock = Lock(
                 {self.configuration.store, self.configuration.staging}, self.collection.name
