@@ -31,7 +31,7 @@ _PASSED = (
     "USER", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR",
 )  # fmt: skip
 _COUNTS = (
-    "listed", "saved", "damaged", "bare", "gone", "unavailable", "failed", "accepted", "untried",
+    "listed", "saved", "damaged", "bare", "gone", "unavailable", "failed", "left", "accepted",
     "outside", "nameless", "bytes_saved",
 )  # fmt: skip
 

@@ -29,7 +29,7 @@ def at_info(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def opened(folder: Path) -> Any:
-    balance = Balance(saved=3, damaged=1, gone=2, failed=1, untried=1, bytes_saved=99)
+    balance = Balance(saved=3, damaged=1, gone=2, failed=1, left=1, bytes_saved=99)
     named = {"place": folder, "balance": balance}
     return plain_run(collection=Collection("älice", "256", webp=True), opened=named).collection
 
@@ -66,7 +66,7 @@ def test_it_is_told_of_the_run_and_nothing_secret(
         "MAPILLARY_OUTCOME": "images_failed", "MAPILLARY_EXIT_CODE": "3",
         "MAPILLARY_LISTED": "6", "MAPILLARY_SAVED": "3", "MAPILLARY_DAMAGED": "1",
         "MAPILLARY_BARE": "0", "MAPILLARY_GONE": "2", "MAPILLARY_UNAVAILABLE": "0",
-        "MAPILLARY_FAILED": "1", "MAPILLARY_ACCEPTED": "0", "MAPILLARY_UNTRIED": "1",
+        "MAPILLARY_FAILED": "1", "MAPILLARY_ACCEPTED": "0", "MAPILLARY_LEFT": "1",
         "MAPILLARY_OUTSIDE": "0", "MAPILLARY_NAMELESS": "0", "MAPILLARY_BYTES_SAVED": "99",
     }  # fmt: skip
 

@@ -37,7 +37,7 @@ def saved(job: Job) -> set[str]:
 
 def assert_complete(job: Job, wanted: Path) -> None:
     """Assert that a job made the collection of the command line, and says so."""
-    assert "INFO: " in job.last, job.log
+    assert "INFO: " in job.log.splitlines()[-1], job.log
     assert "complete: listed " in job.last, job.log
     assert job.finish_reason == "finished"
     collection = destination(job)
@@ -48,7 +48,7 @@ def assert_complete(job: Job, wanted: Path) -> None:
 
 
 def assert_stopped(job: Job) -> None:
-    assert "WARNING: " in job.last, job.log
+    assert "WARNING: " in job.log.splitlines()[-1], job.log
     assert "interrupted: listed " in job.last, job.log
     assert job.last.endswith("; schedule it again")
     assert "Traceback" not in job.log
@@ -85,8 +85,13 @@ def test_two_users_at_once(
             f"Archiving {user} to {server.environment['MAPILLARY_STORE']}"
         )
     (version,) = server.call("listversions.json", query={"project": NAME})["versions"]
-    again = server.schedule(username=users[0], quality="256", _version=version).wait()
+    jobid = f"{users[0]}-256"  # as the operators' page has it
+    again = server.schedule(username=users[0], quality="256", _version=version, jobid=jobid).wait()
+    assert again.job == jobid
     assert "is archived since" in again.last
+    assert "ERROR" not in again.log
+    wrong = server.schedule(username=users[0], quality="3").wait()
+    assert "ERROR: scrapy crawl: quality '3' is unknown" in wrong.log
 
 
 @pytest.mark.parametrize(("how", "job_folder"), [("TERM", True), ("KILL", False)])
