@@ -3,6 +3,7 @@
     Exception
      |-- ProjectError              1  an error of ours that no class below names
      |    |-- ArgumentRefused      2  also a ValueError
+     |    |    `-- SpiderRefused   2  spiders/user.py; also Scrapy's UsageError
      |    |-- Refused              the exit code of the outcome that it is given
      |    |-- EndOfRun             the exit code of the outcome that it is given
      |    |-- RunStopped           4

@@ -64,7 +64,7 @@ def test_it_is_told_of_the_run_and_nothing_secret(
         "MAPILLARY_USERNAME": "älice", "MAPILLARY_QUALITY": "256", "MAPILLARY_WEBP": "1",
         "MAPILLARY_COLLECTION": "mapillary-_ue4_lice-256-webp", "MAPILLARY_FOLDER": str(tmp_path),
         "MAPILLARY_OUTCOME": "images_failed", "MAPILLARY_EXIT_CODE": "3",
-        "MAPILLARY_LISTED": "6", "MAPILLARY_SAVED": "3", "MAPILLARY_DAMAGED": "1",
+        "MAPILLARY_LISTED": "7", "MAPILLARY_SAVED": "3", "MAPILLARY_DAMAGED": "1",
         "MAPILLARY_BARE": "0", "MAPILLARY_GONE": "2", "MAPILLARY_UNAVAILABLE": "0",
         "MAPILLARY_FAILED": "1", "MAPILLARY_ACCEPTED": "0", "MAPILLARY_LEFT": "1",
         "MAPILLARY_OUTSIDE": "0", "MAPILLARY_NAMELESS": "0", "MAPILLARY_BYTES_SAVED": "99",
