@@ -16,9 +16,12 @@ from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.trouble import LedgerTrouble
 from mapillary_crawler.terminal.progress_file import read_progress
+from mapillary_crawler.terminal.quoting import one_line
 
 #: The state of a finished collection in the store.
 ARCHIVED = "archived"
+#: Characters of an error that no disk and no database has.
+_REASON = 60
 #: What is written while a crawl works.
 _WRITTEN = (LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH)
 
@@ -46,6 +49,8 @@ def look_at(folder: Path, places: Places) -> Overview:
         return _look_at_ledger(folder, places)
     except OSError as error:
         return Overview(folder.name, f"cannot be read: {error.strerror}")
+    except Exception as error:  # noqa: BLE001  whatever is in its files, the others are to be seen
+        return Overview(folder.name, f"cannot be read: {one_line(str(error), _REASON)}")
 
 
 def _look_at_ledger(folder: Path, places: Places) -> Overview:

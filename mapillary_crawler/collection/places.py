@@ -83,7 +83,7 @@ class Places:
                 yield from sorted(
                     folder
                     for folder in place.iterdir()
-                    if folder.name.startswith("mapillary-") and folder.is_dir()
+                    if folder.name.startswith("mapillary-") and _may_be_folder(folder)
                 )
 
     def is_locked(self, folder: Path) -> bool:
@@ -97,6 +97,14 @@ class Places:
 def _absolute(folder: Path) -> Path:
     """Return a folder's full path; a link keeps its name, which is the collection's."""
     return folder.absolute() if folder.is_symlink() else folder.resolve()
+
+
+def _may_be_folder(path: Path) -> bool:
+    """Say whether something is a folder, or what cannot be said of: that is to be seen, too."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return True
 
 
 def _is_locked(path: Path) -> bool:

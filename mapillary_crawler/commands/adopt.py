@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Looks at every image and moves the folder to where a crawl completes it."""
 
+    prints = False
     usage = "FOLDER"
     summary = "Take over a collection that mapillary_downloader made"
     about = (

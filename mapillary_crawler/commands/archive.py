@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Checks all arguments first, then runs one `scrapy crawl` a user."""
 
+    prints = False
     usage = "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
     summary = "Archive several Mapillary users"
     about = (

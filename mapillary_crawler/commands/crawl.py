@@ -57,6 +57,7 @@ class Command(ProjectCommand, crawl.Command):
     """Refuses what cannot work before anything starts, and ends with an exit code that tells."""
 
     requires_crawler_process = True
+    prints = False
     usage = "user -a username=NAME [-a quality=256|1024|2048|original] [options]"
     summary = "Archive the images of a Mapillary user"
     about = (

@@ -21,6 +21,7 @@ class Command(ProjectCommand):
     """Checks all collections first, then uploads and verifies one after another."""
 
     default_settings = DEFAULTS
+    prints = False
     usage = "COLLECTION... [--dry-run] [--delete-after-verify] [-a quality=QUALITY]"
     summary = "Upload finished collections to archive.org and verify them there"
     about = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
+from mapillary_crawler.terminal.quoting import printable
 
 if TYPE_CHECKING:
     from mapillary_crawler.archive.status import Overview
@@ -68,7 +68,9 @@ A program reads .crawl/progress.json in the collection's folder instead.
             ("collection", "state", "listed", "saved", "gone", "failed", "left", "size", "active"),
             frozenset({"listed", "saved", "gone", "failed", "left", "size"}),
         )
-        table.rows += [(title(folder), *_row(look_at(folder, places))) for folder in folders]
+        table.rows += [
+            (printable(title(folder)), *_row(look_at(folder, places))) for folder in folders
+        ]
         table.print()
         if opts.failed:
             for folder in folders:
@@ -94,9 +96,8 @@ def _row(overview: Overview) -> tuple[str, ...]:
 def _print_failures(folder: Path) -> None:
     from mapillary_crawler.archive.read_ledger import title
     from mapillary_crawler.archive.status import failures
-    from mapillary_crawler.ledger.schema import LedgerTooNew
 
-    with suppress(sqlite3.Error, LedgerTooNew):  # the table says so
+    with suppress(Exception):  # the table says so
         for image_id, error, attempts in failures(folder):
             tried = f"{attempts} attempt{'s' * (attempts != 1)} in the last run"
-            print(f"{title(folder)}: {image_id}: {error} ({tried})")
+            print(f"{printable(title(folder))}: {image_id}: {error} ({tried})")

@@ -72,9 +72,10 @@ class Crawls:
 
     def run(self) -> Mapping[str, int]:
         """Run them all; users that a signal left out have no exit code."""
-        handlers = {
-            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` wants it
+            numbers.append(signal.SIGHUP)
+        handlers = {number: signal.signal(number, self._stop) for number in numbers}
         try:
             waiting = deque(self.usernames)
             while self._running or (waiting and not self.stopped):

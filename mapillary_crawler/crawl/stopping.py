@@ -16,11 +16,14 @@ from mapillary_crawler.collection.outcome import Outcome
 _PATIENCE = 4.0
 #: Seconds that the last words may take; what hangs may hang them, too.
 _LAST_WORDS = 1.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopping:
-    """Turns the first SIGINT or SIGTERM into `stop`, and the second into an end at once.
+    """Turns the first SIGINT, SIGTERM or SIGHUP into `stop`, and the second into an end at once.
+
+    A second SIGHUP is nobody's impatience: where a terminal is closed, its shell sends one, and the
+    system another. Under `nohup` there is none.
 
     `stop` is called in the signal handler and must only pass the word on. `last_words` is called,
     in a thread of its own, before the process is ended because it hangs.
@@ -41,12 +44,14 @@ class Stopping:
     def install(self) -> None:
         """Take the signals over; Scrapy's handlers are not installed."""
         for number in _SIGNALS:
-            signal.signal(number, self._handle)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
         atexit.register(_ignore)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            self._end()
+            if number != signal.SIGHUP or self._over:
+                self._end()
             return
         self.requested = True
         if not self._over:

@@ -16,7 +16,6 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import ClassVar, NoReturn
 
@@ -34,6 +33,7 @@ from mapillary_crawler.collection.outcome import (
 )
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal.program import program_name
+from mapillary_crawler.terminal.streams import secure_streams
 
 
 class KeepsLines(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -54,7 +54,10 @@ class ProjectCommand(ScrapyCommand):
     epilog: ClassVar[str] = ""
     #: Whether there may be arguments besides options.
     takes_arguments: ClassVar[bool] = True
-    #: What is said of a run that Ctrl-C or SIGTERM has ended.
+    #: Whether what it prints is what it is for: it ends where nobody reads that any more, as with
+    #: `| head`. Another goes on with its work.
+    prints: ClassVar[bool] = True
+    #: What is said of a run that Ctrl-C, SIGTERM or SIGHUP has ended.
     interrupted: ClassVar[str] = "interrupted"
 
     @property
@@ -87,6 +90,7 @@ class ProjectCommand(ScrapyCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Let what the parser finds wrong end with one line, and add the end of the help."""
+        secure_streams(needs_output=self.prints)  # the first that Scrapy calls, and before it logs
         super().add_options(parser)
         parser.error = partial(self.end, Outcome.REFUSED)  # type: ignore[method-assign]
         if self.epilog:
@@ -106,8 +110,9 @@ class ProjectCommand(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check the arguments, and work."""
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores the latter
+                signal.signal(number, _interrupt)
         with self.ending_with_a_line(args):
             self.main(self.arguments(args), opts)
             sys.stdout.flush()
@@ -179,8 +184,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _end_with_reader() -> NoReturn:
     """End without a word where the reader of the output has left early, as `head` does."""
-    with Path(os.devnull).open("w") as nowhere:  # Python flushes once more when it ends
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
     sys.exit(128 + signal.SIGPIPE)
 
 

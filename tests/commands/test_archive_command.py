@@ -85,13 +85,16 @@ def test_failing_user_stops_nobody(crawling: Crawling, sandbox: Sandbox) -> None
     assert found["alice"][-1] == "complete"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_ends_all(crawling: Crawling, sandbox: Sandbox, jobs: int) -> None:
+def test_ctrl_c_ends_all(
+    crawling: Crawling, sandbox: Sandbox, jobs: int, number: signal.Signals
+) -> None:
     sandbox.set_faults({"cdn": {"latency_ms": 3000}})
     command = [*SCRAPY, "archive", "carol", "alice", "bob", f"--jobs={jobs}", "-a", "quality=256"]
     with on_terminal(command, crawling.environment, PROJECT, columns=120) as terminal:
         wait_until(lambda: re.search(r"of (400|60) ?(images)?", terminal.text))
-        terminal.process.send_signal(signal.SIGINT)
+        terminal.process.send_signal(number)
         assert terminal.wait(30) == 4
     assert "Traceback" not in terminal.text
     assert "not started" in terminal.text

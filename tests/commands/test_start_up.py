@@ -27,6 +27,8 @@ _LIGHT = (
     "mapillary_crawler.terminal.command",
     "mapillary_crawler.terminal.program",
     "mapillary_crawler.terminal.quantities",
+    "mapillary_crawler.terminal.quoting",
+    "mapillary_crawler.terminal.streams",
     "mapillary_crawler.archive.internet_archive.options",
 )
 

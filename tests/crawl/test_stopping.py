@@ -95,7 +95,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks(number: signal.Signals) -> None:
     with running(WAIT + "raise SystemExit(7)") as process:
         process.send_signal(number)
@@ -167,6 +167,26 @@ def test_a_signal_while_python_ends_changes_nothing(number: signal.Signals) -> N
     with running(ENDING) as process:
         process.send_signal(number)
         assert ended(process) == (3, "")
+
+
+def test_a_hangup_that_comes_twice_asks_once() -> None:
+    twice = "import os, signal\n" + "os.kill(os.getpid(), signal.SIGHUP)\n" * 2
+    with running(f"print('ready', flush=True)\n{twice}raise SystemExit(7)") as process:
+        assert ended(process) == (7, "asked\n")
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    ignored = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    program = ignored + PROGRAM.format(
+        work="import os; os.kill(os.getpid(), signal.SIGHUP)", patience=600
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
 
 
 def test_without_a_signal_nothing_happens() -> None:

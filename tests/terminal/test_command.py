@@ -13,6 +13,7 @@ import pytest
 
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
 from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
 
 
 class Command(ProjectCommand):
@@ -30,9 +31,11 @@ class Command(ProjectCommand):
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def raising(error: BaseException) -> Callable[[], object]:
@@ -72,11 +75,17 @@ def test_error_is_one_line(
     error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ended(raising(error), "a", "b") == code
-    assert capsys.readouterr().err == f"scrapy {Command(raising(error)).name}: {line}\n"
+    assert capsys.readouterr().err == f"{program_name()} {Command(raising(error)).name}: {line}\n"
 
 
-def test_sigterm_is_an_interruption() -> None:
-    assert ended(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 4
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_an_interruption(number: signal.Signals) -> None:
+    assert ended(lambda: os.kill(os.getpid(), number)) == 4
+
+
+def test_nohup_is_heeded() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    Command(lambda: os.kill(os.getpid(), signal.SIGHUP)).run([], argparse.Namespace())
 
 
 def test_who_has_a_handler_of_their_own_keeps_it() -> None:

@@ -1,8 +1,9 @@
-"""SIGINT and SIGTERM end a crawl within seconds in every phase, with exit code 4."""
+"""SIGINT, SIGTERM and SIGHUP end a crawl within seconds in every phase, with exit code 4."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, wait_until
+from tests.crawling import PROJECT, Crawling, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +47,35 @@ def test_signal(sandbox: Sandbox, tmp_path: Path, phase: str, number: signal.Sig
         output, _ = process.communicate(timeout=5)
     assert process.returncode == 4, output
     assert "Traceback" not in output
+
+
+def test_the_terminal_is_closed(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    sandbox.set_faults(PHASES["fetching"])
+    crawling = Crawling(tmp_path / "store", sandbox)
+    with crawling.started(username="bob", quality="256", check_ia=0) as process:
+        wait_until(lambda: sandbox.counters()["requests"].get("cdn", 0) >= 2)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)  # of the shell, and of the system
+        output, _ = process.communicate(timeout=5)
+    assert process.returncode == 4, output
+    assert "interrupted, run the same command again: listed 2000" in output
+
+
+def test_the_terminal_of_nohup_is_closed(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.reset()
+    crawling = Crawling(tmp_path / "store", sandbox)
+    command = crawling.command(username="few", quality="256", check_ia=0)
+    sandbox.set_faults({"cdn": {"latency_ms": 1000}})
+    process = subprocess.Popen(
+        ["nohup", *command], cwd=PROJECT, env=crawling.environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    wait_until(lambda: sandbox.counters()["requests"].get("cdn", 0) >= 1)
+    process.send_signal(signal.SIGHUP)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "listed 5 = saved 5" in output
 
 
 @pytest.mark.parametrize("moment", ["engine_started", "spider_opened", "request_scheduled"])
