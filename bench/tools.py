@@ -60,7 +60,8 @@ def crawl_command(quality: str, settings: Sequence[str] = ()) -> list[str | Path
 def crawl_environment(sandbox: Sandbox, folder: Path) -> dict[str, str]:
     """Return the environment of a crawl that stores in `folder`."""
     untouched = {name: value for name, value in os.environ.items() if "MAPILLARY" not in name}
-    return {**untouched, **sandbox.environment, "MAPILLARY_STORE": str(folder)}
+    nothing = {"XDG_STATE_HOME": os.devnull}  # these stores are none to be remembered
+    return {**untouched, **nothing, **sandbox.environment, "MAPILLARY_STORE": str(folder)}
 
 
 def peer(workers: int = 0) -> Tool:

@@ -172,6 +172,8 @@ MAPILLARY_API_URL = _setting("MAPILLARY_API_URL", "https://graph.mapillary.com")
 # (empty: STORE/.incomplete).
 MAPILLARY_STORE = _setting("MAPILLARY_STORE", "./mapillary_data")
 MAPILLARY_STAGING = _setting("MAPILLARY_STAGING", "")
+# 1: begin a store where the disk of an earlier one of the same path is not plugged in.
+NEW_STORE = _setting("NEW_STORE", 0)
 ARCHIVE_ORG_URL = _setting("ARCHIVE_ORG_URL", "https://archive.org")
 ARCHIVE_ORG_S3_URL = _setting("ARCHIVE_ORG_S3_URL", "https://s3.us.archive.org")
 

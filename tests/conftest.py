@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # What the user of this machine has configured is for no test.
 os.environ["XDG_CONFIG_HOME"] = os.devnull
+# No test reads or writes what the user's own runs remember.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="mapillary-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # No test asserts an absolute time, not even hypothesis's own.
 settings.register_profile("project", deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -77,6 +79,7 @@ class Crawling:
             "MAPILLARY_STORE": str(store),
             "MIN_FREE_BYTES": "1000000",
             "PYTHONUNBUFFERED": "1",
+            "XDG_STATE_HOME": str(_state_of(store)),
         }
 
     def command(self, *options: str, **arguments: Any) -> list[str]:
@@ -118,6 +121,12 @@ class Crawling:
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
+
+
+def _state_of(store: Path) -> Path:
+    """Return a state folder of a store's own, which does not know those of other tests."""
+    name = hashlib.sha256(bytes(store)).hexdigest()[:16]
+    return Path(os.environ.get("XDG_STATE_HOME", tempfile.gettempdir()), name)
 
 
 def wait_until(happened: Any, seconds: float = 60) -> None:

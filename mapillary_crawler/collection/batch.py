@@ -35,10 +35,10 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
 
     Each is written under a temporary name; the whole batch is flushed, renamed, and its
     folders flushed, so a file that has its name is whole. What is there already under such
-    a name is replaced. Raises `DiskFull`, `NotFollowed`.
+    a name is replaced. `folder` is never made: where it is gone, its disk is. Raises `DiskFull`,
+    `NotFollowed`.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with descent.opened_folder(folder, INCOMING, make=True) as incoming:
             _ensure_room(folder, sum(len(file.body) for file in files), min_free_bytes)
             digests = [_write(folder, incoming, str(n), file) for n, file in enumerate(files)]
@@ -48,6 +48,8 @@ def write_files(folder: Path, files: Sequence[NewFile], *, min_free_bytes: int =
         remove_incoming(folder)
         if is_disk_full(error):
             raise DiskFull(f"no space left below {folder.name}: {error.strerror}") from None
+        if error.filename is None or not Path(error.filename).is_absolute():
+            error.filename = str(folder)
         raise
     return digests
 

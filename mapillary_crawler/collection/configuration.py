@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _ENCODERS = {
 }
 #: The settings that a collection's first saved image fixes.
 _OF_ENCODERS = (*_ENCODERS, "WEBP_QUALITY", "WEBP_METHOD", "JXL_EFFORT")
+#: What a shell would have replaced: $NAME or ${NAME}.
+_VARIABLE = re.compile(r"\$[A-Za-z_{]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Configuration:
     webp_quality: int
     webp_method: int
     webp_encoder: str
+    new_store: bool = False
     jxl_encoder: str = "auto"
     jxl_effort: int = 3
     #: Names of the encoders' settings that the user set; the others are defaults.
@@ -60,7 +64,8 @@ def read_configuration(
     """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
     store = _folder("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
     confined = environment.get("MAPILLARY_STORE_ROOT")
-    staging = _folder("MAPILLARY_STAGING", str(settings["MAPILLARY_STAGING"] or store / STAGING))
+    given = str(settings["MAPILLARY_STAGING"] or "")
+    staging = _folder("MAPILLARY_STAGING", given) if given else store / STAGING
     if staging.resolve() == store.resolve():
         raise ArgumentRefused(
             f"MAPILLARY_STAGING {staging} is the store itself; name another folder, or none"
@@ -87,6 +92,7 @@ def read_configuration(
         webp_quality=read_number(settings, "WEBP_QUALITY", 0, int, 100),
         webp_method=read_number(settings, "WEBP_METHOD", 0, int, 6),
         webp_encoder=str(settings["WEBP_ENCODER"]),
+        new_store=bool(read_number(settings, "NEW_STORE", 0, int, 1)),
         jxl_encoder=str(settings["JXL_ENCODER"]),
         jxl_effort=read_number(settings, "JXL_EFFORT", 1, int, 9),
         encoder_settings=frozenset(
@@ -141,7 +147,14 @@ def is_below(path: Path, root: Path) -> bool:
 def _folder(name: str, value: str) -> Path:
     if not value:
         raise ArgumentRefused(f"{name} is empty; say which folder")
-    return Path(value).absolute()
+    if _VARIABLE.search(value):  # not replaced here: some variables are secrets
+        raise ArgumentRefused(
+            f"{name} {value!r} has a variable that no shell has replaced; write the folder out"
+        )
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ArgumentRefused(f"{name} {value!r}: there is no such user's home") from None
 
 
 def read_web_address(settings: Mapping[str, Any], name: str) -> str:

@@ -45,6 +45,10 @@ import os
 from collections.abc import Iterable
 from enum import Enum
 
+#: Errors of a disk that is no longer there.
+_DISK_GONE = frozenset(
+    {errno.ENOENT, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN}
+)
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: SQLite's own number for "database or disk is full" (https://sqlite.org/rescode.html).
 _SQLITE_FULL = 13
@@ -164,4 +168,7 @@ def end_of_run(error: BaseException) -> EndOfRun:
             "nothing is lost. Set TAR_MAX_BYTES lower, which holds for tars that are not made yet, "
             "or use another disk",
         )
-    return EndOfRun(Outcome.ERROR, f"{about}: {error.strerror}")
+    line = f"{about}: {error.strerror}"
+    if error.errno in _DISK_GONE:
+        line += "; is its disk still there? Once it is, run the same command again"
+    return EndOfRun(Outcome.ERROR, line)

@@ -17,8 +17,8 @@ from mapillary_crawler.terminal.command import ProjectCommand
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
+    from mapillary_crawler.collection.configuration import Configuration
     from mapillary_crawler.collection.names import Collection
-    from mapillary_crawler.collection.places import Places
 
 
 class Command(ProjectCommand):
@@ -55,7 +55,7 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
         if len(args) != 1:
             raise ArgumentRefused(f"say which folder, one: {program_name()} adopt FOLDER")
         try:
-            self._adopt(Path(args[0]).absolute(), self.places())
+            self._adopt(Path(args[0]).absolute(), self.configuration())
         except NotFollowed as error:
             raise Refused(Outcome.REFUSED, f"{error}; look at it, and move it away") from None
         except LedgerTrouble:
@@ -66,12 +66,16 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
             message = f"the ledger of {args[0]} cannot be read: {error}"
             raise Refused(Outcome.REFUSED, message) from None
 
-    def _adopt(self, path: Path, places: Places) -> None:
+    def _adopt(self, path: Path, configuration: Configuration) -> None:
         from mapillary_crawler.archive.adopt.adoption import adopt
         from mapillary_crawler.archive.adopt.foreign_folder import collection_of
+        from mapillary_crawler.collection import known_stores
+        from mapillary_crawler.collection.places import Places
         from mapillary_crawler.terminal.work_display import work_display
 
         collection = collection_of(path)
+        places = Places(configuration.store, configuration.staging)
+        known_stores.require_disks(configuration)
         places.staging.mkdir(parents=True, exist_ok=True)
         require_shared_memory(places.staging)
         lock = Lock({places.store, places.staging}, collection.name)
@@ -81,10 +85,11 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
                 raise Refused(Outcome.REFUSED, f"{there} exists; move it away first")
             with work_display() as shown:
                 target, balance, lost = adopt(
-                    path, places.staging, self.say, shown, walk=self.configuration().jpeg_walk
+                    path, places.staging, self.say, shown, walk=configuration.jpeg_walk
                 )
         finally:
             lock.release()
+        known_stores.remember(configuration)
         print(f"Adopted as {target.parent / collection.title}: {balance}")
         for line in lost:
             print(f"  {line}")

@@ -75,10 +75,12 @@ Examples
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, crawl, and print the table."""
+        from mapillary_crawler.collection.known_stores import require_disks
         from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares
 
         arguments, jobs = _check(args, opts), _jobs(opts.jobs)
         configuration = self.configuration()
+        require_disks(configuration)
         read_token(os.environ)
         share = shares(configuration, jobs)
         options = [

@@ -207,7 +207,11 @@ class Command(ProjectCommand, crawl.Command):
         if whole:
             line += f"; all that this user had at this quality is here already: {whole}"
         siblings = [name for name in staging.siblings() if not whole or name != whole.name]
-        return f"{line} (also here: {', '.join(siblings)})" if siblings else line
+        if siblings:
+            line += f" (also here: {', '.join(siblings)})"
+        if staging.used_before:
+            line += f" (this store is new; used before: {staging.used_before})"
+        return line
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:
         """Say what has become of the collection."""

@@ -57,7 +57,11 @@ Example:
         store = Path(".demo").absolute()
         _clear(store)
         with Sandbox.running([_USER]) as sandbox:
-            places = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": str(store / STAGING)}
+            places = {
+                "MAPILLARY_STORE": str(store),
+                "MAPILLARY_STAGING": str(store / STAGING),
+                "XDG_STATE_HOME": os.devnull,  # a demo's store is none to be remembered
+            }
             environment = {**os.environ, **sandbox.environment, **places}
             command = ["crawl", "user", "-a", f"username={_USER['username']}", "-a", "quality=1024"]
             print("$", program_name(), *command, flush=True)

@@ -62,7 +62,7 @@ A program reads .crawl/progress.json in the collection's folder instead.
         named = [folder for each in args for folder in places.matching(each, quality)]
         folders = list(dict.fromkeys(named)) if args else list(places.all())
         if not folders:
-            print(f"There is no collection in {places.store} or {places.staging}")
+            self._say_nothing_is_there()
             return
         table = Table(
             ("collection", "state", "listed", "saved", "gone", "failed", "left", "size", "active"),
@@ -75,6 +75,17 @@ A program reads .crawl/progress.json in the collection's folder instead.
         if opts.failed:
             for folder in folders:
                 _print_failures(folder)
+
+    def _say_nothing_is_there(self) -> None:
+        """Say where nothing is, and where something may be; raises `Refused`."""
+        from mapillary_crawler.collection.known_stores import require_disks, used_before
+
+        configuration = self.configuration()
+        require_disks(configuration)
+        line = f"There is no collection in {configuration.store} or {configuration.staging}"
+        if other := used_before(configuration):
+            line += f"; a store used before: {other}"
+        print(line)
 
 
 def _row(overview: Overview) -> tuple[str, ...]:

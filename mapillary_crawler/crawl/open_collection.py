@@ -13,7 +13,7 @@ from typing import Any
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.move import end_move
 from mapillary_crawler.archive.read_ledger import read_ledger
-from mapillary_crawler.collection import descent
+from mapillary_crawler.collection import descent, known_stores
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.batch import remove_incoming
@@ -61,6 +61,8 @@ class OpenCollection:
         #: How images are encoded, where they are.
         self.encoding: WebpEncoding | JxlEncoding | None = None
         self.balance = Balance()
+        #: The store that was used before, where this one is new.
+        self.used_before: Path | None = None
         #: No earlier run has listed anything, but for a plan.
         self.new = True
         self._lock: Lock
@@ -75,12 +77,16 @@ class OpenCollection:
         return opened
 
     def _open(self) -> None:
+        known_stores.require_disks(self.configuration)
+        if not self.configuration.store.exists():
+            self.used_before = known_stores.used_before(self.configuration)
         try:
-            _writable(self.configuration.store)
-            _writable(self.configuration.staging)
+            _writable("MAPILLARY_STORE", self.configuration.store)
+            _writable("MAPILLARY_STAGING", self.configuration.staging)
         except Refused:
             self._remove_empty_folders()
             raise
+        known_stores.remember(self.configuration)
         try:
             self._lock = Lock(
                 {self.configuration.store, self.configuration.staging}, self.collection.name
@@ -237,23 +243,21 @@ def _is_planned(folder: Path) -> bool:
         return False
 
 
-def _writable(folder: Path) -> None:
+def _writable(name: str, folder: Path) -> None:
+    """Make a folder that the setting `name` has named, or refuse it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
-        raise Refused(
-            outcome, f"{folder} cannot be made: {error.strerror}; set MAPILLARY_STORE"
-        ) from None
+        raise Refused(outcome, f"{folder} cannot be made: {error.strerror}; set {name}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise Refused(
-            Outcome.REFUSED, f"{folder} is not writable; change its mode or set MAPILLARY_STORE"
-        )
+        raise Refused(Outcome.REFUSED, f"{folder} is not writable; change its mode or set {name}")
 
 
 def _unusable(error: OSError, folder: Path) -> Refused:
     if isinstance(error, NotFollowed):
         return Refused(Outcome.REFUSED, f"{error}; look at it, and move it away")
+    about = Path(error.filename or folder)
     outcome, what_to_do = Outcome.REFUSED, "check its disk, then run the same command again"
     if is_disk_full(error):
         outcome, what_to_do = Outcome.DISK_FULL, "make space, then run the same command again"
@@ -263,10 +267,9 @@ def _unusable(error: OSError, folder: Path) -> Refused:
             "folder of another disk"
         )
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        what_to_do = "change its mode or set MAPILLARY_STORE"
-    return Refused(
-        outcome, f"{error.filename or folder} cannot be used: {error.strerror}; {what_to_do}"
-    )
+        in_staging = about.is_relative_to(folder.parent)
+        what_to_do = f"change its mode or set MAPILLARY_{'STAGING' if in_staging else 'STORE'}"
+    return Refused(outcome, f"{about} cannot be used: {error.strerror}; {what_to_do}")
 
 
 def _unusable_ledger(error: sqlite3.DatabaseError, path: Path) -> Refused:

@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "WEBP_ENCODER": "auto",
     "JXL_ENCODER": "auto",
     "JXL_EFFORT": 3,
+    "NEW_STORE": 0,
 }
 
 
@@ -68,6 +69,7 @@ WANTED = {
     "webp_encoder": "auto",
     "jxl_encoder": "auto",
     "jxl_effort": 3,
+    "new_store": False,
 }
 
 
@@ -174,6 +176,10 @@ def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
         ("MAPILLARY_API_URL", "http://graph.mapillary.com", "may not get the token"),
         ("ARCHIVE_ORG_URL", "archive.org", "is no http(s) address"),
         ("MAPILLARY_STORE", "", "MAPILLARY_STORE is empty"),
+        ("MAPILLARY_STORE", "$HOME/archive", "no shell has replaced"),
+        ("MAPILLARY_STAGING", "/tmp/${USER}", "no shell has replaced"),
+        ("MAPILLARY_STORE", "~nobody-of-that-name/archive", "no such user's home"),
+        ("NEW_STORE", "2", "out of range"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(name: str, value: Any, said: str) -> None:
@@ -196,6 +202,12 @@ def test_the_folders_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = configuration(MAPILLARY_STORE="store", MAPILLARY_STAGING="elsewhere")
     assert (found.store, found.staging) == (tmp_path / "store", tmp_path / "elsewhere")
     assert configuration(MAPILLARY_STORE="store").staging == tmp_path / "store" / ".incomplete"
+
+
+def test_a_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = configuration(MAPILLARY_STORE="~/store", MAPILLARY_STAGING="~/$1 and ~")
+    assert (found.store, found.staging) == (tmp_path / "store", tmp_path / "$1 and ~")
 
 
 def test_staging_in_the_store_s_own_folder_is_refused(tmp_path: Path) -> None:

@@ -438,15 +438,15 @@ def test_a_name_that_the_disk_takes_for_another_is_refused(
 
 def test_a_store_that_cannot_be_made(open_staging: Open, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    for folders in (
-        {"store": tmp_path / "file/store"},
-        {"store": tmp_path / "file"},
-        {"staging": tmp_path / "file/staging"},
+    for named, folder in (
+        ("store", tmp_path / "file/store"),
+        ("store", tmp_path / "file"),
+        ("staging", tmp_path / "file/staging"),
     ):
-        refusal = refused(open_staging, **folders)
+        refusal = refused(open_staging, **{named: folder})
         assert refusal.outcome is Outcome.REFUSED
         assert "cannot be made" in str(refusal)
-        assert "MAPILLARY_STORE" in str(refusal)
+        assert str(refusal).endswith(f"set MAPILLARY_{named.upper()}")
 
 
 def test_a_store_that_is_not_writable(
@@ -456,6 +456,17 @@ def test_a_store_that_is_not_writable(
     refusal = refused(open_staging)
     assert refusal.outcome is Outcome.REFUSED
     assert f"{tmp_path / 'store'} is not writable" in str(refusal)
+    assert str(refusal).endswith("MAPILLARY_STORE")
+
+
+def test_a_staging_folder_that_is_not_writable(
+    open_staging: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path == tmp_path / "store")
+    refusal = refused(open_staging, staging=tmp_path / "fast")
+    assert refusal.outcome is Outcome.REFUSED
+    assert f"{tmp_path / 'fast'} is not writable" in str(refusal)
+    assert str(refusal).endswith("MAPILLARY_STAGING")
 
 
 def test_a_full_disk_says_so(open_staging: Open, monkeypatch: pytest.MonkeyPatch) -> None:
