@@ -1,25 +1,29 @@
-"""`scrapy clean`: removes from staging what runs that came to nothing left there."""
+"""`scrapy clean`: removes from staging what plans, and runs that came to nothing, left there."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from mapillary_crawler.collection.names import titled
 from mapillary_crawler.terminal.command import ProjectCommand
 from mapillary_crawler.terminal.program import program_name
+
+if TYPE_CHECKING:
+    from mapillary_crawler.archive.leftovers import Leftover
 
 
 class Command(ProjectCommand):
     """Lists first, asks, and then removes known files only."""
 
     usage = "[--yes]"
-    summary = "Remove staging folders that hold nothing but logs and empty ledgers"
+    summary = "Remove what plans, and runs that came to nothing, left in staging"
     about = (
         "Lists the folders in staging that hold nothing but logs and a ledger without a\n"
-        "single image, and removes them once you say so. Images, tars, listings and files\n"
-        "that are not this program's are never touched, nor is a collection that a process\n"
-        "works on."
+        "single image, and those that only a plan has worked on, with its listing and its\n"
+        "sample; removes them once you say so. What a crawl has begun, and files that are not\n"
+        "this program's, are never touched, nor is a collection that a process works on."
     )
     epilog = f"""\
 Exit codes: 0, 1 for what cannot be read or removed, 2 for a wrong argument.
@@ -42,19 +46,26 @@ Examples
         from mapillary_crawler.archive.leftovers import leftovers, remove
 
         places = self.places()
-        folders = list(leftovers(places))
-        if not folders:
+        found = list(leftovers(places))
+        if not found:
             print(f"There is nothing to remove in {places.staging}")
             return
-        print("Folders with nothing but logs and empty ledgers:")
-        for folder in folders:
-            print(f"  {folder.parent / titled(folder.name)}")
+        print("Folders with nothing but logs, empty ledgers and plans:")
+        for left in found:
+            print(f"  {left.folder.parent / titled(left.folder.name)}{_plan(left)}")
         if not (opts.yes or _agreed()):
             print(f"Nothing was removed; to remove them, say: {program_name()} clean --yes")
             return
-        for folder in folders:
-            if not remove(folder, places):
-                print(f"{folder} is no longer empty; it stays")
+        for left in found:
+            if not remove(left.folder, places):
+                print(f"{left.folder} has something else now; it stays")
+
+
+def _plan(left: Leftover) -> str:
+    """Say what a plan has left."""
+    if not left.listed:
+        return ""
+    return f" (a plan: {left.listed:,} images listed, {left.sample:,} of them fetched)"
 
 
 def _agreed() -> bool:

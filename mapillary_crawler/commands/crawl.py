@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import shlex
+import shutil
 import sqlite3
 import sys
 from contextlib import suppress
@@ -28,6 +29,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.token import read_token, secrets_of
+from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand, crawl_options
 from mapillary_crawler.terminal.program import program_name
 
@@ -187,6 +189,8 @@ class Command(ProjectCommand, crawl.Command):
         self._staging.close()
         self._run_on_end(outcome)
         self._reason = spider.run.reason if isinstance(spider, UserSpider) else ""
+        if self._staging.needed is not None:
+            self._say(_room(self._staging, self._staging.needed))
         self.conclude(self._staging, spider, outcome)
         self.exitcode = outcome.exit_code
 
@@ -301,6 +305,23 @@ def _level(outcome: Outcome) -> int:
         return logging.INFO
     expected = outcome in (Outcome.INTERRUPTED, Outcome.ACCEPTED)
     return logging.WARNING if expected else logging.ERROR
+
+
+def _room(staging: OpenCollection, needed: int) -> str:
+    """Return how much room a collection still needs where the disk is full."""
+    place = staging.configuration.staging
+    line = f"The whole, as far as it is listed, needs about {quantities.size(needed)} more"
+    least = staging.configuration.min_free_bytes
+    with suppress(OSError):
+        free = max(0, shutil.disk_usage(_existing(place)).free - least)
+        line += f"; {quantities.size(free)} are free at {place}"
+        if least:
+            line += f" besides MIN_FREE_BYTES {least}"
+    return line
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
 
 
 def _check_log(settings: Settings) -> None:

@@ -61,6 +61,8 @@ class OpenCollection:
         #: How images are encoded, where they are.
         self.encoding: WebpEncoding | JxlEncoding | None = None
         self.balance = Balance()
+        #: Bytes that the whole still needs, where the disk is full.
+        self.needed: int | None = None
         #: The store that was used before, where this one is new.
         self.used_before: Path | None = None
         #: No earlier run has listed anything, but for a plan.
@@ -161,6 +163,8 @@ class OpenCollection:
             tar=fixed if self.plan else self.tar,
             versions=sorted({*facts.get("versions", []), __version__}),
         )
+        if self.plan and ledger.images.listed() == 0:
+            facts.set(planned=0)
 
     @property
     def place(self) -> Path:

@@ -18,7 +18,9 @@ from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, end_of_run
 from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
 from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.plan.estimate import disk_needed
 from mapillary_crawler.crawl.run import Run, run_of
+from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.unknown_sequences import remarks
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.ledger import Ledger
@@ -70,8 +72,11 @@ class Ending:
     async def _spider_closed(self, reason: str) -> None:
         run = self._run
         opened = run.collection
-        opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
-        await _name_unknown_sequences(run)
+        try:
+            opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
+            await _name_unknown_sequences(run)
+        except sqlite3.Error as error:  # what was seen last stands
+            run.end(end_of_run(error))
         if run.outcome is None:
             if reason == "finished" and not run.stopping.is_set():
                 end = await run.ledger.ask(
@@ -83,6 +88,8 @@ class Ending:
         needless = run.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
         if needless and not opened.balance.listed:
             await run.ledger.ask(opened.discard)
+        if run.outcome is Outcome.DISK_FULL:
+            opened.needed = await run.ledger.ask(lambda ledger: _needed(ledger, opened))
         self._crawler.stats.set_value("finish_reason", run.outcome.reason)
         if self._crawler.engine.start_time is None:  # a component did not open: it never will run
             await run.close()
@@ -115,6 +122,25 @@ async def _name_unknown_sequences(run: Run) -> None:
     )
     for level, line in remarks(asked, seen) if position.closed else ():
         logger.log(level, "%s", line)
+
+
+def _needed(ledger: Ledger, opened: OpenCollection) -> int | None:
+    """Return the bytes that a collection still needs on its disk, None if nobody can tell."""
+    balance = opened.balance
+    mean: float = bodies.EXPECTED_BYTES[opened.collection.quality]
+    if balance.saved:
+        mean = balance.bytes_saved / balance.saved
+    try:
+        extent = ledger.survey.extent()
+    except sqlite3.Error:
+        return None
+    return disk_needed(
+        mean,
+        left=balance.unsettled,
+        images=extent.images,
+        largest_day=extent.largest_day,
+        tar_max_bytes=opened.configuration.tar_max_bytes if opened.tar else 0,
+    )
 
 
 def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -> EndOfRun:

@@ -92,6 +92,8 @@ class Progress:
             balance, waiting, listed = await self._run.ledger.ask(_counts)
         except sqlite3.Error:  # the finish has closed it
             return self._snapshot
+        if self._phase is not Phase.FINISHING:
+            self._run.collection.balance = balance  # stands if the ledger is unreadable at the end
         if self._phase is Phase.LISTING and listed:
             self._phase = Phase.FETCHING
         return Snapshot(

@@ -158,7 +158,7 @@ class PlanSpider(UserSpider):
         disk = shutil.disk_usage(opened.folder)
         return Plan(
             opened.collection, extent, kinds, balance, self._sample, self._presence,
-            free=disk.free - opened.configuration.min_free_bytes,
+            free=max(0, disk.free - opened.configuration.min_free_bytes) if disk.total else None,
             siblings=opened.siblings(),
             tar=opened.tar,
             tar_max_bytes=opened.configuration.tar_max_bytes,

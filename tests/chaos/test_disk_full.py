@@ -76,7 +76,11 @@ def test_staging_is_full(
     with mounted(tmp_path / "disk", size) as disk:
         crawling = Crawling(tmp_path / "store", sandbox)
         crawling.environment["MAPILLARY_STAGING"] = str(disk.folder / "staging")
-        assert_full(crawling.run(*OPTIONS, **ARGUMENTS))
+        full = crawling.run(*OPTIONS, **ARGUMENTS)
+        assert_full(full)
+        if size == 9_000_000:
+            assert "The whole, as far as it is listed, needs about " in full.lines[-2]
+            assert f" free at {disk.folder / 'staging'}" in full.lines[-2]
         assert_sound(disk.folder / "staging" / NAME)
         disk.resize(LARGE)
         result = crawling.run(*OPTIONS, **ARGUMENTS)

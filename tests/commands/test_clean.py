@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.archive.leftovers import leftovers, remove
+from mapillary_crawler.archive.leftovers import Leftover, leftovers, remove
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import State
 from tests.archive.finish.made import Picture, add
 from tests.crawling import PROJECT, SCRAPY, Crawling
 from tests.pseudo_terminal import on_terminal
@@ -32,6 +34,10 @@ def leave(places: Places, name: str, *paths: str) -> Path:
     return folder
 
 
+def found(places: Places) -> list[Path]:
+    return [left.folder for left in leftovers(places)]
+
+
 @pytest.mark.parametrize(
     "paths",
     [
@@ -44,7 +50,7 @@ def test_leftover_is_removed(places: Places, paths: list[str]) -> None:
     (folder / "2024-01-01" / "sequence").mkdir(parents=True)
     if paths:
         (folder / paths[-1]).write_bytes(b"")
-    assert list(leftovers(places)) == [folder]
+    assert found(places) == [folder]
     assert remove(folder, places)
     assert not folder.exists()
 
@@ -58,7 +64,7 @@ def test_leftover_is_removed(places: Places, paths: list[str]) -> None:
 )  # fmt: skip
 def test_folder_with_anything_else_stays(places: Places, path: str) -> None:
     folder = leave(places, "mapillary-a-256", path)
-    assert list(leftovers(places)) == []
+    assert found(places) == []
     assert not remove(folder, places)
     assert (folder / path).read_bytes() == b"x"
     assert (folder / LEDGER_PATH).exists()
@@ -69,15 +75,49 @@ def test_listing_is_kept(places: Places) -> None:
     add(folder, [Picture("1")])
     for image in folder.rglob("*.jpg"):
         image.unlink()
-    assert list(leftovers(places)) == []
+    assert found(places) == []
     assert not remove(folder, places)
     assert folder.exists()
+
+
+def plan(places: Places, **facts: object) -> Path:
+    """Make what a plan leaves: a listing, and an image of its sample."""
+    folder = places.staging / "mapillary-a-256"
+    add(folder, [Picture("1"), Picture("2", state=State.UNSETTLED)])
+    (folder / "download.log.20240101T000000Z").touch()
+    with closing(Ledger(folder / LEDGER_PATH)) as ledger:
+        ledger.facts.set(planned=1, **facts)
+    return folder
+
+
+def test_what_a_plan_left_is_removed(places: Places) -> None:
+    folder = plan(places)
+    assert list(leftovers(places)) == [Leftover(folder, listed=2, sample=1)]
+    assert remove(folder, places)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("path", ["2024-01-15/s/3.jpg", "2024-01-15.tar", "notes.txt"])
+def test_a_plan_with_anything_else_stays(places: Places, path: str) -> None:
+    folder = plan(places)
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_bytes(b"x")
+    assert found(places) == []
+    assert not remove(folder, places)
+    assert (folder / path).exists()
+
+
+def test_what_a_crawl_has_begun_after_a_plan_stays(places: Places) -> None:
+    folder = plan(places, tar=True)
+    assert found(places) == []
+    assert not remove(folder, places)
+    assert len(list(folder.rglob("*.jpg"))) == 1
 
 
 def test_broken_ledger_is_kept(places: Places) -> None:
     folder = leave(places, "mapillary-a-256")
     (folder / LEDGER_PATH).write_bytes(b"no database" * 100)
-    assert list(leftovers(places)) == []
+    assert found(places) == []
     assert not remove(folder, places)
 
 
@@ -85,17 +125,17 @@ def test_collection_that_somebody_works_on_is_kept(places: Places) -> None:
     folder = leave(places, "mapillary-a-256")
     lock = Lock({places.store, places.staging}, folder.name)
     try:
-        assert list(leftovers(places)) == []
+        assert found(places) == []
         assert not remove(folder, places)
     finally:
         lock.release()
-    assert list(leftovers(places)) == [folder]
+    assert found(places) == [folder]
 
 
 def test_store_is_never_cleaned(places: Places) -> None:
     folder = leave(places, "mapillary-a-256")
     folder.rename(places.store / folder.name)
-    assert list(leftovers(places)) == []
+    assert found(places) == []
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ def test_plan_then_crawl(crawling: Crawling, sandbox: Sandbox) -> None:
         assert abs(estimated["size"] - true) < 3 * estimated["error"] + 0.15 * true, quality
         assert estimated["sample"] == 20
     assert found["disk_needed"] > 0.5 * found["bytes"]["256"]["size"]
+    assert found["fits"] is True
     assert found["archive_org"] == "absent"
     assert found["items"] == 1
     counted = sandbox.counters()
@@ -73,6 +74,21 @@ def test_report_for_people(crawling: Crawling) -> None:
         assert part in text, part
     assert "\x1b" not in result.output
     assert not (crawling.store / "mapillary-alice-1024").exists()
+
+
+def test_a_plan_that_does_not_fit_is_removed_by_clean(crawling: Crawling) -> None:
+    command = ["plan", "alice", "-a", "quality=256", "-s", f"MIN_FREE_BYTES={1 << 60}"]
+    short = crawling.scrapy(*command, "--nolog")
+    assert short.code == 6  # not even the sample has room
+    command[-1] = "MIN_FREE_BYTES=0"
+    assert crawling.scrapy(*command, "--nolog").code == 0
+    (found,) = plan(crawling, *command[1:])
+    assert found["fits"] is True
+    folder = crawling.store / ".incomplete/mapillary-alice-256"
+    cleaned = crawling.scrapy("clean", "--yes")
+    assert f"{folder} (a plan: 60 images listed, 20 of them fetched)" in cleaned.output
+    assert not folder.exists()
+    assert "nothing to remove" in crawling.scrapy("clean").output
 
 
 def test_several_users_and_one_that_is_not_there(crawling: Crawling) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.python.failure import Failure
 
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.extensions import ending
 from mapillary_crawler.ledger.records import FailedAttempt
 from tests.runs import plain_run
@@ -37,6 +40,32 @@ def test_an_unexpected_error_costs_its_image_the_run_and_no_other(
     fail(KeyError("odd"))
     assert reported.failures == [FailedAttempt(7, "KeyError: 'odd'", math.inf)]
     assert reported.ends == []
+
+
+def test_a_ledger_that_cannot_be_read_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its disk was pulled out: one line, and the balance that was seen last."""
+    told: list[EndOfRun] = []
+
+    def end(end_of_run: EndOfRun) -> None:
+        told.append(end_of_run)
+        run.outcome = end_of_run.outcome
+
+    def gone() -> Balance:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    ledger = SimpleNamespace(images=SimpleNamespace(balance=gone))
+    seen = Balance(saved=7)
+    run = plain_run(ledger, end=end, outcome=None, opened={"balance": seen})
+    monkeypatch.setattr(ending, "run_of", lambda crawler: run)
+    crawler: Any = SimpleNamespace(
+        signals=SimpleNamespace(connect=lambda *_, **__: None),
+        stats=SimpleNamespace(set_value=lambda *_: None),
+        engine=SimpleNamespace(start_time=0.0),
+    )
+    asyncio.run(ending.Ending(crawler)._spider_closed("finished"))
+    assert [str(each) for each in told] == ["OperationalError: disk I/O error"]
+    assert run.outcome is Outcome.ERROR
+    assert run.collection.balance is seen
 
 
 def test_an_error_of_the_machine_ends_the_run(reported: SimpleNamespace) -> None:

@@ -11,11 +11,8 @@ from typing import Any
 from mapillary_crawler.archive.internet_archive.presence import Presence
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import QUALITIES, UNKNOWN_DATE, Collection, capture_day
-from mapillary_crawler.crawl.plan.estimate import Estimate, estimate
+from mapillary_crawler.crawl.plan.estimate import Estimate, disk_needed, estimate
 from mapillary_crawler.ledger.records import Extent
-
-#: Bytes of ledger and manifests for an image.
-_BESIDES = 700
 
 
 @dataclass
@@ -66,7 +63,8 @@ def _camera(fields: dict[str, Any]) -> str:
 class Plan:
     """All that is known before a crawl; sizes in bytes.
 
-    `free` are those of the disk of staging that the crawl may use, `siblings` the same user's
+    `free` are those of the disk of staging that the crawl may use, None where it does not tell,
+    `siblings` the same user's
     collections that are here, `tar` whether days become tars, of at most `tar_max_bytes`.
     """
 
@@ -76,7 +74,7 @@ class Plan:
     balance: Balance
     sample: Sample
     presence: Presence | None
-    free: int
+    free: int | None
     siblings: list[str]
     tar: bool
     tar_max_bytes: int
@@ -103,9 +101,19 @@ class Plan:
         chosen = self._chosen
         if chosen is None:
             return None
-        largest = min(self.tar_max_bytes, self.extent.largest_day * chosen.mean)
-        images = self.left * chosen.mean
-        return round(images + largest * self.tar + self.extent.images * _BESIDES)
+        return disk_needed(
+            chosen.mean,
+            left=self.left,
+            images=self.extent.images,
+            largest_day=self.extent.largest_day,
+            tar_max_bytes=self.tar_max_bytes if self.tar else 0,
+        )
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the disk has room for the crawl; None where that is not known."""
+        needed = self.disk
+        return None if needed is None or self.free is None else needed <= self.free
 
     @property
     def seconds(self) -> float | None:
@@ -146,6 +154,7 @@ class Plan:
             },
             "disk_needed": self.disk,
             "disk_free": self.free,
+            "fits": self.fits,
             "seconds": _whole(self.seconds),
             "items": self.items(item_max_bytes),
             "archive_org": self.presence.name.lower() if self.presence else None,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+#: Bytes of ledger and manifests for an image.
+_BESIDES = 700
 #: The part of a normal distribution within ± this many standard deviations is 95 %.
 _NORMAL = 1.959964
 
@@ -42,6 +44,18 @@ def estimate(sizes: Sequence[int], images: int, without: int = 0) -> Estimate | 
         rest = math.sqrt(max(0.0, (offered - count) / max(1.0, offered - 1)))
         error = offered * student(count - 1) * stdev(sizes) / math.sqrt(count) * rest
     return Estimate(offered * mean, error, mean, count, without)
+
+
+def disk_needed(
+    mean: float, *, left: int, images: int, largest_day: int, tar_max_bytes: int
+) -> int:
+    """Return the bytes that a crawl still needs, by the bytes of an image.
+
+    `left` images are to come, of `images` in all; beside them come the largest day's tar, of at
+    most `tar_max_bytes` (0 without tars), the ledger and the manifests.
+    """
+    largest = min(tar_max_bytes, largest_day * mean)
+    return round(left * mean + largest + images * _BESIDES)
 
 
 def student(freedom: int) -> float:

@@ -64,7 +64,6 @@ def _cells(found: Estimate | None) -> tuple[str, str, str]:
 
 def needs(plan: Plan, item_max_bytes: int, command: str) -> list[str]:
     """Return what the crawl needs, what is there already, and the command that goes on."""
-    disk = "unknown" if plan.disk is None else quantities.size(plan.disk)
     time = "unknown"
     if plan.seconds is not None and plan.sample.images_per_second is not None:
         speed = quantities.rate(plan.sample.images_per_second)
@@ -73,12 +72,23 @@ def needs(plan: Plan, item_max_bytes: int, command: str) -> list[str]:
     if plan.siblings:
         saved += f"; also here: {', '.join(plan.siblings)}"
     return _lines(
-        ("disk", f"{disk} needed, {quantities.size(plan.free)} free"),
+        ("disk", _disk(plan)),
         ("time", time),
         ("upload", _upload(plan, plan.items(item_max_bytes))),
         ("here", saved),
         ("crawl", command),
     )
+
+
+def _disk(plan: Plan) -> str:
+    """Return what the disk has to hold, and whether it can."""
+    needed, free = (
+        "unknown" if size is None else quantities.size(size) for size in (plan.disk, plan.free)
+    )
+    text = f"{needed} needed, {free} free"
+    if plan.disk is not None and plan.free is not None and not plan.fits:
+        text += f": it does not fit, {quantities.size(plan.disk - plan.free)} are missing"
+    return text
 
 
 def _upload(plan: Plan, items: int | None) -> str:
