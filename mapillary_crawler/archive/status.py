@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
@@ -15,6 +16,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH, LEDGER_WAL, PROGRES
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.trouble import LedgerTrouble
+from mapillary_crawler.terminal import json_lines
 from mapillary_crawler.terminal.progress_file import read_progress
 from mapillary_crawler.terminal.quoting import one_line
 
@@ -39,6 +41,16 @@ class Overview:
     balance: Balance | None = None
     listing_closed: bool = False
     active_at: float | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {
+            "collection": self.name,
+            "state": self.state,
+            "listing_closed": self.listing_closed if self.balance else None,
+            "active_at": json_lines.moment(self.active_at),
+            **json_lines.counts(self.balance),
+        }
 
 
 def look_at(folder: Path, places: Places) -> Overview:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.conf import arglist_to_dict
 
@@ -23,6 +22,10 @@ from mapillary_crawler.terminal.command import ProjectCommand, crawl_options
 from mapillary_crawler.terminal.program import program, program_name
 
 if TYPE_CHECKING:
+    from mapillary_crawler.collection.balance import Balance
+    from mapillary_crawler.collection.configuration import Configuration
+    from mapillary_crawler.crawl.user_ends import UserEnds
+    from mapillary_crawler.terminal.json_lines import JsonLog
     from mapillary_crawler.terminal.tables import Table
 
 
@@ -33,8 +36,8 @@ class Command(ProjectCommand):
     usage = "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
     summary = "Archive several Mapillary users"
     about = (
-        "Archives several users with the same arguments, each in a crawl of its own,\n"
-        "and ends with a table of what became of each."
+        "Archives several users with the same arguments, each in a crawl of its own, but for\n"
+        "those that are archived already; names those that need somebody, and counts the rest."
     )
     epilog = f"""\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
@@ -56,6 +59,8 @@ Examples
   {program_name()} archive alice bob -a quality=2048
   {program_name()} archive --from names.txt --jobs 2 -a quality=original -a webp=1
   grep -v '^#' names.txt | {program_name()} archive --from -
+  {program_name()} archive --from names.txt --log-json ends.jsonl
+  jq -r 'select(.exit_code != 0) | .username' ends.jsonl
 """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -72,16 +77,25 @@ Examples
             "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",
             help=f"argument of every crawl, see {program_name()} crawl -h (may be repeated)",
         )  # fmt: skip
+        parser.add_argument(
+            "--log-json", metavar="FILE", help="append a line of JSON for each user that has ended"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print such lines, and the sum, instead of a table"
+        )
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Check everything, crawl, and print the table."""
+        """Check everything, crawl, and say what became of whom."""
         from mapillary_crawler.collection.known_stores import require_disks
         from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares
+        from mapillary_crawler.crawl.user_ends import UserEnds
+        from mapillary_crawler.terminal.json_lines import JsonLog, line
 
         arguments, jobs = _check(args, opts), _jobs(opts.jobs)
         configuration = self.configuration()
         require_disks(configuration)
         read_token(os.environ)
+        log = JsonLog(opts.log_json) if opts.log_json else None
         share = shares(configuration, jobs)
         options = [
             *crawl_options(opts),
@@ -95,32 +109,44 @@ Examples
         )
         folders = {name: given.collection.name for name, given in arguments.items()}
         places = Places(configuration.store, configuration.staging)
+        ends = UserEnds(folders, places)
+
+        def end(username: str, code: int) -> None:
+            fields = ends.end(username, code).fields()
+            if opts.json:
+                print(line(fields), flush=True)
+            if log:
+                self._append(log, fields)
+
+        crawls.settled = lambda username: _settled(arguments[username], configuration)
+        crawls.ends = end
         where = {
             name: (places.staging / folder, places.store / folder)
             for name, folder in folders.items()
         }
-        with _display(where, several=jobs > 1 and not opts.nolog) as watch:
-            crawls.watch = watch
+        with _display(where, ends, several=jobs > 1 and not opts.nolog) as (starts, watch):
+            crawls.starts, crawls.watch = starts, watch
             crawls.run()
-        codes = {name: crawls.codes.get(name) for name in folders}
-        table = _table(codes, folders, places)
-        table.print()
-        print(_counted([row[-1] for row in table.rows]))
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
+        if opts.json:
+            print(line(ends.fields(self.exitcode)))
+        else:
+            _table(ends).print()
+            print(ends.counted())
+
+    def _append(self, log: JsonLog, fields: dict[str, Any]) -> None:
+        """Write a line of --log-json; where that fails, say so and go on."""
+        try:
+            log.write(fields)
+        except OSError as error:
+            self.say(f"--log-json lacks {fields['username']}: {error.strerror}")
 
 
 def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments]:
     """Return the arguments of each user's crawl; raises `ArgumentRefused`."""
-    from mapillary_crawler.crawl.several_users import read_names
+    from mapillary_crawler.crawl.several_users import all_names
 
-    names = list(args)
-    if opts.file == "-":
-        names += read_names(sys.stdin)
-    elif opts.file is not None:
-        try:
-            names += read_names(Path(opts.file).read_text(encoding="utf-8").splitlines())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArgumentRefused(f"{opts.file} cannot be read: {error}") from None
+    names = all_names(args, opts.file)
     if not names:
         raise ArgumentRefused(f"say which users: {program_name()} archive USERNAME, or --from FILE")
     try:
@@ -139,58 +165,66 @@ def _jobs(value: str) -> int:
     return int(value)
 
 
+def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
+    """Return 0 for a finished collection that is here, as its crawl would say; else None."""
+    from mapillary_crawler.crawl.open_collection import OpenCollection
+
+    refusal = OpenCollection.refusal(arguments, configuration)
+    is_archived = refusal is not None and refusal.outcome is Outcome.ALREADY_ARCHIVED
+    return Outcome.ALREADY_ARCHIVED.exit_code if is_archived else None
+
+
 @contextmanager
 def _display(
-    folders: Mapping[str, Sequence[Path]], *, several: bool
-) -> Iterator[Callable[[Sequence[str]], None] | None]:
-    """Give what shows several crawls at once on a terminal; a single one shows itself."""
-    from mapillary_crawler.terminal.jobs_display import JobsDisplay
+    folders: Mapping[str, Sequence[Path]], ends: UserEnds, *, several: bool
+) -> Iterator[tuple[Callable[[str], None], Callable[[Sequence[str]], None] | None]]:
+    """Give what hears of each start, and what shows several crawls at once on a terminal.
+
+    A single one shows itself, below a line that says which of all it is.
+    """
+    from mapillary_crawler.terminal.jobs_display import JobsDisplay, SoFar
     from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live
+
+    def so_far() -> SoFar:
+        total = ends.total()
+        return SoFar(
+            users=len(folders),
+            ended=len(ends.ended),
+            failed=sum(end.needs_attention for end in ends.ended.values()),
+            saved=total.saved,
+            bytes_saved=total.bytes_saved,
+            seconds_left=ends.seconds_left(),
+        )
+
+    def say(username: str) -> None:
+        ends.start(username)
+        if len(folders) > 1:
+            print(f"{username}: {so_far().heading()}", file=sys.stderr, flush=True)
 
     if several and can_be_live(sys.stderr):
         with LiveTerminal() as lines:
-            yield JobsDisplay(lines, folders).show
+            shown = JobsDisplay(lines, folders)
+            yield ends.start, lambda running: shown.show(running, so_far())
     else:
-        yield None
+        yield say, None
 
 
-def _table(codes: Mapping[str, int | None], folders: Mapping[str, str], places: Places) -> Table:
-    """Return what became of each user."""
-    from mapillary_crawler.archive.status import ARCHIVED, look_at
+def _table(ends: UserEnds) -> Table:
+    """Return what became of those users that need somebody, and the sum of all."""
     from mapillary_crawler.terminal.tables import Table
 
     numbers = ("listed", "saved", "gone", "failed", "bytes")
     table = Table(("user", *numbers, "outcome"), frozenset(numbers))
-    for username, code in codes.items():
-        counts: tuple[str, ...] = ("-",) * len(numbers)
-        is_here = False
-        with suppress(ArgumentRefused):
-            overview = look_at(places.find(folders[username]), places)
-            is_here = overview.state == ARCHIVED
-            if balance := overview.balance:
-                gone = balance.gone + balance.unavailable
-                amounts = (balance.listed, balance.saved, gone, balance.failed)
-                counts = (*map("{:,}".format, amounts), quantities.size(balance.bytes_saved))
-        table.rows.append((username, *counts, _words(code, is_here=is_here)))
+    for end in ends.all():
+        if end.needs_attention:
+            table.rows.append((end.username, *_cells(end.balance), end.words))
+    table.rows.append(("in all", *_cells(ends.total()), ""))
     return table
 
 
-def _counted(ends: Sequence[str]) -> str:
-    """Return how many crawls ended in which way, the most frequent first."""
-    said = [f"{count:,} {words}" for words, count in Counter(ends).most_common()]
-    return f"{len(ends):,} user{'s' * (len(ends) != 1)}: {', '.join(said)}"
-
-
-def _words(code: int | None, *, is_here: bool) -> str:
-    """Return how a crawl ended, in a few words; `is_here` says that its collection is finished.
-
-    Where it ended well and is not, archive.org has it.
-    """
-    if code is None:
-        return "not started"
-    if code == 0 and not is_here:
-        return Outcome.ALREADY_ARCHIVED.words
-    if code < 0:
-        return f"killed by signal {-code}"
-    found = next((outcome for outcome in Outcome if outcome.exit_code == code), Outcome.ERROR)
-    return f"{found.words.partition(',')[0]} ({code})" if code else found.words
+def _cells(balance: Balance | None) -> tuple[str, ...]:
+    if balance is None:
+        return ("-",) * 5
+    gone = balance.gone + balance.unavailable
+    amounts = (balance.listed, balance.saved, gone, balance.failed)
+    return (*map("{:,}".format, amounts), quantities.size(balance.bytes_saved))

@@ -6,8 +6,9 @@ import argparse
 import json
 import os
 import shlex
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from scrapy import Spider
 from scrapy.settings import Settings
@@ -42,7 +43,9 @@ class Command(crawl.Command):
     """Runs the listing of a crawl, and no more of its images than a sample."""
 
     default_settings = DEFAULTS
-    usage = "USERNAME|COLLECTION... [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
+    usage = (
+        "USERNAME|COLLECTION... [--from FILE] [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
+    )
     summary = "List users and estimate what a crawl would bring and need"
     about = (
         "Lists a user's images, and shows how many there are, their dates, sequences and\n"
@@ -51,8 +54,9 @@ class Command(crawl.Command):
     )
     epilog = f"""\
 The listing is kept, so a crawl with the same arguments does not list again, and the sample's
-images of the chosen quality count as saved. --json prints one line a user; null stands for what
-is not known. Several users are planned one after another, with -a, -s, -L, --logfile, --nolog.
+images of the chosen quality count as saved. --json prints one line a user, and for several one
+more, whose username is null: their sum; null stands for what is not known. Several users are
+planned one after another, with -a, -s, -L, --logfile, --nolog.
 
 Exit codes
 ==========
@@ -65,6 +69,7 @@ Examples
 
   {program_name()} plan alice -a quality=2048
   {program_name()} plan alice bob --json | jq .bytes.original.size
+  {program_name()} plan --from names.txt -a quality=2048
   {program_name()} plan alice -a bbox=13.3,52.4,13.5,52.6 -a start=2024-01-01
 """
     plan: ClassVar[bool] = True
@@ -78,17 +83,30 @@ Examples
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the option of the command."""
         super().add_options(parser)
-        parser.add_argument("--json", action="store_true", help="print JSON, one line a user")
+        parser.add_argument(
+            "--from", dest="file", metavar="FILE", help="read user names from a file, - is input"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print JSON, one line a user and one for the sum"
+        )
+        parser.add_argument(
+            "--log-json", metavar="FILE", help="append a line of JSON for each user that is planned"
+        )
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything; with one user, open the collection."""
+        from mapillary_crawler.crawl.several_users import all_names
+        from mapillary_crawler.terminal.json_lines import JsonLog
+
         self._json = opts.json
         self._given = crawl_options(opts)
         with self.ending_with_a_line(args):
-            self._usernames = list(dict.fromkeys(self.arguments(args)))
+            self._usernames = all_names(self.arguments(args), opts.file)
+            self._log = JsonLog(opts.log_json) if opts.log_json else None
             settings = self._settings_of(opts)
             self._item_max_bytes = read_options(settings).item_max_bytes
             users = _check(self._usernames, opts, settings)
+            self._quality = validate(users[0]).collection.quality
             if len(users) > 1:
                 _check_several(opts)
         if len(users) == 1:
@@ -107,8 +125,26 @@ Examples
             return
         plan = [*program(), "plan"]
         options = [*self._given, *(["--json"] if self._json else [])]
-        crawls = Crawls(self._usernames, 1, lambda username: [*plan, *options, "--", username])
-        self.exitcode = exit_code(crawls.run().values(), stopped=crawls.stopped)
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8", suffix=".jsonl") as plans:
+            options += ["--log-json", plans.name]
+            crawls = Crawls(self._usernames, 1, lambda username: [*plan, *options, "--", username])
+            self.exitcode = exit_code(crawls.run().values(), stopped=crawls.stopped)
+            planned = [json.loads(fields) for fields in plans]
+        if self._log:
+            for fields in planned:
+                self._log.write(fields)
+        self._sum_up(planned)
+
+    def _sum_up(self, planned: list[dict[str, Any]]) -> None:
+        """Print what all plans come to."""
+        from mapillary_crawler.crawl.plan import sums
+        from mapillary_crawler.terminal.json_lines import line
+
+        total = sums.total(planned, users=len(self._usernames))
+        if self._json:
+            print(line(total), flush=True)
+        else:
+            print("\n".join(sums.lines(total, self._quality)), flush=True)
 
     def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
@@ -119,12 +155,16 @@ Examples
         from mapillary_crawler.archive.internet_archive.presence import Presence
         from mapillary_crawler.crawl.plan import report
         from mapillary_crawler.spiders.plan import PlanSpider
+        from mapillary_crawler.terminal.json_lines import line
 
         if not isinstance(spider, PlanSpider) or spider.plan is None:
             super().conclude(staging, spider, outcome)
             return
+        fields = spider.plan.fields(self._item_max_bytes)
+        if self._log:
+            self._log.write(fields)
         if self._json:
-            print(json.dumps(spider.plan.fields(self._item_max_bytes), ensure_ascii=False))
+            print(line(fields))
             return
         check = spider.plan.presence is not Presence.EXISTS
         options = crawl.again(self._opts, check=check)
@@ -142,9 +182,11 @@ Examples
 
     def end(self, outcome: Outcome, message: object) -> NoReturn:
         """Say in one line why there is nothing to plan, and end."""
+        from mapillary_crawler.terminal.json_lines import line
+
         if outcome is Outcome.ALREADY_ARCHIVED and self._json:
             fields = {"username": self._usernames[0], "archived": True, "message": str(message)}
-            print(json.dumps(fields, ensure_ascii=False), flush=True)
+            print(line(fields), flush=True)
         super().end(outcome, message)
 
     def _settings_of(self, opts: argparse.Namespace) -> Settings:
@@ -162,7 +204,7 @@ def _check(
 ) -> list[dict[str, str]]:
     """Return the checked arguments of every user or collection; raises `ArgumentRefused`."""
     if not usernames:
-        raise ArgumentRefused(f"say which user: {program_name()} plan USERNAME")
+        raise ArgumentRefused(f"say which user: {program_name()} plan USERNAME, or --from FILE")
     try:
         given = arglist_to_dict(opts.spargs)
     except ValueError:

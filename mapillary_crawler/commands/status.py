@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Looks at ledgers; disturbs no crawl."""
 
-    usage = "[COLLECTION...] [--failed] [-a quality=QUALITY]"
+    usage = "[COLLECTION...] [--failed] [--json] [-a quality=QUALITY]"
     summary = "Show the collections in staging and in the store"
     about = (
         "Shows what collections there are: how far each is, whether a process works on it,\n"
@@ -38,7 +38,7 @@ Examples
   {program_name()} status mapillary-alice-2048 --failed
   watch -n 60 {program_name()} status
 
-A program reads .crawl/progress.json in the collection's folder instead.
+A program reads --json, or .crawl/progress.json in the folder of a collection that is worked on.
 """
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -50,17 +50,27 @@ A program reads .crawl/progress.json in the collection's folder instead.
             action="store_true",
             help="list images that failed, with their last error, but for accepted ones",
         )
+        parser.add_argument(
+            "--json", action="store_true", help="print JSON, one line a collection or failure"
+        )
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print a table, and what failed."""
         from mapillary_crawler.archive.read_ledger import title
         from mapillary_crawler.archive.status import look_at
+        from mapillary_crawler.terminal.json_lines import line
         from mapillary_crawler.terminal.tables import Table
 
         places = self.places()
         quality = quality_of(opts)
         named = [folder for each in args for folder in places.matching(each, quality)]
         folders = list(dict.fromkeys(named)) if args else list(places.all())
+        if opts.json:
+            for folder in folders:
+                print(line(look_at(folder, places).fields()))
+                if opts.failed:
+                    _print_failures(folder, as_json=True)
+            return
         if not folders:
             self._say_nothing_is_there()
             return
@@ -74,7 +84,7 @@ A program reads .crawl/progress.json in the collection's folder instead.
         table.print()
         if opts.failed:
             for folder in folders:
-                _print_failures(folder)
+                _print_failures(folder, as_json=False)
 
     def _say_nothing_is_there(self) -> None:
         """Say where nothing is, and where something may be; raises `Refused`."""
@@ -104,11 +114,16 @@ def _row(overview: Overview) -> tuple[str, ...]:
     return overview.state, *counts, active
 
 
-def _print_failures(folder: Path) -> None:
+def _print_failures(folder: Path, *, as_json: bool) -> None:
     from mapillary_crawler.archive.read_ledger import title
     from mapillary_crawler.archive.status import failures
+    from mapillary_crawler.terminal.json_lines import line
 
     with suppress(Exception):  # the table says so
         for image_id, error, attempts in failures(folder):
+            if as_json:
+                found = {"image": image_id, "error": error, "attempts": attempts}
+                print(line({"collection": folder.name, **found}))
+                continue
             tried = f"{attempts} attempt{'s' * (attempts != 1)} in the last run"
             print(f"{printable(title(folder))}: {image_id}: {error} ({tried})")

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused, worst
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Reads and compares; never repairs, never writes."""
 
-    usage = "[--fast|--full] COLLECTION... [-a quality=QUALITY]"
+    usage = "[--fast|--full] [--json] COLLECTION... [-a quality=QUALITY]"
     summary = "Check collections: every file, every image"
     about = (
         "Compares collections with their ledger or, where they have none, with their\n"
@@ -64,16 +64,31 @@ Examples
             action="store_true",
             help="every byte against its checksum, every image decoded (default)",
         )
+        parser.add_argument(
+            "--json", action="store_true", help="print JSON, one line a problem and a collection"
+        )
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Verify each collection; the worst of them makes the exit code."""
         if not args:
             raise ArgumentRefused(f"say which collection: {program_name()} verify COLLECTION")
+        self._json = opts.json
         places = self.places()
         quality = quality_of(opts)
         folders = [places.find(named, quality) for named in args]
         outcomes = [self._outcome(folder, places, full=not opts.fast) for folder in folders]
         self.exitcode = worst(outcome.exit_code for outcome in outcomes)
+
+    def _refuse(self, folder: Path, outcome: Outcome, message: str) -> Outcome:
+        """Say why a collection is not verified, and return what that is."""
+        from mapillary_crawler.terminal.json_lines import line
+
+        if self._json:
+            fields = {"collection": folder.name, "exit_code": outcome.exit_code, "error": message}
+            print(line({**fields, **_figures(None, None)}), flush=True)
+        else:
+            self.say(message)
+        return outcome
 
     def _outcome(self, folder: Path, places: Places, *, full: bool) -> Outcome:
         """Verify one collection; one that cannot be read is not in the way of the others."""
@@ -85,8 +100,8 @@ Examples
             self.say(f"{folder.name}: {error}; --fast reads no image")
             return Outcome.REFUSED
         except OSError as error:
-            self.say(f"{error.filename or folder}: {error.strerror or error}")
-            return Outcome.ERROR
+            message = f"{error.filename or folder}: {error.strerror or error}"
+            return self._refuse(folder, Outcome.ERROR, message)
 
     def _verify(self, folder: Path, places: Places, *, full: bool) -> Outcome:
         """Verify one collection and say what came of it."""
@@ -94,50 +109,73 @@ Examples
         from mapillary_crawler.archive.verify.inventory import NoInventory
         from mapillary_crawler.archive.verify.verification import open_inventory
         from mapillary_crawler.ledger.schema import LedgerTooNew
+        from mapillary_crawler.terminal.json_lines import line
 
         if places.is_locked(folder):
-            self.say(f"{title(folder)}: another process works on it")
-            return Outcome.LOCKED
+            message = f"{title(folder)}: another process works on it"
+            return self._refuse(folder, Outcome.LOCKED, message)
         try:
             inventory = open_inventory(folder)
         except (NoInventory, NotFollowed) as error:
-            self.say(error)
-            return Outcome.REFUSED
+            return self._refuse(folder, Outcome.REFUSED, str(error))
         except (sqlite3.DatabaseError, LedgerTooNew) as error:
-            self.say(f"{folder}: the ledger cannot be read: {error}")
-            return Outcome.ERROR
+            message = f"{folder}: the ledger cannot be read: {error}"
+            return self._refuse(folder, Outcome.ERROR, message)
         began = time.monotonic()
         try:
             with closing(inventory):
-                verdict = _verdict(
-                    inventory, folder, full=full, walk=self.configuration().jpeg_walk
-                )
+                verdict = self._verdict(inventory, folder, full=full)
         except sqlite3.DatabaseError as error:
-            self.say(f"{folder}: the ledger cannot be read to its end: {error}")
-            return Outcome.ERROR
-        print(_summary(title(folder), verdict, time.monotonic() - began), flush=True)
-        if verdict.problems:
-            return Outcome.ERROR
-        return Outcome.COMPLETE if verdict.finished else Outcome.INCOMPLETE
+            message = f"{folder}: the ledger cannot be read to its end: {error}"
+            return self._refuse(folder, Outcome.ERROR, message)
+        outcome = Outcome.COMPLETE if verdict.finished else Outcome.INCOMPLETE
+        outcome = Outcome.ERROR if verdict.problems else outcome
+        seconds = time.monotonic() - began
+        if self._json:
+            fields = {"collection": folder.name, "exit_code": outcome.exit_code, "error": None}
+            print(line({**fields, **_figures(verdict, seconds)}), flush=True)
+        else:
+            print(_summary(title(folder), verdict, seconds), flush=True)
+        return outcome
+
+    def _verdict(self, inventory: Inventory, folder: Path, *, full: bool) -> Verdict:
+        """Compare, naming what is wrong, with a bar where there is much to be read."""
+        from mapillary_crawler.archive.verify.verification import Verification, bytes_below
+        from mapillary_crawler.terminal.json_lines import line
+        from mapillary_crawler.terminal.work_display import WorkDisplay, work_display
+
+        total = bytes_below(folder) if full else 0
+        with work_display() if total else WorkDisplay() as shown:
+            shown.begin("verifying", 1, total)
+            shown.begin_file(folder.name, total)
+
+            def say(kind: str, message: object) -> None:
+                fields = {"collection": folder.name, kind: str(message)}
+                shown.say(line(fields) if self._json else f"{folder.name}/{message}")
+
+            return Verification(
+                inventory,
+                full=full,
+                report=lambda problem: say("problem", problem),
+                note=lambda note: say("note", note),
+                advance=shown.advance,
+                walk=self.configuration().jpeg_walk,
+            ).run()
 
 
-def _verdict(inventory: Inventory, folder: Path, *, full: bool, walk: bool) -> Verdict:
-    """Compare, naming what is wrong, with a bar where there is much to be read."""
-    from mapillary_crawler.archive.verify.verification import Verification, bytes_below
-    from mapillary_crawler.terminal.work_display import WorkDisplay, work_display
+def _figures(verdict: Verdict | None, seconds: float | None) -> dict[str, Any]:
+    """Return what came of a verification as JSON can hold it, null where there was none."""
+    from mapillary_crawler.terminal.json_lines import counts
 
-    total = bytes_below(folder) if full else 0
-    with work_display() if total else WorkDisplay() as shown:
-        shown.begin("verifying", 1, total)
-        shown.begin_file(folder.name, total)
-        return Verification(
-            inventory,
-            full=full,
-            report=lambda problem: shown.say(f"{folder.name}/{problem}"),
-            note=lambda note: shown.say(f"{folder.name}/{note}"),
-            advance=shown.advance,
-            walk=walk,
-        ).run()
+    return {
+        "finished": verdict and verdict.finished,
+        "problems": verdict and verdict.problems,
+        "files": verdict and verdict.files,
+        "bytes": verdict and verdict.bytes,
+        "elsewhere": verdict and verdict.elsewhere,
+        "seconds": seconds and round(seconds, 1),
+        **counts(verdict.balance if verdict else None),
+    }
 
 
 def _summary(name: str, verdict: Verdict, seconds: float) -> str:

@@ -78,6 +78,41 @@ class OpenCollection:
         opened._open()
         return opened
 
+    @classmethod
+    def refusal(cls, arguments: Arguments, configuration: Configuration) -> Refused | None:
+        """Return why a crawl would not begin because of what is in the store.
+
+        None where it would, and where another process works on the collection. Decided as by
+        `open`, under the same lock; what was never begun costs one look.
+        """
+        opened = cls(arguments, configuration)
+        if not opened.destination.is_dir():
+            return None
+        places = {configuration.store, configuration.staging}
+        was_there = {place for place in places if place.is_dir()}
+        try:
+            lock = Lock(places, opened.collection.name)
+        except (Refused, OSError):
+            return None
+        try:
+            opened._refuse_what_is_here()
+        except Refused as refused:
+            return refused
+        except OSError:
+            return None
+        finally:
+            lock.release()
+            for place in places - was_there:
+                with suppress(OSError):
+                    place.rmdir()
+        return None
+
+    def _refuse_what_is_here(self) -> None:
+        """Raise `Refused` where the collection is in the store; called under its lock."""
+        end_move(self.folder, self.destination)
+        if self.destination.exists():
+            _refuse_existing(self.destination, self.arguments, self.configuration)
+
     def _open(self) -> None:
         known_stores.require_disks(self.configuration)
         if not self.configuration.store.exists():
@@ -97,9 +132,7 @@ class OpenCollection:
             self._remove_empty_folders()
             raise _unusable(error, self.folder) from None
         try:
-            end_move(self.folder, self.destination)
-            if self.destination.exists():
-                _refuse_existing(self.destination, self.arguments, self.configuration)
+            self._refuse_what_is_here()
             self._open_ledger()
         except OSError as error:
             self._let_go()

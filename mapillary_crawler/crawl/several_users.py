@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 from mapillary_crawler.collection.configuration import Configuration
-from mapillary_crawler.collection.outcome import Outcome, worst
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, worst
 
 #: Seconds between two looks at the processes.
 _LOOK = 0.2
@@ -29,6 +30,20 @@ def read_names(lines: Iterable[str]) -> list[str]:
     """
     names = (_COMMENT.sub("", line.rstrip("\r\n")).strip() for line in lines)
     return list(dict.fromkeys(name for name in names if name))
+
+
+def all_names(given: Sequence[str], file: str | None) -> list[str]:
+    """Return the user names of a command line, those given first, then those of a file.
+
+    `-` is standard input. Raises `ArgumentRefused`.
+    """
+    if file is None:
+        return list(dict.fromkeys(given))
+    try:
+        lines = sys.stdin if file == "-" else Path(file).read_text(encoding="utf-8").splitlines()
+        return list(dict.fromkeys([*given, *read_names(lines)]))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentRefused(f"{file} cannot be read: {error}") from None
 
 
 def shares(configuration: Configuration, jobs: int) -> dict[str, int]:
@@ -64,6 +79,11 @@ class Crawls:
     jobs: int
     command: Callable[[str], list[str]]
     watch: Callable[[Sequence[str]], None] | None = None
+    #: Says with which exit code a user's crawl would end at once; None where it is to be started.
+    settled: Callable[[str], int | None] | None = None
+    #: Hear of each crawl as it starts and, with its exit code, as it ends.
+    starts: Callable[[str], None] | None = None
+    ends: Callable[[str, int], None] | None = None
     #: Exit codes, as they come; a negative one is the signal that ended the process.
     codes: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
@@ -80,16 +100,36 @@ class Crawls:
             waiting = deque(self.usernames)
             while self._running or (waiting and not self.stopped):
                 while waiting and len(self._running) < self.jobs and not self.stopped:
-                    self._start(waiting.popleft())
-                self._look()
-                if self.watch:
-                    self.watch(list(self._running))
+                    self._begin(waiting.popleft())
+                    self._tell()
+                if self._running:
+                    self._look()
+                    self._tell()
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         for relay in self._relays:
             relay.join()
         return self.codes
+
+    def _begin(self, username: str) -> None:
+        """Start a user's crawl, unless it would end at once."""
+        code = self.settled(username) if self.settled else None
+        if code is not None:
+            self._end(username, code)
+            return
+        if self.starts:
+            self.starts(username)
+        self._start(username)
+
+    def _end(self, username: str, code: int) -> None:
+        self.codes[username] = code
+        if self.ends:
+            self.ends(username, code)
+
+    def _tell(self) -> None:
+        if self.watch:
+            self.watch(list(self._running))
 
     def _start(self, username: str) -> None:
         output = subprocess.PIPE if self.jobs > 1 else None
@@ -115,8 +155,8 @@ class Crawls:
         time.sleep(_LOOK)
         for username, process in list(self._running.items()):
             if (code := process.poll()) is not None:
-                self.codes[username] = code
                 del self._running[username]
+                self._end(username, code)
         self._relays = [relay for relay in self._relays if relay.is_alive()]
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

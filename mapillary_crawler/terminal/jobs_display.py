@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,40 @@ _PAUSE = 1.0
 _STARTING = ["starting", "", "", ""]
 
 
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What is done of all crawls: users that have ended, images and bytes that they saved."""
+
+    users: int
+    ended: int = 0
+    failed: int = 0
+    saved: int = 0
+    bytes_saved: int = 0
+    seconds_left: float | None = None
+
+    def heading(self, running: Sequence[Mapping[str, Any]] = ()) -> str:
+        """Return it as a line, with what those that run have saved, and how fast."""
+        images, size, speed = self.saved, self.bytes_saved, 0.0
+        for fields in running:
+            with suppress(KeyError, TypeError):  # not there yet, or another version's
+                if not fields["outcome"]:
+                    images, size = images + fields["saved"], size + fields["bytes_saved"]
+                    speed += fields["images_per_second"]
+        parts = [
+            f"user {min(self.users, self.ended + max(1, len(running))):,} of {self.users:,}",
+            f"{self.failed:,} failed",
+            f"{images:,} images",
+            quantities.size(size),
+        ]
+        if running:
+            parts.append(f"{quantities.rate(speed)} images/s")
+        if self.seconds_left is not None:
+            parts.append(f"{quantities.duration(self.seconds_left)} left")
+        return " · ".join(parts)
+
+
 class JobsDisplay:
-    """A line for each crawl that runs.
+    """A line for all, and one for each crawl that runs.
 
     `folders` are, by user, where its collection may be: in staging, then in the store.
     """
@@ -30,16 +64,22 @@ class JobsDisplay:
         self._lines = lines
         self._folders = folders
         self._drawn = 0.0
+        self._shown: list[str] = []
 
-    def show(self, running: Sequence[str]) -> None:
-        """Draw the lines anew, now and then."""
+    def show(self, running: Sequence[str], so_far: SoFar) -> None:
+        """Draw the lines anew, now and then, and at once where others run now."""
         now = time.monotonic()
-        if now - self._drawn < _PAUSE:
+        if now - self._drawn < _PAUSE and self._shown == list(running):
             return
-        self._drawn = now
-        rows = Table.grid(padding=(0, 2))
-        for username in running:
-            rows.add_row(Text(username), *map(Text, _cells(read_progress(self._folders[username]))))
+        self._drawn, self._shown = now, list(running)
+        found = {username: read_progress(self._folders[username]) for username in running}
+        rows = Table.grid()
+        rows.add_column(no_wrap=True)
+        rows.add_row(Text(so_far.heading(list(found.values())), style="bold"))
+        jobs = Table.grid(padding=(0, 2))
+        for username, fields in found.items():
+            jobs.add_row(Text(username), *map(Text, _cells(fields)))
+        rows.add_row(jobs)
         self._lines.show(rows)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import PROJECT, SCRAPY, Crawling, assert_complete, wait_until
+from tests.crawling import PROJECT, SCRAPY, Crawling, assert_complete, manifest, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -93,10 +93,36 @@ def test_a_plan_that_does_not_fit_is_removed_by_clean(crawling: Crawling) -> Non
 
 def test_several_users_and_one_that_is_not_there(crawling: Crawling) -> None:
     found = plan(crawling, "bob", "nobody", "alice", "-a", "quality=256")
-    assert [each["username"] for each in found] == ["bob", "alice"]
+    assert [each["username"] for each in found] == ["bob", "alice", None]
+    bob, alice, total = found
+    assert (total["users"], total["planned"]) == (3, 2)
+    for name in ("images", "saved", "left", "disk_needed", "seconds"):
+        assert total[name] == bob[name] + alice[name], name
+    assert total["bytes"]["256"]["size"] == sum(
+        each["bytes"]["256"]["size"] for each in (bob, alice)
+    )
+    assert total["fits"] is True
     result = crawling.scrapy("plan", "nobody", "bob", "-a", "quality=256", "--nolog")
     assert result.code == 8
     assert "no images" in result.output
+
+
+def test_users_of_a_file_and_their_sum(crawling: Crawling, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("bob\nnobody  # gone\nalice\n")
+    log = tmp_path / "plans.jsonl"
+    options = ("-a", "quality=256", "--nolog", "--log-json", str(log))
+    result = crawling.scrapy("plan", "--from", str(tmp_path / "names"), *options)
+    assert result.code == 8
+    text = " ".join(result.output.partition("in all")[2].split())
+    for part in (
+        "users 2 planned, 1 without a plan", "images 100; 40 saved, 60 to fetch", " at 256",
+        "disk ", " needed, ", " free", "one after another",
+    ):  # fmt: skip
+        assert part in text, part
+    assert [row["username"] for row in manifest(log)] == ["bob", "alice"]
+    refused = crawling.scrapy("plan", "--from", str(tmp_path / "absent"))
+    assert refused.code == 2
+    assert "absent cannot be read" in refused.lines[-1]
 
 
 def test_user_smaller_than_the_sample_is_not_finished(crawling: Crawling, sandbox: Sandbox) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import PROGRESS_PATH
-from mapillary_crawler.terminal.jobs_display import JobsDisplay
+from mapillary_crawler.terminal.jobs_display import JobsDisplay, SoFar
 from mapillary_crawler.terminal.live_lines import LiveLines
 from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
 from mapillary_crawler.terminal.progress_file import ProgressFile
@@ -23,6 +23,9 @@ def report(phase: Phase) -> dict[str, Any]:
     )
 
 
+SO_FAR = SoFar(users=300, ended=36, failed=3, saved=1000, bytes_saved=5_000_000, seconds_left=90)
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> list[Path]:
     return [tmp_path / "staging", tmp_path / "store"]
@@ -30,7 +33,8 @@ def folders(tmp_path: Path) -> list[Path]:
 
 def shown(folders: list[Path]) -> str:
     stream = io.StringIO()
-    JobsDisplay(LiveLines(stream), {"alice": folders}).show(["alice"])  # type: ignore[arg-type]
+    display = JobsDisplay(LiveLines(stream), {"alice": folders})  # type: ignore[arg-type]
+    display.show(["alice"], SO_FAR)
     return stream.getvalue()
 
 
@@ -43,6 +47,29 @@ def test_a_crawl_that_has_moved_its_collection_is_at_its_end(folders: list[Path]
     file.write(report(Phase.FINISHING))
     folders[0].rename(folders[1])
     assert "finishing  31 of 40" in shown(folders)
+
+
+def test_a_line_for_all(folders: list[Path]) -> None:
+    line = "user 37 of 300 · 3 failed · 1,000 images · 5.0 MB · 0.0 images/s · 1:30 left"
+    assert line in shown(folders)
+    (folders[0] / ".crawl").mkdir(parents=True)
+    (folders[0] / PROGRESS_PATH).write_text(
+        '{"outcome": null, "saved": 30, "bytes_saved": 500000, "images_per_second": 12.5}'
+    )
+    assert "1,030 images · 5.5 MB · 12.5 images/s" in shown(folders)
+    assert SoFar(users=2).heading() == "user 1 of 2 · 0 failed · 0 images · 0 B"
+
+
+def test_who_has_ended_leaves_at_once(folders: list[Path]) -> None:
+    stream = io.StringIO()
+    display = JobsDisplay(LiveLines(stream), {"alice": folders, "bob": folders})  # type: ignore[arg-type]
+    display.show(["alice", "bob"], SO_FAR)
+    stream.truncate(0)
+    display.show(["alice", "bob"], SO_FAR)
+    assert stream.getvalue() == ""
+    display.show(["alice"], SO_FAR)
+    assert "alice" in stream.getvalue()
+    assert "bob" not in stream.getvalue()
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"outcome": null, "failed": "many"}'])

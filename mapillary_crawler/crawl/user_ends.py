@@ -1,0 +1,138 @@
+"""What became of the users of `scrapy archive`: of each, and of all so far."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from typing import Any
+
+from mapillary_crawler.archive.status import ARCHIVED, look_at
+from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
+from mapillary_crawler.collection.places import Places
+from mapillary_crawler.terminal import json_lines
+
+
+@dataclass(frozen=True, slots=True)
+class UserEnd:
+    """How a user's crawl ended.
+
+    `code` is its exit code, negative the signal that ended it, None if it was not started;
+    `skipped` says that none was needed, `is_here` that the collection is finished in the store.
+    Times are in seconds since 1970.
+    """
+
+    username: str
+    collection: str
+    code: int | None
+    skipped: bool = False
+    is_here: bool = False
+    balance: Balance | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def words(self) -> str:
+        """How it ended, in a few words; one that ended well with nothing here is elsewhere."""
+        if self.code is None:
+            return "not started"
+        if self.skipped:
+            return "archived before"
+        if self.code == 0 and not self.is_here:
+            return Outcome.ALREADY_ARCHIVED.words
+        if self.code < 0:
+            return f"killed by signal {-self.code}"
+        codes = (outcome for outcome in Outcome if outcome.exit_code == self.code)
+        words = next(codes, Outcome.ERROR).words.partition(",")[0]
+        return f"{words} ({self.code})" if self.code else words
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether it is to be named, and not only counted."""
+        return self.code is not None and not (self.code == 0 and self.is_here)
+
+    def fields(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {
+            "username": self.username,
+            "collection": self.collection,
+            "outcome": self.words,
+            "exit_code": self.code,
+            "skipped": self.skipped,
+            "finished": self.is_here,
+            "started_at": json_lines.moment(self.started_at),
+            "ended_at": json_lines.moment(self.ended_at),
+            **json_lines.counts(self.balance),
+        }
+
+
+class UserEnds:
+    """Notes the users' ends as they come; `collections` are the names of theirs, in order."""
+
+    def __init__(self, collections: Mapping[str, str], places: Places) -> None:
+        self._collections = collections
+        self._places = places
+        self._began = time.monotonic()
+        self._started: dict[str, float] = {}
+        self.ended: dict[str, UserEnd] = {}
+
+    def start(self, username: str) -> None:
+        """Note that a user's crawl begins."""
+        self._started[username] = time.time()
+
+    def end(self, username: str, code: int) -> UserEnd:
+        """Note how a user's crawl ended, and look at what is there now."""
+        name, is_here, balance = self._collections[username], False, None
+        with suppress(ArgumentRefused):
+            overview = look_at(self._places.find(name), self._places)
+            is_here, balance = overview.state == ARCHIVED, overview.balance
+        started = self._started.get(username)
+        self.ended[username] = UserEnd(
+            username, name, code, started is None, is_here, balance, started, time.time()
+        )
+        return self.ended[username]
+
+    def all(self) -> list[UserEnd]:
+        """Return the ends of all users in their order, of those not started too."""
+        return [
+            self.ended.get(username) or UserEnd(username, name, None)
+            for username, name in self._collections.items()
+        ]
+
+    def total(self) -> Balance:
+        """Return the sum of the balances."""
+        balances = [end.balance for end in self.ended.values() if end.balance]
+        return Balance(
+            **{
+                field.name: sum(getattr(balance, field.name) for balance in balances)
+                for field in fields(Balance)
+            }
+        )
+
+    def counted(self) -> str:
+        """Return how many crawls ended in which way, the most frequent first."""
+        words = Counter(end.words for end in self.all())
+        said = [f"{count:,} {words}" for words, count in words.most_common()]
+        users = len(self._collections)
+        return f"{users:,} user{'s' * (users != 1)}: {', '.join(said)}"
+
+    def fields(self, exit_code: int) -> dict[str, Any]:
+        """Return the sum as JSON can hold it."""
+        return {
+            "username": None,
+            "users": len(self._collections),
+            "outcomes": dict(Counter(end.words for end in self.all()).most_common()),
+            "exit_code": exit_code,
+            **json_lines.counts(self.total()),
+        }
+
+    def seconds_left(self) -> float | None:
+        """Return how long the rest takes if it takes as long as what was crawled so far."""
+        crawled = sum(not end.skipped for end in self.ended.values())
+        if not crawled:
+            return None
+        left = len(self._collections) - len(self.ended)
+        return (time.monotonic() - self._began) / crawled * left
