@@ -24,7 +24,8 @@ from mapillary_crawler.collection.configuration import is_below
 
 _JOB = "_job="
 #: The project's settings that a job may have. Not among them is what names a program (ON_END) or
-#: whom to trust (MAPILLARY_API_URL, ARCHIVE_ORG_URL and ARCHIVE_ORG_S3_URL): that is the server's.
+#: whom to trust (MAPILLARY_API_URL, ARCHIVE_ORG_URL and ARCHIVE_ORG_S3_URL), nor what fills another
+#: disk where one is missing (NEW_STORE): that is the server's.
 #: The folders are below MAPILLARY_STORE_ROOT, where the server has one.
 SCHEDULABLE = frozenset(
     {

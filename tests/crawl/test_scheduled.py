@@ -17,7 +17,7 @@ from mapillary_crawler.crawl.scheduled import SCHEDULABLE, Folders, read_folders
 JOB = "0a1b2c"
 #: What names a program, a module, or whom to trust; a setting that is new is here, or schedulable.
 OF_THE_SERVER = {
-    "ARCHIVE_ORG_S3_URL", "ARCHIVE_ORG_URL", "MAPILLARY_API_URL", "ON_END",
+    "ARCHIVE_ORG_S3_URL", "ARCHIVE_ORG_URL", "MAPILLARY_API_URL", "NEW_STORE", "ON_END",
 }  # fmt: skip
 FOLDERS = Folders("/var/logs", "/var/items", "/var/jobs")
 
