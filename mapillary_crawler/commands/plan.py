@@ -43,9 +43,7 @@ class Command(crawl.Command):
     """Runs the listing of a crawl, and no more of its images than a sample."""
 
     default_settings = DEFAULTS
-    usage = (
-        "USERNAME|COLLECTION... [--from FILE] [--json] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
-    )
+    usage = "USERNAME|COLLECTION... [--from FILE] [--json] [-a NAME=VALUE] [options]"
     summary = "List users and estimate what a crawl would bring and need"
     about = (
         "Lists a user's images, and shows how many there are, their dates, sequences and\n"
@@ -106,7 +104,8 @@ Examples
             settings = self._settings_of(opts)
             self._item_max_bytes = read_options(settings).item_max_bytes
             users = _check(self._usernames, opts, settings)
-            self._quality = validate(users[0]).collection.quality
+            given = with_defaults(arglist_to_dict(opts.spargs))
+            self._quality = validate({**given, **users[0]}).collection.quality
             if len(users) > 1:
                 _check_several(opts)
         if len(users) == 1:
