@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 #: The fields of a user's line, and of the sum's: docs/commands.md has them.
 COUNTS = {
-    "listed", "saved", "damaged", "gone", "unavailable", "failed", "accepted", "outside",
+    "listed", "saved", "damaged", "gone", "unavailable", "failed", "left", "accepted", "outside",
     "nameless", "bytes_saved", "bare",
 }  # fmt: skip
 USER = {
