@@ -18,7 +18,7 @@ from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import ProjectCommand, crawl_options
+from mapillary_crawler.terminal.command import ProjectCommand, add_verbosity, crawl_options
 from mapillary_crawler.terminal.program import program, program_name
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Command(ProjectCommand):
     )
     epilog = f"""\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
-the same command run again goes on where it was. They get -a, -s, -L, --nolog and --logfile,
-which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
+the same command run again goes on where it was. They get -a, -s, -L, -v, -q, --nolog and
+--logfile, which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
 
 Exit codes
 ==========
@@ -83,6 +83,7 @@ Examples
         parser.add_argument(
             "--json", action="store_true", help="print such lines, and the sum, instead of a table"
         )
+        add_verbosity(parser)
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, crawl, and say what became of whom."""
@@ -90,6 +91,7 @@ Examples
         from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares
         from mapillary_crawler.crawl.user_ends import UserEnds
         from mapillary_crawler.terminal.json_lines import JsonLog, line
+        from mapillary_crawler.terminal.terminal_log import relayed
 
         arguments, jobs = _check(args, opts), _jobs(opts.jobs)
         configuration = self.configuration()
@@ -100,6 +102,7 @@ Examples
         options = [
             *crawl_options(opts),
             *(f"--set={name}={value}" for name, value in share.items()),
+            *(relayed() if jobs > 1 else ()),
         ]
         crawl = [*program(), "crawl", "user"]
         crawls = Crawls(
@@ -124,7 +127,7 @@ Examples
             name: (places.staging / folder, places.store / folder)
             for name, folder in folders.items()
         }
-        with _display(where, ends, several=jobs > 1 and not opts.nolog) as (starts, watch):
+        with _display(where, ends, several=jobs > 1 and not opts.quiet) as (starts, watch):
             crawls.starts, crawls.watch = starts, watch
             crawls.run()
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)

@@ -30,7 +30,7 @@ from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.token import read_token, secrets_of
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import ProjectCommand, crawl_options
+from mapillary_crawler.terminal.command import ProjectCommand, add_verbosity, crawl_options
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
@@ -85,6 +85,11 @@ class Command(ProjectCommand, crawl.Command):
 
         return UserSpider
 
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the command."""
+        super().add_options(parser)
+        add_verbosity(parser)
+
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, lock the collection and say where it will be."""
         from mapillary_crawler.crawl.on_end import read_on_end
@@ -94,6 +99,7 @@ class Command(ProjectCommand, crawl.Command):
         from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
         from mapillary_crawler.crawl.stopping import Stopping, end_now
         from mapillary_crawler.terminal.log_formatter import quieten
+        from mapillary_crawler.terminal.terminal_log import is_quiet, set_up
 
         settings = self.given_settings
         opts.set, withheld = withhold(
@@ -108,6 +114,7 @@ class Command(ProjectCommand, crawl.Command):
         self._stopping.install()
         super().process_options(args, opts)
         with self.ending_with_a_line(args):
+            set_up(settings, opts)
             quieten(settings["LOG_LEVEL"])
             _check_scheduled(withheld)
             _check_arguments(args)
@@ -124,9 +131,10 @@ class Command(ProjectCommand, crawl.Command):
             self._staging = OpenCollection.open(arguments, configuration, plan=self.plan)
         files = " and ".join(map(str, in_force().paths))
         from_files = f", with settings from {files}" if files else ""
-        self._say(f"{self.first_line(self._staging)}{from_files}")
-        if fewer:
-            self._say(fewer)
+        if settings["LOG_FILE"] or not is_quiet(settings):
+            self._say(f"{self.first_line(self._staging)}{from_files}")
+            if fewer:
+                self._say(fewer)
 
     def check_settings(self) -> None:
         """Check first where warnings go to."""

@@ -54,7 +54,7 @@ class Command(crawl.Command):
 The listing is kept, so a crawl with the same arguments does not list again, and the sample's
 images of the chosen quality count as saved. --json prints one line a user, and for several one
 more, whose username is null: their sum; null stands for what is not known. Several users are
-planned one after another, with -a, -s, -L, --logfile, --nolog.
+planned one after another, with -a, -s, -L, -v, -q, --logfile, --nolog.
 
 Exit codes
 ==========

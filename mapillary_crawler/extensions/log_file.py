@@ -35,7 +35,9 @@ _MOST_WAITING = 1000
 
 
 class LogFile:
-    """Takes what the terminal gets, at the same level, and no secret, path, query or host.
+    """Takes the log from LOG_LEVEL on, whatever of it a terminal gets.
+
+    No secret, path, query or host is in it.
 
     A new collection has its file from the first request to the API on, so a run that finds it
     archived leaves none.

@@ -116,8 +116,10 @@ class Progress:
         )
 
     def _report(self) -> Report:
-        collection = self._run.collection.collection
-        return Report(collection.name, self._snapshot, self._pace, collection.title)
+        snapshot, opened = self._snapshot, self._run.collection
+        if self._phase is Phase.FINISHING and opened.balance.saved >= snapshot.balance.saved:
+            snapshot = replace(snapshot, balance=opened.balance)  # counted as the spider closed
+        return Report(opened.collection.name, snapshot, self._pace, opened.collection.title)
 
     def _write(self, report: Report, outcome: Outcome | None = None) -> None:
         self._file.write(

@@ -178,6 +178,13 @@ class ProjectCommand(ScrapyCommand):
         return Places(configuration.store, configuration.staging)
 
 
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add -v and -q to a command that crawls."""
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("-v", "--verbose", action="store_true", help="at a terminal, the log, too")
+    amount.add_argument("-q", "--quiet", action="store_true", help="say nothing but the last line")
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -215,11 +222,12 @@ def quality_of(opts: argparse.Namespace) -> str | None:
 
 
 def crawl_options(opts: argparse.Namespace) -> list[str]:
-    """Return arguments, settings and options of the log as another crawl is to have them."""
+    """Return arguments, settings and options of what is said as another crawl is to have them."""
     options = [part for argument in opts.spargs for part in ("-a", argument)]
     options += [part for setting in opts.set for part in ("-s", setting)]
     if opts.loglevel:
         options.append(f"--loglevel={opts.loglevel}")
     if opts.logfile:
         options.append(f"--logfile={opts.logfile}")
-    return [*options, "--nolog"] if opts.nolog else options
+    flags = ("nolog", "verbose", "quiet")
+    return [*options, *(f"--{flag}" for flag in flags if getattr(opts, flag))]

@@ -5,50 +5,44 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from typing import Self, TextIO, cast
+from typing import Self
 
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from scrapy.settings import BaseSettings
-from scrapy.utils.log import get_scrapy_root_handler
 
 from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live
 from mapillary_crawler.terminal.progress import Phase, Report
+from mapillary_crawler.terminal.terminal_log import TerminalHandler, is_quiet, terminal_handler
 
 #: Columns of the bar; the other lines are hardly longer.
 _BAR = 64
 
 
 class ProgressDisplay:
-    """Four lines below the log; `close` takes them away.
+    """Four lines below what else is said; `close` takes them away.
 
-    While they are there, `handler` passes over what the logger `logger` says: the same, in words.
+    While they are there, `handler`, which writes to the terminal, passes over what the logger
+    `logger` says: the same, in words.
     """
 
-    def __init__(self, handler: logging.StreamHandler[TextIO], logger: str) -> None:
+    def __init__(self, handler: TerminalHandler | None, logger: str) -> None:
         self._handler = handler
         self._is_news: Callable[[logging.LogRecord], bool] = lambda record: record.name != logger
+        self._stream = sys.stderr
         self._terminal = LiveTerminal()
         self._lines = self._terminal.__enter__()
-        self._stream = handler.stream
-        handler.setStream(cast("TextIO", self._lines))
-        handler.addFilter(self._is_news)
+        if handler:
+            handler.setStream(self._lines)
+            handler.addFilter(self._is_news)
 
     @classmethod
     def on_terminal(cls, settings: BaseSettings, logger: str) -> Self | None:
-        """Return a display where the log goes to a terminal, at level INFO or below."""
-        handler = get_scrapy_root_handler()
-        if (
-            settings["LOG_FILE"]
-            or not settings.getbool("LOG_ENABLED")
-            or not isinstance(handler, logging.StreamHandler)
-            or handler.stream is not sys.stderr
-            or not can_be_live(sys.stderr)
-            or handler.level > logging.INFO
-        ):
+        """Return a display at a terminal, unless the log goes to a file or nothing is wanted."""
+        if settings["LOG_FILE"] or is_quiet(settings) or not can_be_live(sys.stderr):
             return None
-        return cls(handler, logger)
+        return cls(terminal_handler(), logger)
 
     def show(self, report: Report) -> None:
         """Draw the lines anew."""
@@ -64,6 +58,7 @@ class ProgressDisplay:
 
     def close(self) -> None:
         """Take the lines away and give the terminal back."""
-        self._handler.removeFilter(self._is_news)
-        self._handler.setStream(self._stream)
+        if self._handler:
+            self._handler.removeFilter(self._is_news)
+            self._handler.setStream(self._stream)
         self._terminal.__exit__()

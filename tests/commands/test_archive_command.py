@@ -103,6 +103,7 @@ def test_ctrl_c_ends_all(
     assert "not started" in terminal.text
     assert "interrupted (4)" in terminal.text
     assert "in flight" not in terminal.raw.rpartition("\x1b[2K")[2]
+    assert "INFO" not in terminal.text
 
 
 def test_missing_token_is_said_once(crawling: Crawling) -> None:

@@ -134,18 +134,76 @@ def test_terminal_is_live_and_clean_after_ctrl_c(crawling: Crawling, sandbox: Sa
     assert "?25l" not in terminal.raw  # the cursor was never hidden
 
 
-@pytest.mark.parametrize("options", [["--nolog"], ["-L", "WARNING"], ["--logfile", "LOG"]])
-def test_terminal_is_quiet_where_asked(
-    crawling: Crawling, sandbox: Sandbox, tmp_path: Path, options: list[str]
+@pytest.mark.parametrize(
+    ("options", "logs_news"),
+    [
+        ([], False),
+        (["--nolog"], False),
+        (["-L", "WARNING"], False),
+        (["-v"], True),
+        (["-L", "INFO"], True),
+        (["--nolog", "-v"], False),
+    ],
+)
+def test_terminal_has_progress_and_the_log_where_asked(
+    crawling: Crawling, sandbox: Sandbox, options: list[str], logs_news: bool
 ) -> None:
-    sandbox.set_faults({"cdn": {"latency_ms": 50}})
-    options = [option.replace("LOG", str(tmp_path / "log")) if option[0] == "L" else option
-               for option in options]  # fmt: skip
+    sandbox.set_faults({"cdn": {"latency_ms": 100}})
     command = crawling.command(*options, username="alice", quality="256")
     with on_terminal(command, crawling.environment, PROJECT) as terminal:
         assert terminal.wait() == 0
-    assert "in flight" not in terminal.text
+    lines = [line.rstrip() for line in terminal.text.splitlines()]
+    assert lines[0].startswith("Archiving alice to /")
+    assert "in flight" in terminal.text
+    assert lines[-1].startswith("mapillary-alice-256: complete: listed 60 =")
+    news = [line for line in lines if re.fullmatch(r"\d\d:\d\d:\d\d [^[]*", line)]
+    assert any("The listing is complete: 60 images" in line for line in news) == logs_news
+    assert bool(news) == logs_news
     assert "INFO" not in terminal.text
+    assert "elapsed_time_seconds" not in terminal.text
+    found = logs(crawling.store / "mapillary-alice-256")
+    assert len(found) == ("--nolog" not in options)
+    if found and "WARNING" not in options:
+        assert "[mapillary_crawler.crawl.lister] INFO: The listing is" in found[0].read_text()
+
+
+def test_terminal_has_statistics_at_debug(crawling: Crawling) -> None:
+    command = crawling.command("-L", "DEBUG", username="alice", quality="256")
+    with on_terminal(command, crawling.environment, PROJECT) as terminal:
+        assert terminal.wait() == 0
+    assert "elapsed_time_seconds" in terminal.text
+
+
+def test_terminal_has_warnings(crawling: Crawling) -> None:
+    command = crawling.command("-s", "IMAGES_MIN_WIDTH=9", username="alice", quality="256")
+    with on_terminal(command, crawling.environment, PROJECT) as terminal:
+        assert terminal.wait() == 0
+    assert re.search(r"^\d\d:\d\d:\d\d warning: .*IMAGES_MIN_WIDTH", terminal.text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_quiet_leaves_the_last_line(crawling: Crawling, on_a_terminal: bool) -> None:
+    if on_a_terminal:
+        command = crawling.command("-q", username="alice", quality="256")
+        with on_terminal(command, crawling.environment, PROJECT) as terminal:
+            assert terminal.wait() == 0
+        said = terminal.text
+    else:
+        said = crawling.run("-q", username="alice", quality="256").output
+    (line,) = said.splitlines()
+    assert line.startswith("mapillary-alice-256: complete: listed 60 =")
+    (log,) = logs(crawling.store / "mapillary-alice-256")
+    assert "INFO: The listing is complete" in log.read_text()
+
+
+def test_terminal_is_quiet_where_the_log_goes_to_a_file(crawling: Crawling, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = crawling.command("--logfile", str(log), username="alice", quality="256")
+    with on_terminal(command, crawling.environment, PROJECT) as terminal:
+        assert terminal.wait() == 0
+    assert terminal.text == ""
+    for said in ("[scrapy.core.engine] INFO: Spider opened", "elapsed_time_seconds", "Archiving"):
+        assert said in log.read_text()
 
 
 def test_no_color_is_respected(crawling: Crawling, sandbox: Sandbox) -> None:
@@ -175,5 +233,6 @@ def test_pipe_gets_plain_lines_now_and_then(crawling: Crawling, sandbox: Sandbox
     (log,) = logs(crawling.store / "mapillary-alice-256")
     assert lines[0] in log.read_text()
     assert "Overridden settings" not in done.stderr
+    assert "INFO: Dumping Scrapy stats" in done.stderr
     assert "\x1b" not in done.stderr
     assert "\r" not in done.stderr
