@@ -52,6 +52,9 @@ class Places:
                     return [_absolute(place / name)]
             if folders := self._of_user(name, quality):
                 return folders
+            for place in (self.store, self.staging):  # as a terminal's tables have it
+                if (place / f"mapillary-{name}").is_dir():
+                    return [_absolute(place / f"mapillary-{name}")]
         if named and Path(named).is_dir():
             return [_absolute(Path(named))]
         raise ArgumentRefused(self._nothing(named, name if is_name else None, quality))

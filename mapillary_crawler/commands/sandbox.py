@@ -147,9 +147,5 @@ async def _serve(server: Server, host: str, port: int) -> None:
 
 
 def _table(rows: Iterable[tuple[str, str, str]]) -> str:
-    """Return names, defaults and meanings below each other."""
-    lines = []
-    for name, default, meaning in rows:
-        lead = f"  {name:<26} {default:<22} "
-        lines.append(fill(meaning, 110, initial_indent=lead, subsequent_indent=" " * len(lead)))
-    return "\n".join(lines)
+    """Return names, what they are where nothing is said, and below that what they mean."""
+    return "\n".join(f"  {name}={default}\n      {meaning}" for name, default, meaning in rows)

@@ -77,6 +77,8 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
         table = Table(
             ("collection", "state", "listed", "saved", "gone", "failed", "left", "size", "active"),
             frozenset({"listed", "saved", "gone", "failed", "left", "size"}),
+            spare=("active", "size", "gone", "saved"),
+            prefix="mapillary-",
         )
         table.rows += [
             (printable(title(folder)), *_row(look_at(folder, places))) for folder in folders

@@ -8,10 +8,12 @@ imports at its top what its help and options need, and where it works what it wo
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sqlite3
 import sys
+import textwrap
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +39,26 @@ from mapillary_crawler.terminal.streams import secure_streams
 
 
 class KeepsLines(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of examples and lists in a help text."""
+    """Keeps the lines of examples and lists in a help text, and fills its paragraphs."""
+
+    def format_help(self) -> str:
+        """Return the help, no line wider than the terminal."""
+        from mapillary_crawler.terminal.folding import folded  # noqa: PLC0415  loads rich
+
+        lines = super().format_help().split("\n")
+        return "\n".join(folded(line, self._width + 2) for line in lines)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = text.strip("\n").split("\n\n")
+        return "\n\n".join(map(partial(_filled, width=width), blocks)) + "\n"
+
+
+def _filled(block: str, width: int) -> str:
+    """Return the lines of a paragraph filled anew; others are kept."""
+    lines = block.split("\n")
+    if any(line.startswith((" ", "=")) for line in lines):
+        return block
+    return "\n".join(textwrap.wrap(block, width, break_long_words=False, break_on_hyphens=False))
 
 
 class ProjectCommand(ScrapyCommand):
@@ -50,7 +71,7 @@ class ProjectCommand(ScrapyCommand):
     #: The line of `scrapy -h`, and the first paragraph of the command's own help.
     summary: ClassVar[str]
     about: ClassVar[str]
-    #: Exit codes and examples, with their line breaks; without it help is Scrapy's.
+    #: Exit codes and examples, with their line breaks.
     epilog: ClassVar[str] = ""
     #: Whether there may be arguments besides options.
     takes_arguments: ClassVar[bool] = True
@@ -93,12 +114,15 @@ class ProjectCommand(ScrapyCommand):
         secure_streams(needs_output=self.prints)  # the first that Scrapy calls, and before it logs
         super().add_options(parser)
         parser.error = partial(self.end, Outcome.REFUSED)  # type: ignore[method-assign]
+        parser.formatter_class = KeepsLines
         if self.epilog:
-            parser.formatter_class = KeepsLines
             parser.epilog = self.epilog
+        _fold_streams()
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Set the settings that the options give; warn of those that are nearly ours."""
+        if getattr(opts, "json", False):  # what a program reads is not folded
+            sys.stdout = getattr(sys.stdout, "stream", sys.stdout)
         with self.ending_with_a_line(args):
             super().process_options(args, opts)
             self.check_settings()
@@ -176,6 +200,16 @@ class ProjectCommand(ScrapyCommand):
         """Return where collections are; raises `ArgumentRefused`."""
         configuration = self.configuration()
         return Places(configuration.store, configuration.staging)
+
+
+def _fold_streams() -> None:
+    """Let lines be folded at terminals."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream.isatty() and isinstance(stream, io.TextIOWrapper):
+            from mapillary_crawler.terminal.folding import Folding  # noqa: PLC0415  loads rich
+
+            setattr(sys, name, Folding(stream))
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:

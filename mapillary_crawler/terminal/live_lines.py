@@ -13,6 +13,8 @@ from typing import TextIO
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from mapillary_crawler.terminal.folding import columns_of
+
 #: Empty the cursor's row, where a key is echoed, then go one row up and empty that; erasing all
 #: that is below would fill some terminals' history.
 _TAKE_ECHO, _TAKE_BACK = "\r\x1b[2K", "\x1b[1A\x1b[2K"
@@ -80,7 +82,7 @@ class LiveLines(io.TextIOBase):
         super().close()
 
     def _put(self, text: str) -> None:
-        columns = self._columns()
+        columns = max(2, columns_of(self._stream))
         rows = sum(max(1, -(-cells // columns)) for cells in self._drawn)
         erase = _TAKE_ECHO + _TAKE_BACK * rows if rows else ""
         self._stream.write(erase + text + self._render(columns - 1))
@@ -100,13 +102,6 @@ class LiveLines(io.TextIOBase):
         drawn = capture.get()
         self._drawn = [Text.from_ansi(line).cell_len for line in drawn.splitlines()]
         return drawn
-
-    def _columns(self) -> int:
-        """Return the columns of the terminal; one that does not know them says 0."""
-        with suppress(OSError):
-            if columns := os.get_terminal_size(self._stream.fileno()).columns:
-                return max(2, columns)
-        return 80
 
     def _in_foreground(self) -> bool:
         """Say whether the terminal is ours now, and not the shell's that put us aside."""

@@ -101,7 +101,7 @@ class Report:
     #: The name for people, where it is another.
     title: str = ""
 
-    def heading(self) -> str:
+    def headings(self) -> list[str]:
         """Return what the run is at, and how long it still takes."""
         snapshot = self.snapshot
         parts = [snapshot.phase.value]
@@ -111,7 +111,7 @@ class Report:
             parts.append(f"{quantities.duration(left)} left")
         if snapshot.waiting:
             parts.append(f"waiting for {snapshot.waiting}")
-        return ", ".join(parts)
+        return parts
 
     def amounts(self) -> list[str]:
         """Return what has been done so far, and how fast."""
@@ -142,7 +142,7 @@ class Report:
 
     def line(self) -> str:
         """Return everything as one line for a log."""
-        parts = [self.heading(), *self.amounts(), *self.others()]
+        parts = [*self.headings(), *self.amounts(), *self.others()]
         return f"{self.title or self.name}: {', '.join(parts)}"
 
     def fields(

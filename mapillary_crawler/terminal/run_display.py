@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +20,22 @@ from mapillary_crawler.terminal.terminal_log import TerminalHandler, is_quiet, t
 
 #: Columns of the bar; the other lines are hardly longer.
 _BAR = 64
+
+
+class Parts:
+    """What is said on one row: as many of its parts as there is room for."""
+
+    def __init__(self, parts: Sequence[str], between: str = " · ", style: str = "") -> None:
+        self._parts = parts
+        self._between = between
+        self._style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Leave away from the end what does not fit."""
+        shown = list(self._parts)
+        while len(shown) > 1 and cell_len(self._between.join(shown)) > options.max_width:
+            shown.pop()
+        yield Text(self._between.join(shown), self._style, no_wrap=True, overflow="ellipsis")
 
 
 class ProgressDisplay:
@@ -46,15 +64,15 @@ class ProgressDisplay:
 
     def show(self, report: Report) -> None:
         """Draw the lines anew."""
-        rows = Table.grid()
-        rows.add_column(no_wrap=True)
-        rows.add_row(Text(f"{report.heading()}, {report.title or report.name}", style="bold"))
+        name = report.title or report.name
+        rows: list[RenderableType] = [Parts([*report.headings(), name], ", ", "bold")]
         if report.snapshot.phase is not Phase.LISTING:
             snapshot = report.snapshot
-            rows.add_row(ProgressBar(snapshot.balance.listed, snapshot.done, width=_BAR))
-        rows.add_row(" · ".join(report.amounts()))
-        rows.add_row(" · ".join(report.others()))
-        self._lines.show(rows)
+            bar = Table.grid()  # a bar alone does not end its row
+            bar.add_row(ProgressBar(snapshot.balance.listed, snapshot.done, width=_BAR))
+            rows.append(bar)
+        rows += [Parts(report.amounts()), Parts(report.others())]
+        self._lines.show(Group(*rows))
 
     def close(self) -> None:
         """Take the lines away and give the terminal back."""

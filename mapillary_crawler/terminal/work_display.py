@@ -11,17 +11,24 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.live_lines import can_be_live
 
 #: Seconds between two lines about the same file.
 _LINE_EVERY = 60.0
+#: Cells of a bar that is still one and of the figures behind it, and of a name at least.
+_FIGURES, _LEAST_NAME = 46, 12
+
+#: With what names of collections begin.
+_PREFIX = "mapillary-"
 
 
 class WorkDisplay:
@@ -98,6 +105,23 @@ class Lines(WorkDisplay):
         )
 
 
+class _Doing(TextColumn):
+    """What is being done with which file; a long name is cut, so that the figures are not."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__("{task.description}", markup=False)
+        self._console = console
+
+    def render(self, task: Task) -> Text:
+        """Return as much as there is room for beside the figures."""
+        room = max(_LEAST_NAME, self._console.width - _FIGURES)
+        text = super().render(task)
+        if text.cell_len > room:
+            text = Text(text.plain.replace(f" {_PREFIX}", " "))
+            text.truncate(room, overflow="ellipsis")
+        return text
+
+
 class Bars(WorkDisplay):
     """A bar for the file and one for all of them; a single file has but one.
 
@@ -106,7 +130,7 @@ class Bars(WorkDisplay):
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
+            _Doing(console),
             BarColumn(bar_width=None),
             DownloadColumn(),
             TransferSpeedColumn(),

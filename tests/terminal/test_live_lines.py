@@ -10,6 +10,7 @@ import sys
 import pytest
 from rich.text import Text
 
+from mapillary_crawler.terminal import live_lines
 from mapillary_crawler.terminal.live_lines import LiveLines, LiveTerminal, can_be_live
 
 
@@ -67,7 +68,7 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     terminal = Terminal(40)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(LiveLines, "_columns", lambda self: terminal.columns)
+    monkeypatch.setattr(live_lines, "columns_of", lambda stream: terminal.columns)
     return terminal
 
 

@@ -50,3 +50,51 @@ def test_terminal_gets_everything_at_any_width(
     for cell in ("alice", "1,000", "complete", "[red]odd"):
         assert cell in text
     assert max(map(len, text.splitlines())) <= int(columns)
+
+
+def shown(columns: int, *names: str) -> list[str]:
+    found = Table(
+        ("collection", "state", "listed", "size", "active"),
+        frozenset({"listed", "size"}),
+        [(name, "archived", "1,000", "22.6 MB", "just now") for name in names],
+        spare=("active", "size"),
+    )
+    return found.lines(columns)
+
+
+def test_a_narrow_table_says_less_before_names_go_on_lines_of_their_own() -> None:
+    assert shown(47, "alice-256")[1] == "alice-256   archived   1,000  22.6 MB  just now"
+    assert shown(46, "alice-256")[1] == "alice-256   archived   1,000  22.6 MB"
+    assert shown(30, "alice-256")[1] == "alice-256   archived   1,000"
+    assert shown(30, "alice-original", "bob-256")[1:] == [
+        "alice-original",
+        "            archived   1,000",
+        "bob-256     archived   1,000",
+    ]
+
+
+def test_one_long_name_takes_no_column_from_the_others() -> None:
+    long = "x" * 60
+    assert shown(60, long, "a-256", "b-256")[1:] == [
+        long,
+        "            archived   1,000  22.6 MB  just now",
+        "a-256       archived   1,000  22.6 MB  just now",
+        "b-256       archived   1,000  22.6 MB  just now",
+    ]
+
+
+def test_texts_go_on_between_words() -> None:
+    found = Table(("part", "found"))
+    found.rows = [("encoder", "there is none of them"), ("", "→ install one of these two")]
+    assert found.lines(30) == [
+        "part     found",
+        "encoder  there is none of them",
+        "         → install one of",
+        "           these two",
+    ]
+
+
+@pytest.mark.parametrize("columns", range(12, 60))
+def test_no_word_is_broken_at_any_width(columns: int) -> None:
+    words = {word for line in table().lines() for word in line.split()}
+    assert {word for line in table().lines(columns) for word in line.split()} <= words

@@ -10,7 +10,7 @@ from mapillary_crawler.archive.internet_archive.archived_item import HOME
 from mapillary_crawler.archive.internet_archive.cache import Found
 from mapillary_crawler.archive.internet_archive.statistics import Count, Statistics, statistics
 from mapillary_crawler.terminal.quantities import age, size
-from mapillary_crawler.terminal.tables import Table
+from mapillary_crawler.terminal.tables import Table, columns_of_output
 
 _AMOUNTS = ("items", "images", "size")
 
@@ -53,7 +53,7 @@ def report(figures: Statistics, *, users: bool) -> str:
                 ("size", size(total.bytes)),
             ],
             headed=False,
-        ).lines(),
+        ).lines(columns_of_output()),
         _counts("quality", figures.qualities),
     ]
     if figures.outside:
@@ -73,7 +73,7 @@ def _counts(what: str, counts: dict[str, Count]) -> list[str]:
     table = Table((what, "collections", *_AMOUNTS), frozenset({"collections", *_AMOUNTS}))
     for name, count in counts.items():
         table.rows.append((name, f"{count.collections:,}", *_amounts(count)))
-    return table.lines()
+    return table.lines(columns_of_output())
 
 
 def _outside(figures: Statistics) -> list[str]:
@@ -83,7 +83,7 @@ def _outside(figures: Statistics) -> list[str]:
         for item in items:
             count.add(item)
         table.rows.append((uploader, *_amounts(count)))
-    return table.lines()
+    return table.lines(columns_of_output())
 
 
 def _amounts(count: Count) -> tuple[str, str, str]:
