@@ -71,7 +71,7 @@ def folded(line: str, columns: int, start: int = 0) -> str:
         start = 0
     if columns < _LEAST or start + cells(line) <= columns:
         return line
-    plain = _CONTROL.sub("", line)
+    plain = _CONTROL.sub("", line.rpartition("\r")[2])
     begins = _BEGINNING.match(plain)
     hanging = begins.end() if begins else 0
     if begins and not begins[0].strip():
