@@ -127,7 +127,7 @@ Examples
             name: (places.staging / folder, places.store / folder)
             for name, folder in folders.items()
         }
-        with _display(where, ends, several=jobs > 1 and not opts.quiet) as (starts, watch):
+        with _display(where, ends, opts, several=jobs > 1) as (starts, watch):
             crawls.starts, crawls.watch = starts, watch
             crawls.run()
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
@@ -179,7 +179,11 @@ def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
 
 @contextmanager
 def _display(
-    folders: Mapping[str, Sequence[Path]], ends: UserEnds, *, several: bool
+    folders: Mapping[str, Sequence[Path]],
+    ends: UserEnds,
+    opts: argparse.Namespace,
+    *,
+    several: bool,
 ) -> Iterator[tuple[Callable[[str], None], Callable[[Sequence[str]], None] | None]]:
     """Give what hears of each start, and what shows several crawls at once on a terminal.
 
@@ -201,10 +205,10 @@ def _display(
 
     def say(username: str) -> None:
         ends.start(username)
-        if len(folders) > 1:
+        if len(folders) > 1 and not opts.quiet:
             print(f"{username}: {so_far().heading()}", file=sys.stderr, flush=True)
 
-    if several and can_be_live(sys.stderr):
+    if several and not opts.quiet and can_be_live(sys.stderr):
         with LiveTerminal() as lines:
             shown = JobsDisplay(lines, folders)
             yield ends.start, lambda running: shown.show(running, so_far())

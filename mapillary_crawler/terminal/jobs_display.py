@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.live_lines import LiveLines
 from mapillary_crawler.terminal.progress_file import read_progress
+from mapillary_crawler.terminal.run_display import Parts
 
 #: Seconds between two drawings.
 _PAUSE = 1.0
@@ -73,14 +75,14 @@ class JobsDisplay:
             return
         self._drawn, self._shown = now, list(running)
         found = {username: read_progress(self._folders[username]) for username in running}
-        rows = Table.grid()
-        rows.add_column(no_wrap=True)
-        rows.add_row(Text(so_far.heading(list(found.values())), style="bold"))
+        heading = Parts(so_far.heading(list(found.values())).split(" · "), style="bold")
         jobs = Table.grid(padding=(0, 2))
+        jobs.add_column(overflow="ellipsis")  # the figures stay where a name is too long
+        for _ in _STARTING:
+            jobs.add_column(no_wrap=True)
         for username, fields in found.items():
             jobs.add_row(Text(username), *map(Text, _cells(fields)))
-        rows.add_row(jobs)
-        self._lines.show(rows)
+        self._lines.show(Group(heading, jobs))
 
 
 def _cells(fields: Mapping[str, Any]) -> list[str]:
