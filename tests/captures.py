@@ -23,6 +23,7 @@ from rich.text import Text
 
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.adopt.peer_folder import PeerFolder
+from tests.archive.internet_archive.archive_crowd import crowd
 from tests.crawling import PROJECT
 
 WIDTHS = (60, 80, 120, 200)
@@ -40,10 +41,6 @@ _USERS = [
     {"username": _LONG, "images": 20},
     {"username": "日本の写真家", "images": 20},
 ]
-_ITEM = {
-    "identifier": "mapillary-dora-original", "mediatype": "data", "uploader": "dora@example.org",
-    "collection": ["mapillary-images"], "description": "Contains 1,200 images",
-}  # fmt: skip
 #: As long as the folder that is made for it.
 _HOME = "/home/alice/mapillary"
 _UNITS = {"B", "kB", "MB", "GB", "TB"}
@@ -129,10 +126,9 @@ class Terminal:
 @contextmanager
 def prepared(columns: int) -> Iterator[tuple[Terminal, Path, Sandbox]]:
     """Give a terminal in a folder with a few collections."""
-    items = {_ITEM["identifier"]: {"metadata": _ITEM}}
     with (
         tempfile.TemporaryDirectory(prefix="archive-", dir="/tmp") as made,
-        Sandbox.running(_USERS, items=items) as sandbox,
+        Sandbox.running(_USERS, items=crowd(40, seed=3)) as sandbox,
     ):
         folder = Path(made)
         environment = _environment(folder, sandbox)

@@ -54,16 +54,18 @@ class Table:
 
     def lines(self, columns: int = _WIDE) -> list[str]:
         """Return the table as plain lines, two spaces between columns."""
-        return list(_Layout(self, self.rows, columns).lines())
+        layout = _Layout(self, self.rows, columns)
+        return [*layout.heading(), *layout.lines()]
 
     def _draw(self, console: Console) -> None:
         shown = [[row[0].removeprefix(self.prefix), *row[1:]] for row in self.rows]
         layout = _Layout(self, shown, columns_of(sys.stdout))
-        for place, line in enumerate(layout.lines()):
-            heading = self.headed and place == 0
-            console.print(Text(line, style="bold" if heading else ""), soft_wrap=True)
-            if heading:
-                console.print(Text("─" * layout.width, style="dim"), soft_wrap=True)
+        for line in layout.heading():
+            console.print(Text(line, style="bold"), soft_wrap=True)
+        if self.headed:
+            console.print(Text("─" * layout.width, style="dim"), soft_wrap=True)
+        for line in layout.lines():
+            console.print(Text(line), soft_wrap=True)
 
 
 class _Layout:
@@ -87,10 +89,13 @@ class _Layout:
         """Cells of the whole table."""
         return sum(self._widths.values()) + _GAP * (len(self._shown) - 1)
 
-    def lines(self) -> Iterator[str]:
-        """Yield the heading, if there is to be one, and the rows."""
+    def heading(self) -> Iterator[str]:
+        """Yield the heading, if there is to be one."""
         if self._table.headed:
             yield from self._lines(self._table.headings)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the rows."""
         for row in self._rows:
             yield from self._lines(row)
 
@@ -107,16 +112,16 @@ class _Layout:
 
         All names stand beside what is said of them, or else most of them, or else as many as do.
         """
-        least = cells(self._table.headings[0]) if self._table.headed else _SHORTEST
+        heading = cells(self._table.headings[0]) if self._table.headed else _SHORTEST
         names = [cells(row[0]) for row in self._rows]
         choices = list(self._choices())
-        for share in (1.0, 0.5, 0.0):
+        for share, least in ((1.0, heading), (0.5, heading), (0.0, heading), (0.0, _SHORTEST)):
             for shown in choices:
                 room = self._room_for_names(shown)
                 beside = sum(name <= room for name in names)
                 if room >= min(least, self._natural[0]) and beside >= share * len(names):
                     return shown, self._fitted(shown, room)
-        return choices[-1], self._fitted(choices[-1], least)
+        return choices[-1], self._fitted(choices[-1], _SHORTEST)
 
     def _choices(self) -> Iterator[list[int]]:
         """Yield the columns that may be shown, from all to the fewest."""
@@ -134,11 +139,9 @@ class _Layout:
         """Return the width of each column; what is left over goes to texts."""
         widths = {place: self._least[place] for place in shown}
         widths[0] = min(room, self._natural[0])
-        if not self._rows:
-            return widths
-        heading = cells(self._table.headings[0]) if self._table.headed else 0
-        beside = [size for row in self._rows if (size := cells(row[0])) <= widths[0]]
-        widths[0] = max([*beside, heading])
+        headings = [self._table.headings] if self._table.headed else []
+        beside = [size for row in [*headings, *self._rows] if (size := cells(row[0])) <= widths[0]]
+        widths[0] = max(beside, default=widths[0])
         over = self._columns - sum(widths.values()) - _GAP * (len(shown) - 1)
         for place in shown[1:]:
             wider = min(max(over, 0), self._natural[place] - widths[place])

@@ -98,3 +98,12 @@ def test_texts_go_on_between_words() -> None:
 def test_no_word_is_broken_at_any_width(columns: int) -> None:
     words = {word for line in table().lines() for word in line.split()}
     assert {word for line in table().lines(columns) for word in line.split()} <= words
+
+
+def test_a_heading_that_is_too_long_is_as_a_name_that_is() -> None:
+    found = Table(("outside of mapillary-images", "items"), frozenset({"items"}), [("ann@x", "1")])
+    assert found.lines(30) == [
+        "outside of mapillary-images",
+        "       items",
+        "ann@x      1",
+    ]
