@@ -110,12 +110,13 @@ class _Layout:
     def _choose(self) -> tuple[list[int], dict[int, int]]:
         """Return the columns that are shown, and their widths.
 
-        All names stand beside what is said of them, or else most of them, or else as many as do.
+        Half of the names stand beside what is said of them, or else as many as do: one that is too
+        long takes no column from the others.
         """
         heading = cells(self._table.headings[0]) if self._table.headed else _SHORTEST
         names = [cells(row[0]) for row in self._rows]
         choices = list(self._choices())
-        for share, least in ((1.0, heading), (0.5, heading), (0.0, heading), (0.0, _SHORTEST)):
+        for share, least in ((0.5, heading), (0.0, heading), (0.0, _SHORTEST)):
             for shown in choices:
                 room = self._room_for_names(shown)
                 beside = sum(name <= room for name in names)

@@ -83,6 +83,10 @@ def test_one_long_name_takes_no_column_from_the_others() -> None:
     ]
 
 
+def test_one_longer_name_takes_no_column_where_less_would_make_room() -> None:
+    assert shown(60, "x" * 30, "a-256", "b-256")[0].endswith("active")
+
+
 def test_texts_go_on_between_words() -> None:
     found = Table(("part", "found"))
     found.rows = [("encoder", "there is none of them"), ("", "→ install one of these two")]
