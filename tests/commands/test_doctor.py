@@ -23,7 +23,7 @@ from tests.crawling import PROJECT, SCRAPY, Crawling
 from tests.pseudo_terminal import on_terminal
 from tests.whole.test_certificates import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TOKEN = "MLY|4410152892354321|feedfacefeedfacefeedfacefeedface"
 KEYS = {"IA_ACCESS_KEY_ID": "plantedaccesskey", "IA_SECRET_ACCESS_KEY": "plantedsecretkey"}

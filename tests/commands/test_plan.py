@@ -13,7 +13,7 @@ import pytest
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling, assert_complete, manifest, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def plan(crawling: Crawling, *arguments: str) -> list[dict[str, Any]]:

@@ -214,7 +214,7 @@ def test_any_reconstruction_data_is_read_or_is_not(data: bytes) -> None:
 
 
 @needs_djxl
-@pytest.mark.slow
+@pytest.mark.long
 def test_mutations_come_back() -> None:
     """5,000 of them: see jxl_mutations."""
     outcomes = check(300)

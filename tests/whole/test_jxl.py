@@ -21,7 +21,7 @@ from tests.archive.finish.made import deterministic_set
 from tests.crawling import Crawling, compressed_data, images, manifest, wait_until
 from tests.image.jxl_codecs import is_running
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("jxl")]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("jxl")]
 
 USERS = [
     {"username": "ivan", "images": 60, "days": 2.0, "panoramas": 0.2, "dead": 2, "undated": 0.05}

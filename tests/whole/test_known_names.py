@@ -10,7 +10,7 @@ import pytest
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 USERS = [{"username": "b ö", "images": 5}, {"username": "-dash", "images": 4}]
 FOLDER = "mapillary-b_u20__uf6_-256"

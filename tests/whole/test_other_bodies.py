@@ -16,6 +16,8 @@ from mapillary_crawler.sandbox.damage import PLACEHOLDER, in_other_format, witho
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, compressed_data, images, manifest
 
+pytestmark = pytest.mark.long
+
 NAME = "mapillary-bo-256"
 USER = {"username": "bo", "images": 70, "days": 2.0, "panoramas": 0.2}
 

@@ -20,6 +20,8 @@ import pytest
 from mapillary_crawler.collection.names import member_path
 from tests.crawling import PROJECT, SCRAPY, Crawling, images, wait_until
 
+pytestmark = pytest.mark.long
+
 PAGE = b"<html><title>a page</title><body><a href='/next'>next</a></body></html>"
 SPIDER = """
 import scrapy

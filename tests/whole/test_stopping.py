@@ -14,7 +14,7 @@ import pytest
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, Crawling, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 USERS = [{"username": "bob", "images": 3000, "days": 40.0}, {"username": "few", "images": 5}]
 #: What holds a crawl in each phase.

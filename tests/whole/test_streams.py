@@ -18,7 +18,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 #: What a shell may do to a command's output.
 LOST = ["> /dev/full 2>&1", ">&- 2>&-", "2>&1 | head -1", "2>&-", "<&- >&-"]

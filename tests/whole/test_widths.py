@@ -15,7 +15,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling
 from tests.pseudo_terminal import CONTROL, on_terminal
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 WIDTHS = (60, 80, 120, 200)
 CJK, EMOJI, LONG = "日本の写真家さん", "🚲photos🗾", f"a-long-name-{'x' * 60}"

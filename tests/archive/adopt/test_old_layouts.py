@@ -18,6 +18,8 @@ from tests.archive.finish.made import NOON, jpeg
 from tests.crawling import Crawling, assert_complete, images
 from tests.shared_data import FOLDER
 
+pytestmark = pytest.mark.long
+
 USERS = [{"username": "ann", "images": 40, "days": 3, "undated": 0.1, "no_sequence": 0.1}]
 DAY = "2024-01-15"
 
