@@ -133,6 +133,8 @@ class Command(ProjectCommand, crawl.Command):
         from_files = f", with settings from {files}" if files else ""
         if settings["LOG_FILE"] or not is_quiet(settings):
             self._say(f"{self.first_line(self._staging)}{from_files}")
+            if self._staging.used_before:
+                self._say(f"This store is new; used before: {self._staging.used_before}")
             if fewer:
                 self._say(fewer)
 
@@ -221,8 +223,6 @@ class Command(ProjectCommand, crawl.Command):
         siblings = [name for name in staging.siblings() if not whole or name != whole.name]
         if siblings:
             line += f" (also here: {', '.join(siblings)})"
-        if staging.used_before:
-            line += f" (this store is new; used before: {staging.used_before})"
         return line
 
     def conclude(self, staging: OpenCollection, spider: Spider | None, outcome: Outcome) -> None:

@@ -29,6 +29,10 @@ PAGE = PROJECT / "docs" / "scrapyd.md"
 _OPENER = build_opener(ProxyHandler({}))
 
 
+#: What the log has before a message: time, logger and level.
+_BEFORE = re.compile(r"^\S+ \S+ \[[\w.]+\] [A-Z]+: ")
+
+
 def wait_for(happened: Callable[[], bool]) -> None:
     """Wait for what takes as long as the machine makes it."""
     wait_until(happened, 180)
@@ -56,7 +60,7 @@ class Job:
     @property
     def lines(self) -> list[str]:
         """The log's lines, without time, logger and level."""
-        return [line.rpartition(" INFO: ")[2] for line in self.log.splitlines()]
+        return [_BEFORE.sub("", line) for line in self.log.splitlines()]
 
     @property
     def last(self) -> str:

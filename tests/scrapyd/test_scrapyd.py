@@ -193,6 +193,7 @@ def test_what_is_wrong_is_one_line_in_the_log(
     }
     for job, line in said.items():
         assert job.wait().last.startswith(f"scrapy crawl: {line}"), job.log
+        assert " ERROR: " in job.log
         assert len(job.lines) == 1
 
 
