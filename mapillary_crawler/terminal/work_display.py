@@ -24,8 +24,9 @@ from mapillary_crawler.terminal.live_lines import can_be_live
 
 #: Seconds between two lines about the same file.
 _LINE_EVERY = 60.0
-#: Cells of a bar that is still one and of the figures behind it, and of a name at least.
-_FIGURES, _LEAST_NAME = 46, 12
+#: Cells of a bar that is still one and of the figures behind it, of how fast it goes among them,
+#: and of a name at least.
+_FIGURES, _PACE, _LEAST_NAME = 46, 22, 16
 
 #: With what names of collections begin.
 _PREFIX = "mapillary-"
@@ -105,6 +106,11 @@ class Lines(WorkDisplay):
         )
 
 
+def _has_room(console: Console) -> bool:
+    """Say whether how fast it goes can be shown, too; a narrow terminal says less."""
+    return console.width >= _FIGURES + _LEAST_NAME
+
+
 class _Doing(TextColumn):
     """What is being done with which file; a long name is cut, so that the figures are not."""
 
@@ -114,7 +120,8 @@ class _Doing(TextColumn):
 
     def render(self, task: Task) -> Text:
         """Return as much as there is room for beside the figures."""
-        room = max(_LEAST_NAME, self._console.width - _FIGURES)
+        figures = _FIGURES if _has_room(self._console) else _FIGURES - _PACE
+        room = max(_LEAST_NAME, self._console.width - figures)
         text = super().render(task)
         if text.cell_len > room:
             text = Text(text.plain.replace(f" {_PREFIX}", " "))
@@ -129,12 +136,12 @@ class Bars(WorkDisplay):
     """
 
     def __init__(self, console: Console) -> None:
+        pace = [TransferSpeedColumn(), TimeRemainingColumn()] if _has_room(console) else []
         self._bars = Progress(
             _Doing(console),
             BarColumn(bar_width=None),
             DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
+            *pace,
             console=console,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
