@@ -6,13 +6,14 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from random import Random
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from scrapy.exceptions import DropItem
+from scrapy.exceptions import DropItem, NotConfigured
 
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl import clock
+from mapillary_crawler.crawl.encoding import JxlEncoding, WebpEncoding
 from mapillary_crawler.crawl.failures import failure
 from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.image.encoders import EncodeInterrupted, NotEncoded
@@ -41,14 +42,30 @@ class EncodingPipeline(ABC):
     #: Of the files that it makes.
     extension: ClassVar[str]
 
-    def __init__(self, crawler: Crawler, *, timeout: float = TIMEOUT) -> None:
+    #: How a collection is encoded that has this stage.
+    encoding: ClassVar[type[WebpEncoding | JxlEncoding]]
+
+    def __init__(
+        self, crawler: Crawler, encoding: WebpEncoding | JxlEncoding, *, timeout: float = TIMEOUT
+    ) -> None:
         self._run = run_of(crawler)
+        self._encoder = encoding.encoder
         self._stats = crawler.stats
         self._timeout = timeout
         self._slots = asyncio.Semaphore(usable_processors())
         self._ended = False
         self._random = Random()
         self._warnings = WarningsOnce(logger)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Take the encoder that the ledger has fixed; not configured for another format."""
+        run = run_of(crawler)
+        if not isinstance(run.collection.encoding, cls.encoding):
+            raise NotConfigured
+        pipeline = cls(crawler, run.collection.encoding)
+        run.on_stop(pipeline.kill_children)
+        return pipeline
 
     @abstractmethod
     async def encode(self, item: ImageItem, seconds: float) -> bytes:

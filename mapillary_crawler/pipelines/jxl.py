@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
-
-from scrapy.exceptions import NotConfigured
+from typing import TYPE_CHECKING
 
 from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.encoding import JxlEncoding
-from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.image.encoders import EncodeInterrupted
 from mapillary_crawler.image.jxl import JxlError
@@ -35,26 +32,17 @@ class JxlPipeline(EncodingPipeline):
     """Replaces the JPEG by JPEG XL that is proven to give it back; comes after `XmpPipeline`."""
 
     extension = "jxl"
+    encoding = JxlEncoding
 
     def __init__(
         self, crawler: Crawler, encoding: JxlEncoding, *, timeout: float = TIMEOUT
     ) -> None:
-        super().__init__(crawler, timeout=timeout)
+        super().__init__(crawler, encoding, timeout=timeout)
         workers = usable_processors()
         self._effort = encoding.effort
-        self._codec = Codec(encoding.encoder)
+        self._codec = Codec(self._encoder)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="jxl")
         self._memory = ByteBudget(workers * _MEMORY, 0)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the encoder that the ledger has fixed; not configured without `jxl`."""
-        run = run_of(crawler)
-        if not isinstance(run.collection.encoding, JxlEncoding):
-            raise NotConfigured
-        pipeline = cls(crawler, run.collection.encoding)
-        run.on_stop(pipeline.kill_children)
-        return pipeline
 
     def refuse(self, item: ImageItem) -> None:
         """Raise `JxlError` for a picture whose encode would take too much memory."""

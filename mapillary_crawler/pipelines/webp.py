@@ -6,12 +6,9 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
-
-from scrapy.exceptions import NotConfigured
+from typing import TYPE_CHECKING
 
 from mapillary_crawler.crawl.encoding import WebpEncoding
-from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.image import webp
 from mapillary_crawler.image.encoders import ENDED_BY, EncodeInterrupted
 from mapillary_crawler.pipelines.encoding import TIMEOUT, EncodingPipeline
@@ -26,24 +23,14 @@ class WebpPipeline(EncodingPipeline):
     """Replaces the JPEG by WebP; comes after `XmpPipeline`."""
 
     extension = "webp"
+    encoding = WebpEncoding
 
     def __init__(
         self, crawler: Crawler, encoding: WebpEncoding, *, timeout: float = TIMEOUT
     ) -> None:
-        super().__init__(crawler, timeout=timeout)
-        self._encoder = encoding.encoder
+        super().__init__(crawler, encoding, timeout=timeout)
         self._options = {"quality": encoding.quality, "method": encoding.method}
         self._running: set[asyncio.subprocess.Process] = set()
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the encoder that the ledger has fixed; not configured without `webp`."""
-        run = run_of(crawler)
-        if not isinstance(run.collection.encoding, WebpEncoding):
-            raise NotConfigured
-        pipeline = cls(crawler, run.collection.encoding)
-        run.on_stop(pipeline.kill_children)
-        return pipeline
 
     def refuse(self, item: ImageItem) -> None:
         """Raise `WebpError` for sides that WebP cannot have."""
