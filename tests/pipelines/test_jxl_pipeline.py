@@ -8,17 +8,14 @@ import math
 import shutil
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 from scrapy.exceptions import DropItem, NotConfigured
-from scrapy.utils.test import get_crawler
 
 from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.encoding import JxlEncoding, WebpEncoding
-from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.image import exif, webp
 from mapillary_crawler.image.encoders import Encoder
 from mapillary_crawler.image.jxl_codec import MAX_PIXELS, Decoder, installed_encoder
@@ -27,7 +24,6 @@ from mapillary_crawler.pipelines import jxl as module
 from mapillary_crawler.pipelines.jxl import JxlPipeline
 from tests.image.jxl_codecs import KINDS, is_running, needs_pylibjxl, programs
 from tests.image.jxl_mutations import given_back
-from tests.runs import plain_run, spider_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -52,20 +48,6 @@ def item(body: bytes | None = None, **values: Any) -> ImageItem:
             "width": 256, "height": 256,
         } | values
     )  # fmt: skip
-
-
-@pytest.fixture
-def failures() -> list[FailedAttempt]:
-    """Collect what the ledger is told."""
-    return []
-
-
-@pytest.fixture
-def crawler(failures: list[FailedAttempt]) -> Crawler:
-    crawler = get_crawler()
-    ledger = SimpleNamespace(queue=SimpleNamespace(fail=failures.extend))
-    crawler.spider = spider_of(plain_run(ledger, budget=ByteBudget(1 << 20, 0)))
-    return crawler
 
 
 def process(

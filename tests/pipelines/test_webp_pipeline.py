@@ -9,20 +9,17 @@ import stat
 import threading
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 from scrapy.exceptions import DropItem, NotConfigured
-from scrapy.utils.test import get_crawler
 
 from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.encoding import WebpEncoding
 from mapillary_crawler.image import exif, webp
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.pipelines.webp import WebpPipeline
-from tests.runs import plain_run, spider_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -55,20 +52,6 @@ def item(body: bytes | None = None, **values: Any) -> ImageItem:
         }
         | values
     )
-
-
-@pytest.fixture
-def failures() -> list[FailedAttempt]:
-    """Collect what the ledger is told."""
-    return []
-
-
-@pytest.fixture
-def crawler(failures: list[FailedAttempt]) -> Crawler:
-    crawler = get_crawler()
-    ledger = SimpleNamespace(queue=SimpleNamespace(fail=failures.extend))
-    crawler.spider = spider_of(plain_run(ledger))
-    return crawler
 
 
 def pipeline_of(
