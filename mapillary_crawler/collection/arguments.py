@@ -46,6 +46,8 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
     "end": (),
     "sequence": (),
     "stop_after": (),
+    "upload": _SWITCH,
+    "remove": _SWITCH,
 }
 
 
@@ -67,6 +69,10 @@ class Arguments:
     check_ia: bool = True
     accept_failed: bool = False
     stop_after: StopAfter | None = None
+    #: Tars go to archive.org as they are sealed.
+    upload: bool = False
+    #: Tars that archive.org is verified to have are removed here.
+    remove: bool = False
 
 
 def validate(given: Mapping[str, str]) -> Arguments:
@@ -79,7 +85,7 @@ def validate(given: Mapping[str, str]) -> Arguments:
     webp, jxl = (_switch(name, given.get(name, "0")) for name in ("webp", "jxl"))
     if webp and jxl:
         raise ArgumentRefused("webp=1 and jxl=1 do not go together; choose one")
-    return Arguments(
+    arguments = Arguments(
         collection=Collection(
             username=_username(given["username"]),
             quality=read_quality(given.get("quality", "original")),
@@ -91,7 +97,26 @@ def validate(given: Mapping[str, str]) -> Arguments:
         check_ia=_switch("check_ia", given.get("check_ia", "1")),
         accept_failed=_switch("accept_failed", given.get("accept_failed", "0")),
         stop_after=_given("stop_after", given, _stop_after),
+        upload=_switch("upload", given.get("upload", "0")),
+        remove=_switch("remove", given.get("remove", "0")),
     )
+    _refuse_upload(arguments)
+    return arguments
+
+
+def _refuse_upload(arguments: Arguments) -> None:
+    """Raise `ArgumentRefused` where what is asked for has no place on archive.org."""
+    if arguments.remove and not arguments.upload:
+        raise ArgumentRefused("remove=1 is for what archive.org has; say upload=1 too")
+    if arguments.upload and arguments.collection.selection:
+        raise ArgumentRefused(
+            "upload=1 does not go with a selection (bbox, start, end, sequence): "
+            "archive.org gets whole collections only"
+        )
+    if arguments.upload and arguments.tar is False:
+        raise ArgumentRefused(
+            "upload=1 does not go with tar=0: archive.org is no place for so many files"
+        )
 
 
 def _username(given: str) -> str:

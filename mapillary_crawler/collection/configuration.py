@@ -48,6 +48,7 @@ class Configuration:
     min_free_bytes: int
     tar_max_bytes: int
     max_bytes_per_second: int
+    staging_max_bytes: int
     webp_quality: int
     webp_method: int
     webp_encoder: str
@@ -89,6 +90,7 @@ def read_configuration(
         min_free_bytes=read_number(settings, "MIN_FREE_BYTES", 0, read_size),
         tar_max_bytes=read_number(settings, "TAR_MAX_BYTES", 1, read_size),
         max_bytes_per_second=read_number(settings, "MAX_BYTES_PER_SECOND", 0, read_size),
+        staging_max_bytes=read_number(settings, "STAGING_MAX_BYTES", 0, read_size),
         webp_quality=read_number(settings, "WEBP_QUALITY", 0, int, 100),
         webp_method=read_number(settings, "WEBP_METHOD", 0, int, 6),
         webp_encoder=str(settings["WEBP_ENCODER"]),

@@ -75,6 +75,10 @@ class Outcome(Enum):
     BLOCKED = ("blocked", 7, "the service blocked us", "run the same command again in a day")
     NO_IMAGES = ("no_images", 8, "no images")
     LOCKED = ("locked", 9, "another process works on this collection")
+    NOT_UPLOADED = (
+        "not_uploaded", 10, "complete here, not all of it is on archive.org",
+        "run the same command again",
+    )  # fmt: skip
 
     def __init__(self, reason: str, exit_code: int, words: str, advice: str = "") -> None:
         self.reason = reason

@@ -43,6 +43,7 @@ SCHEDULABLE = frozenset(
         "MAPILLARY_STORE",
         "MAX_BYTES_PER_SECOND",
         "MIN_FREE_BYTES",
+        "STAGING_MAX_BYTES",
         "TAR_MAX_BYTES",
         "WEBP_ENCODER",
         "WEBP_METHOD",

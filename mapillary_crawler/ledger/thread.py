@@ -7,11 +7,32 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from mapillary_crawler.ledger.ledger import Ledger
 
 _Result = TypeVar("_Result")
+
+
+class LedgerAccess(Protocol):
+    """A ledger wherever it is: what is asked of it is done where it may be used.
+
+    A work is a short transaction; what takes long (reading, hashing, writing) is done outside.
+    """
+
+    def wait_for(self, work: Callable[[Ledger], _Result]) -> _Result:
+        """Return what `work` makes of the ledger, which is not kept."""
+
+
+class LedgerHere:
+    """A ledger that is used in the thread that has opened it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def wait_for(self, work: Callable[[Ledger], _Result]) -> _Result:
+        """Do the work at once."""
+        return work(self._ledger)
 
 
 class LedgerThread:
@@ -37,7 +58,7 @@ class LedgerThread:
         return await asyncio.wrap_future(self._executor.submit(context.run, work, self._ledger))
 
     def wait_for(self, work: Callable[[Ledger], _Result]) -> _Result:
-        """Block until `work` is done (before the reactor runs, and after)."""
+        """Block until `work` is done: before the reactor runs, after, and in other threads."""
         return self._executor.submit(work, self._ledger).result()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from mapillary_crawler.collection.outcome import ArgumentRefused
 
 NAMES = (
     "username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end",
-    "sequence", "stop_after",
+    "sequence", "stop_after", "upload", "remove",
 )  # fmt: skip
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
 
@@ -63,6 +63,20 @@ def test_everything_given() -> None:
         accept_failed=True,
         stop_after=StopAfter("500MB", size=500_000_000),
     )
+
+
+def test_what_goes_to_archive_org() -> None:
+    both = validate({"username": "alice", "upload": "1", "remove": "1"})
+    assert (both.upload, both.remove) == (True, True)
+    assert validate({"username": "alice", "upload": "1", "tar": "1"}).upload
+    for wrong, why in (
+        ({"remove": "1"}, "say upload=1 too"),
+        ({"upload": "1", "tar": "0"}, "does not go with tar=0"),
+        ({"upload": "1", "bbox": "13.0,52.25,13.5,52.5"}, "does not go with a selection"),
+        ({"upload": "1", "sequence": "A"}, "does not go with a selection"),
+    ):
+        with pytest.raises(ArgumentRefused, match=why):
+            validate({"username": "alice", **wrong})
 
 
 def test_jpeg_xl_or_webp() -> None:

@@ -64,6 +64,7 @@ EXIT_CODES = {
     Outcome.BLOCKED: 7,
     Outcome.NO_IMAGES: 8,
     Outcome.LOCKED: 9,
+    Outcome.NOT_UPLOADED: 10,
 }
 
 

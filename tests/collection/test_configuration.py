@@ -35,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "MIN_FREE_BYTES": 10**9,
     "TAR_MAX_BYTES": 10 * 1024**3,
     "MAX_BYTES_PER_SECOND": 0,
+    "STAGING_MAX_BYTES": 0,
     "WEBP_QUALITY": 75,
     "WEBP_METHOD": 4,
     "WEBP_ENCODER": "auto",
