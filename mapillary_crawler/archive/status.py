@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mapillary_crawler.archive.lost_parts import LostPart, lost_parts
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
@@ -41,6 +42,8 @@ class Overview:
     balance: Balance | None = None
     listing_closed: bool = False
     active_at: float | None = None
+    #: Files of a finished collection that are not here, or not whole.
+    lost: tuple[LostPart, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
@@ -49,6 +52,7 @@ class Overview:
             "state": self.state,
             "listing_closed": self.listing_closed if self.balance else None,
             "active_at": json_lines.moment(self.active_at),
+            "lost": [part.name for part in self.lost],
             **json_lines.counts(self.balance),
         }
 
@@ -76,18 +80,21 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
             balance = ledger.images.balance()
             closed = ledger.listing.position().closed
             finished = ledger.facts.get("finished_at") is not None
+            lost = tuple(lost_parts(folder, ledger)) if finished else ()
     except LedgerTrouble as trouble:
         state = f"ledger cannot be read: {trouble.reason}"
         return Overview(folder.name, state, active_at=active_at)
     except (sqlite3.Error, LedgerTooNew) as error:
         return Overview(folder.name, f"ledger cannot be read: {error}", active_at=active_at)
-    if places.is_locked(folder):
+    is_worked_on = places.is_locked(folder)
+    if is_worked_on:
         state = _working(folder, balance)
     elif finished and folder.resolve().parent == places.store.resolve():
-        state = ARCHIVED
+        files = "a file" if len(lost) == 1 else f"{len(lost):,} files"
+        state = f"lacks {files}: repair it" if lost else ARCHIVED
     else:
         state = _left(folder, balance)
-    return Overview(folder.name, state, balance, closed, active_at)
+    return Overview(folder.name, state, balance, closed, active_at, () if is_worked_on else lost)
 
 
 def failures(folder: Path) -> Iterator[tuple[str, str, int]]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Command(ProjectCommand):
     """Looks at ledgers; disturbs no crawl."""
 
-    usage = "[COLLECTION...] [--failed] [--json] [-a quality=QUALITY]"
+    usage = "[COLLECTION...] [--failed] [--check] [--json] [-a quality=Q]"
     summary = "Show the collections in staging and in the store"
     about = (
         "Shows what collections there are: how far each is, whether a process works on it,\n"
@@ -28,7 +29,8 @@ class Command(ProjectCommand):
         "collection's name or a user's; without one, all of the staging folder and the store."
     )
     epilog = f"""\
-Exit codes: 0, 1 for a folder that cannot be read, 2 for a wrong argument.
+Exit codes: 0, 1 for a folder that cannot be read, 2 for a wrong argument; with --check 3 where a
+finished collection lacks files, by their names and sizes.
 
 Examples
 ========
@@ -51,11 +53,17 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
             help="list images that failed, with their last error, but for accepted ones",
         )
         parser.add_argument(
+            "--check",
+            action="store_true",
+            help="end with 3 where a finished collection lacks files",
+        )
+        parser.add_argument(
             "--json", action="store_true", help="print JSON, one line a collection or failure"
         )
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print a table, and what failed."""
+        from mapillary_crawler.archive.lost_parts import told
         from mapillary_crawler.archive.read_ledger import title
         from mapillary_crawler.archive.status import look_at
         from mapillary_crawler.terminal.json_lines import line
@@ -65,9 +73,12 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
         quality = quality_of(opts)
         named = [folder for each in args for folder in places.matching(each, quality)]
         folders = list(dict.fromkeys(named)) if args else list(places.all())
+        overviews = {folder: look_at(folder, places) for folder in folders}
+        if opts.check and any(overview.lost for overview in overviews.values()):
+            self.exitcode = Outcome.INCOMPLETE.exit_code
         if opts.json:
-            for folder in folders:
-                print(line(look_at(folder, places).fields()))
+            for folder, overview in overviews.items():
+                print(line(overview.fields()))
                 if opts.failed:
                     _print_failures(folder, as_json=True)
             return
@@ -81,9 +92,12 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
             prefix="mapillary-",
         )
         table.rows += [
-            (printable(title(folder)), *_row(look_at(folder, places))) for folder in folders
+            (printable(title(folder)), *_row(overview)) for folder, overview in overviews.items()
         ]
         table.print()
+        for folder, overview in overviews.items():
+            if overview.lost:
+                print(f"{printable(title(folder))} lacks {told(overview.lost)}")
         if opts.failed:
             for folder in folders:
                 _print_failures(folder, as_json=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sqlite3
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.move import end_move
+from mapillary_crawler.archive.lost_parts import lost_parts, told
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent, known_stores
 from mapillary_crawler.collection.arguments import Arguments
@@ -391,6 +393,7 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
             username, finished = facts.get("username"), facts.get("finished_at")
             selection = facts.get("selection")
             tar, encoder = facts.get("tar"), facts.get("encoder")
+            lost = lost_parts(destination, ledger)
     except (sqlite3.DatabaseError, LedgerTooNew) as error:
         raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
     _ensure_same_user(destination, username, collection)
@@ -400,6 +403,12 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     _ensure_same_tar(tar, arguments.tar)
     if balance.saved and encoder:
         ensure_same_encoding(encoder, configuration, collection)
+    if lost:
+        raise Refused(
+            Outcome.INCOMPLETE,
+            f"{collection.title} is archived in {destination}, but of its files it lacks "
+            f"{told(lost)}; mend it with: {program_name()} repair {shlex.quote(destination.name)}",
+        )
     since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
     raise Refused(
         Outcome.ALREADY_ARCHIVED,

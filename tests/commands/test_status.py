@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import PieceState
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 
@@ -94,3 +98,39 @@ def test_reader_that_leaves_early(crawling: Crawling, command: str) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGPIPE
     assert errors == ""
+
+
+def test_a_finished_collection_that_lacks_files(crawling: Crawling) -> None:
+    who = {"username": "bob", "quality": "256"}
+    assert crawling.run(**who).code == 0
+    folder = crawling.store / "mapillary-bob-256"
+    first, *_, last = sorted(folder.glob("*.tar"))
+    with last.open("ab") as tar:
+        tar.write(b"more")
+    assert crawling.scrapy("status", "--check").code == 3
+    first.unlink()
+
+    shown = crawling.scrapy("status", "bob")
+    assert shown.code == 0
+    assert "lacks 2 files: repair it" in shown.output
+    lost = f"{first.name} (missing), {last.name} (another size)"
+    assert f"mapillary-bob-256 lacks {lost}" in shown.output
+    fields = json.loads(crawling.scrapy("status", "--json", "--check").output)
+    assert fields["lost"] == [first.name, last.name]
+    for command in (("crawl", "user", "-a", "username=bob"), ("plan", "bob")):
+        result = crawling.scrapy(*command, "-a", "quality=256")
+        assert result.code == 3
+        assert f"{first.name} (missing)" in result.lines[-1]
+        assert result.lines[-1].endswith(" repair mapillary-bob-256")
+
+
+def test_what_was_removed_after_its_upload_is_not_lacking(crawling: Crawling) -> None:
+    assert crawling.run(username="bob", quality="256").code == 0
+    folder = crawling.store / "mapillary-bob-256"
+    tar = min(folder.glob("*.tar"))
+    with closing(Ledger(folder / LEDGER_PATH)) as ledger:
+        ledger.pieces.set_state(tar.name, PieceState.REMOVED, folder.name)
+    tar.unlink()
+    shown = crawling.scrapy("status", "--check", "bob")
+    assert (shown.code, "archived" in shown.output) == (0, True)
+    assert crawling.run(username="bob", quality="256").code == 0
