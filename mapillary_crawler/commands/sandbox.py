@@ -38,6 +38,13 @@ While it runs, http://127.0.0.1:8700/_sandbox/counters shows what was asked for,
   curl http://127.0.0.1:8700/_sandbox/faults -d '{{"api": {{"latency_ms": 900}}}}'
   curl -X POST http://127.0.0.1:8700/_sandbox/reset
 
+http://127.0.0.1:8700/_sandbox/archive shows archive.org's items, every upload, and what happened in
+which order. Somebody else changes items (uploader, metadata, files, dark, tasks, which are paused,
+released or done):
+
+  curl http://127.0.0.1:8700/_sandbox/items -d '{{"an-item": {{"files": {{"a.tar": {{"md5": "0"}}}}}}}}'
+  curl http://127.0.0.1:8700/_sandbox/items -d '{{"an-item": {{"dark": true, "tasks": "paused"}}}}'
+
 Keys of a user in FILE
 ======================
 
@@ -58,7 +65,9 @@ ids may stand for it, and then it strikes them always. `*` is api, cdn and archi
 class SandboxCommand(ProjectCommand):
     """Runs the sandbox until Ctrl-C."""
 
-    usage = "[--port N] [--users FILE] [--photos DIR] [--seed N] [--faults JSON|FILE]"
+    usage = (
+        "[--port N] [--users FILE] [--photos DIR] [--uploads DIR] [--seed N] [--faults JSON|FILE]"
+    )
     summary = "Run a local Graph API, image CDN and archive.org to try a crawl against"
     about = fill(
         "Serves made-up users with made-up photographs on this machine, as the Graph API, its "
@@ -85,6 +94,9 @@ class SandboxCommand(ProjectCommand):
             "--users", metavar="FILE", help="JSON, see below; without it one user, alice"
         )
         parser.add_argument("--photos", metavar="DIR", help="serve the JPEGs of a folder")
+        parser.add_argument(
+            "--uploads", metavar="DIR", help="keep what is uploaded, to be downloaded again"
+        )
         parser.add_argument("--seed", type=int, default=1, help="another seed, other images")
         parser.add_argument("--faults", metavar="JSON|FILE", help="faults from the start")
 
@@ -122,7 +134,8 @@ def _server(opts: argparse.Namespace) -> Server:
         faults = Path(faults).read_text(encoding="utf-8")
     photos = Path(opts.photos) if opts.photos else None
     catalogue = Catalogue(users, opts.seed, photos)
-    return Server(catalogue, faults=_json(faults), items=items)
+    uploads = Path(opts.uploads) if opts.uploads else None
+    return Server(catalogue, faults=_json(faults), items=items, uploads=uploads)
 
 
 def _json(text: str) -> Any:

@@ -17,7 +17,7 @@ from .server import Server, listening
 
 async def _serve() -> None:
     configuration = json.loads(sys.stdin.readline())
-    photos = configuration["photos"]
+    photos, uploads = configuration["photos"], configuration["uploads"]
     catalogue = Catalogue(
         configuration["users"], configuration["seed"], Path(photos) if photos else None
     )
@@ -26,6 +26,7 @@ async def _serve() -> None:
         faults=configuration["faults"],
         token=configuration["token"],
         items=configuration["items"],
+        uploads=Path(uploads) if uploads else None,
     )
     async with listening(server, "127.0.0.1", 0) as address:
         print(address, flush=True)  # noqa: T201 - the parent waits for it

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 LOGIN_PAGE = (
     b"<!DOCTYPE html><html><head><title>Log in to continue</title></head>"
@@ -17,10 +18,11 @@ LOGIN_PAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The body of a PUT, of which nothing is kept but its size and md5 (hexadecimal)."""
+    """The body of a PUT: its size and md5 (hexadecimal), and where it is if it is kept."""
 
     size: int
     md5: str
+    body: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

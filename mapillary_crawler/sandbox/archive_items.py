@@ -1,118 +1,54 @@
-"""archive.org's items: metadata, files, and the tasks that put files into them."""
+"""archive.org's items by identifier, changed by their tasks as time goes on."""
 
 from __future__ import annotations
 
 import time
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import jsonpatch
+
+from .archive_item import SERVER, Item
+from .archive_metadata import PATCH_ERRORS
+from .archive_tasks import End, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: How tasks stand, as the Tasks API counts them.
-STATES = ("queued", "running", "error", "paused")
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedFile:
-    """A file as S3 received it; `md5` in hexadecimal."""
-
-    name: str
-    size: int
-    md5: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A file on its way into its item: there from `done_at` on (monotonic seconds).
-
-    A task that fails stays in error for ever, and its file never comes.
-    """
-
-    number: int
-    file: ReceivedFile
-    done_at: float
-    fails: bool = False
-
-
-@dataclass(slots=True)
-class Item:
-    """One item: what the metadata API says of it, and what is still to come."""
-
-    answer: dict[str, Any]
-    tasks: list[Task] = field(default_factory=list)
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The item's metadata; empty for a dark item, which shows none."""
-        found: dict[str, Any] = self.answer.get("metadata", {})
-        return found
-
-    def settle(self) -> None:
-        """Let the tasks that are due put their files into the item, in their order."""
-        now = time.monotonic()
-        for task in [each for each in self.tasks if not each.fails and each.done_at <= now]:
-            self.tasks.remove(task)
-            entry = {
-                "name": task.file.name,
-                "source": "original",
-                "size": str(task.file.size),
-                "md5": task.file.md5,
-                "mtime": str(int(time.time())),
-                "format": "TAR" if task.file.name.endswith(".tar") else "Unknown",
-            }
-            files = [each for each in self.answer.get("files", []) if each["name"] != entry["name"]]
-            self.answer["files"] = [*files, entry]
-            self.answer["files_count"] = len(files) + 1
-            self.answer["item_size"] = sum(int(each["size"]) for each in self.answer["files"])
-
-    def shown(self) -> dict[str, Any]:
-        """Return what the metadata API answers now."""
-        self.settle()
-        if not self.tasks:
-            return self.answer
-        rows = [self.row(task) for task in self.tasks]
-        return {**self.answer, "pending_tasks": True, "tasks": rows}
-
-    def row(self, task: Task) -> dict[str, Any]:
-        """Return a task as the Tasks API lists it."""
-        return {
-            "identifier": self.metadata.get("identifier"),
-            "task_id": task.number,
-            "cmd": "archive.php",
-            "server": "ia800000.us.archive.org",
-            "submittime": "2024-06-01 00:00:00.000000",
-            "submitter": self.metadata.get("uploader"),
-            "priority": 0,
-            "args": {"file": task.file.name},
-            "status": "error" if task.fails else "queued",
-        }
-
-    def summary(self) -> dict[str, int]:
-        """Return how many tasks stand how."""
-        self.settle()
-        failed = sum(task.fails for task in self.tasks)
-        return {**dict.fromkeys(STATES, 0), "error": failed, "queued": len(self.tasks) - failed}
+    from .archive_bodies import Bodies
+    from .archive_log import Log
+    from .weather import Chance
 
 
 class Items:
-    """All items by identifier."""
+    """All items by identifier; what is due is done whenever one is looked at."""
 
-    def __init__(self, answers: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        answers: Mapping[str, Mapping[str, Any]] | None,
+        chance: Chance,
+        log: Log,
+        bodies: Bodies,
+    ) -> None:
         self._items = {
             name: Item(deepcopy(dict(answer))) for name, answer in (answers or {}).items()
         }
+        self._chance = chance
+        self._log = log
+        self._bodies = bodies
         self._tasks = 0
 
     def find(self, identifier: str) -> Item | None:
-        """Return an item, None if there is none of that identifier."""
-        return self._items.get(identifier)
+        """Return an item as it is now, None if there is none of that identifier."""
+        item = self._items.get(identifier)
+        if item:
+            self._settle(identifier, item)
+        return item
 
     def all(self) -> dict[str, Item]:
-        """Return every item, files that are due included."""
-        for item in self._items.values():
-            item.settle()
+        """Return every item as it is now."""
+        for identifier, item in self._items.items():
+            self._settle(identifier, item)
         return self._items
 
     def make(self, identifier: str, metadata: Mapping[str, Any]) -> Item:
@@ -130,14 +66,42 @@ class Items:
                     "collection": "opensource",
                     **metadata,
                 },
-                "server": "ia800000.us.archive.org",
+                "server": SERVER,
             }
         )
         self._items[identifier] = item
         return item
 
-    def accept(self, item: Item, file: ReceivedFile, seconds: float, *, fails: bool) -> None:
-        """Queue the task that puts a file into an item after so many seconds."""
+    def queue(self, identifier: str, task: Task, seconds: float) -> int:
+        """Queue a task that takes so many seconds, after those before it; return its number."""
+        item = self._items[identifier]
         self._tasks += 1
-        item.tasks.append(Task(self._tasks, file, time.monotonic() + seconds, fails))
-        item.settle()
+        task.number = self._tasks
+        before = [each.done_at for each in item.tasks if each.end is not End.ERROR]
+        task.done_at = max([*before, time.monotonic() + seconds])
+        item.tasks.append(task)
+        self._settle(identifier, item)
+        return task.number
+
+    def _settle(self, identifier: str, item: Item) -> None:
+        """Let the tasks that are due change their item, in their order."""
+        item.waits = item.paused or self._chance.faults.archive.tasks_paused
+        if item.waits:
+            return
+        for task in item.due(time.monotonic()):
+            if task.end is End.LOST:
+                self._log.add("lost", identifier, task.file.name if task.file else "metadata")
+                if task.file:
+                    self._bodies.drop(task.file)
+            elif task.file:
+                item.take(task.file)
+                self._bodies.place(identifier, task.file)
+                self._log.add("came", identifier, task.file.name)
+            else:
+                try:
+                    item.answer["metadata"] = jsonpatch.apply_patch(item.metadata, task.patch)
+                except PATCH_ERRORS:  # another write came before
+                    task.end = End.ERROR
+                    continue
+                self._log.add("written", identifier)
+            item.tasks.remove(task)

@@ -1,24 +1,26 @@
-"""archive.org: metadata, search, tasks, and S3, which takes files into items."""
+"""archive.org: metadata, search, tasks, downloads, and S3, which takes files into items."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
-from . import archive_s3
+from . import archive_metadata, archive_s3, archive_tasks
 from .answer import Answer
 from .archive_answers import ODD
-from .archive_items import Item, Items, ReceivedFile
+from .archive_bodies import Bodies
+from .archive_control import changed
+from .archive_items import Items
+from .archive_log import ANSWERED, Log
 from .archive_search import scrape
-from .identifiers import draw
+from .archive_tasks import Task, end_of
+from .archive_uploads import Uploads
 from .weather import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from .answer import Request
     from .faults import ArchiveFaults
@@ -28,40 +30,29 @@ _SERVICES = {
     "/services/search/v1/scrape": "/scrape",
     "/services/tasks.php": "/tasks",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """A PUT as it came, and the status of its answer.
-
-    `read` says whether the client could read the answer; a PUT that was reset while its body
-    was sent has no status.
-    """
-
-    identifier: str
-    name: str
-    size: int
-    md5: str
-    status: int | None
-    read: bool
-    headers: dict[str, str]
+#: A file of an item at archive.org, and at the server that has the item.
+_DOWNLOAD = re.compile("/(?P<where>download|1/items)/(?P<identifier>[^/]+)/(?P<name>.+)")
 
 
 class ArchiveOrg:
-    """Answers as archive.org and its S3 do; `items` maps identifiers to their metadata answer."""
+    """Answers as archive.org and its S3 do.
+
+    `items` maps identifiers to their metadata answer, `uploads` is the folder that keeps files.
+    """
 
     def __init__(
-        self, chance: Chance, items: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        chance: Chance,
+        items: Mapping[str, Mapping[str, Any]] | None = None,
+        uploads: Path | None = None,
     ) -> None:
-        self.items = Items(items)
+        self.log = Log()
+        self._bodies = Bodies(uploads)
+        self.items = Items(items, chance, self.log, self._bodies)
+        self.uploads = Uploads(chance, self.items, self.log, self._bodies)
         self.chance = chance
-        #: Every PUT since the start or the last reset, in order.
-        self.puts: list[Put] = []
-        self._received: Counter[str] = Counter()
         #: Answers of the metadata API about an item that is there.
         self._shown = 0
-        #: Answers of check_limit that still say "over".
-        self._over_limit = 0
 
     @property
     def faults(self) -> ArchiveFaults:
@@ -77,109 +68,61 @@ class ArchiveOrg:
                 return f"/{check}"
         if re.match("/metadata/.", request.path):
             return "/metadata"
+        if _DOWNLOAD.fullmatch(request.path):
+            return "/download"
         return _SERVICES.get(request.path)
-
-    async def receive(self, request: Request, content: AsyncIterator[bytes]) -> Request:
-        """Return a PUT with its `upload`; without one, a fault has cut it."""
-        nth = self._received[request.path] = self._received[request.path] + 1
-        cut_after = None
-        if self.chance.strikes("archive", "reset_in_upload", request.path, nth):
-            length = int(request.headers.get("Content-Length", 0))
-            cut_after = int(length * draw(self.chance.seed, "cut", request.path, nth))
-        upload = await archive_s3.receive(content, cut_after)
-        if upload is None:
-            self._record(request, None, cut_after or 0, "", read=False)
-        return replace(request, upload=upload)
 
     def answer(self, request: Request, nth: int) -> Answer:
         """Answer a request; an absent item is an empty object with status 200."""
         match self.endpoint(request):
             case "/s3":
-                return self._put(request, nth)
+                answer = self.uploads.put(request, nth)
             case "/check_limit":
-                over, self._over_limit = self._over_limit > 0, max(0, self._over_limit - 1)
-                return Answer.of_json({"bucket": "", "accesskey": "", "over_limit": int(over)})
+                answer = self.uploads.limit(request)
             case "/check_auth":
-                return self._account(request)
+                answer = self._account(request)
             case "/tasks":
-                return self._tasks(request)
+                answer = self._tasks(request)
             case "/scrape":
-                return scrape(request, self.items.all())
-        return self._metadata(request)
+                answer = scrape(request, self.items.all())
+            case "/download":
+                answer = self._download(request, nth)
+            case _ if request.method == "POST":
+                answer = self._write(request, nth)
+            case _:
+                answer = self._metadata(request)
+        return answer
 
-    def note(self, request: Request, status: int, delivery: Delivery) -> None:
-        """Note what a PUT came to."""
-        assert request.upload is not None
+    def note(self, request: Request, status: int, delivery: Delivery, since: int) -> None:
+        """Note what a request came to, whose events are those of the log from `since` on."""
         read = delivery is Delivery.WHOLE
-        self._record(request, status, request.upload.size, request.upload.md5, read=read)
+        events = self.log.events[since:]
+        for event in events:
+            event.read = read or event.what not in ANSWERED
+        if request.upload:
+            accepted = any(event.what == "put" for event in events)
+            self.uploads.note(request, status, read=read, accepted=accepted)
+
+    def change(self, changes: Any) -> None:
+        """Change items as somebody else would; ValueError names what is wrong with it."""
+        changed(self.items, self.log, changes)
 
     def report(self) -> dict[str, Any]:
-        """Return every PUT, and every item as it is now."""
-        return {
-            "puts": [asdict(each) for each in self.puts],
-            "items": {name: item.shown() for name, item in self.items.all().items()},
-        }
-
-    def _record(
-        self, request: Request, status: int | None, size: int, md5: str, *, read: bool
-    ) -> None:
-        identifier, name = _place(request)
-        headers = {key.lower(): value for key, value in request.headers.items()}
-        self.puts.append(Put(identifier, name, size, md5, status, read, headers))
-
-    def _put(self, request: Request, nth: int) -> Answer:
-        assert request.upload is not None
-        error = archive_s3.error_of_request(request) or self._fault(request, nth)
-        if error is None and not archive_s3.digest_agrees(request.headers, request.upload):
-            error = archive_s3.BAD_DIGEST
-        if error is None:
-            name = _place(request)[1]
-            file = ReceivedFile(name, request.upload.size, request.upload.md5)
-            error = self._take(request, file, nth)
-        return error.answer(request.path) if error else Answer(200, b"", "text/plain")
-
-    def _fault(self, request: Request, nth: int) -> archive_s3.S3Error | None:
-        if self.faults.refusal:
-            return archive_s3.REFUSALS[self.faults.refusal]
-        for fault, error in (
-            ("slow_down", archive_s3.SLOW_DOWN),
-            ("bad_digest", archive_s3.BAD_DIGEST),
-            ("forbidden", archive_s3.ACCESS_DENIED),
-        ):
-            if self.chance.strikes("archive", fault, request.path, nth):
-                if fault == "slow_down":
-                    self._over_limit = self.faults.over_limit
-                return error
-        return None
-
-    def _take(self, request: Request, file: ReceivedFile, nth: int) -> archive_s3.S3Error | None:
-        """Take a file into its item, which the first one makes."""
-        identifier = _place(request)[0]
-        uploader = f"{archive_s3.access_key(request.headers)}@example.org"
-        item = self.items.find(identifier)
-        if item is None:
-            if request.headers.get("x-archive-auto-make-bucket") != "1":
-                return archive_s3.NO_BUCKET
-            metadata = archive_s3.metadata_of(request.headers)
-            item = self.items.make(identifier, {**metadata, "uploader": uploader})
-        if item.answer.get("is_dark") or item.metadata.get("uploader") != uploader:
-            return archive_s3.ACCESS_DENIED
-        if self.chance.strikes("archive", "altered", request.path, nth):
-            file = ReceivedFile(file.name, file.size, "0" * 32)
-        if not self.chance.strikes("archive", "lost", request.path, nth):
-            fails = self.chance.strikes("archive", "task_error", request.path, nth)
-            self.items.accept(item, file, self.faults.task_seconds, fails=fails)
-        return None
+        """Return every PUT, the log, and every item as it is now."""
+        items = {name: item.shown() for name, item in self.items.all().items()}
+        return {**self.log.report(), "items": items}
 
     def _metadata(self, request: Request) -> Answer:
         """Answer /metadata/{id}, and of /metadata/{id}/metadata/{tag} the one value."""
         identifier, *rest = request.path.removeprefix("/metadata/").rstrip("/").split("/")
         item = self.items.find(identifier)
+        self.log.add("read", identifier, "/".join(rest))
         if item is None:
             return Answer.of_json({})
-        if request.method == "POST":
-            return self._patch(item, request)
-        shown: Any = item.shown()
+        if not rest:
+            for name in item.replace_files():
+                self.log.add("changed", identifier, f"files/{name}")
+        shown: Any = item.shown(tasks=not self.faults.tasks_hidden)
         self._shown += 1
         if self.faults.odd_answer and self._shown > self.faults.odd_answer_after:
             shown = ODD[self.faults.odd_answer](shown)
@@ -189,15 +132,46 @@ class ArchiveOrg:
             shown = shown[part]
         return Answer.of_json({"result": shown} if rest else shown)
 
-    def _patch(self, item: Item, request: Request) -> Answer:
-        """Carry out a metadata write: a JSON patch of additions and replacements."""
-        for change in json.loads(dict(parse_qsl(request.body.decode()))["-patch"]):
-            tag = change["path"].lstrip("/")
-            if change["op"] == "remove":
-                item.metadata.pop(tag, None)
-            elif change["op"] != "test":
-                item.metadata[tag] = change["value"]
-        return Answer.of_json({"success": True, "task_id": 1})
+    def _write(self, request: Request, nth: int) -> Answer:
+        """Answer a metadata write, which its task carries out."""
+        identifier = request.path.removeprefix("/metadata/").rstrip("/")
+        item = self.items.find(identifier)
+        try:
+            if item is None or item.is_dark:
+                raise archive_metadata.unavailable()
+            key = archive_metadata.access_key(request)
+            if key is None or item.metadata.get("uploader") != archive_s3.account(key):
+                raise archive_metadata.unauthorized()
+            struck = {
+                fault: self.chance.strikes("archive", fault, request.path, nth)
+                for fault in ("write_refused", "write_lost", "write_error")
+            }
+            if struck["write_refused"] or self.faults.refusal in archive_s3.OF_THE_ACCOUNT:
+                raise archive_metadata.unauthorized()
+            patch = archive_metadata.patch_of(request, item.metadata)
+        except archive_metadata.Refused as refused:
+            return refused.answer
+        self.log.add("write", identifier)
+        end = end_of(lost=struck["write_lost"], error=struck["write_error"])
+        task = Task(patch=patch, end=end)
+        return archive_metadata.accepted(
+            self.items.queue(identifier, task, self.faults.write_seconds)
+        )
+
+    def _download(self, request: Request, nth: int) -> Answer:
+        """Answer with a file, or with where archive.org's servers have it."""
+        found = _DOWNLOAD.fullmatch(request.path)
+        assert found is not None
+        identifier, name = found["identifier"], found["name"]
+        if self.faults.redirect_downloads and found["where"] == "download":
+            target = request.target.replace("/download/", "/1/items/", 1)
+            return Answer(302, b"", "text/html", {"Location": f"{request.origin}{target}"})
+        path = f"/download/{identifier}/{name}"
+        if "Range" in request.headers and self.chance.strikes(
+            "archive", "range_ignored", path, nth
+        ):
+            request = replace(request, headers={})
+        return self._bodies.answer(request, identifier, self.items.find(identifier), name)
 
     def _account(self, request: Request) -> Answer:
         """Answer check_auth: whose keys they are, or why they are nobody's."""
@@ -207,20 +181,14 @@ class ArchiveOrg:
             error = archive_s3.REFUSALS[self.faults.refusal]
         if error:
             return Answer.of_json({"authorized": False, "error": error.resource or error.message})
-        account = {"username": f"{key}@example.org", "itemname": f"@{key}", "screenname": key}
+        account = {"username": archive_s3.account(key), "itemname": f"@{key}", "screenname": key}
         return Answer.of_json({"authorized": True, **account})
 
     def _tasks(self, request: Request) -> Answer:
-        if archive_s3.access_key(request.headers) is None:
-            return Answer.of_json({"success": False, "error": "Authentication required"}, 401)
-        item = self.items.find(request.query.get("identifier", "")) or Item({})
-        value: dict[str, Any] = {"summary": item.summary()}
-        if request.query.get("catalog") == "1":
-            value["catalog"] = [item.row(task) for task in item.tasks]
-        return Answer.of_json({"success": True, "value": value})
-
-
-def _place(request: Request) -> tuple[str, str]:
-    """Return identifier and name of the file that a PUT names."""
-    _, identifier, name = request.path.split("/", 2)
-    return identifier, name
+        if self.faults.tasks_api:
+            return archive_tasks.REFUSING[self.faults.tasks_api]
+        identifier = request.query.get("identifier", "")
+        answer = archive_tasks.listed(request, self.items.find(identifier))
+        if answer.status == 200:
+            self.log.add("tasks", identifier)
+        return answer

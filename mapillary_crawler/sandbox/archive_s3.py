@@ -6,7 +6,8 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
@@ -74,20 +75,37 @@ OF_THE_ACCOUNT = frozenset({"keys", "account"})
 NO_KEYS = S3Error(403, "AccessDenied", "You need to send your access and secret key.")
 NO_BUCKET = S3Error(404, "NoSuchBucket", "The specified bucket does not exist.")
 BAD_BUCKET = S3Error(400, "InvalidBucketName", "The specified bucket is not valid.")
+BAD_NAME = S3Error(400, "InvalidURI", "Couldn't parse the specified URI.")
 CHUNKED = S3Error(501, "NotImplemented", "Transfer-Encoding chunked is not implemented.")
 
 
-async def receive(content: AsyncIterator[bytes], cut_after: int | None) -> Upload | None:
-    """Read a body, or stop once so many bytes of it came and return None."""
+async def receive(
+    content: AsyncIterator[bytes], cut_after: int | None, keep: BinaryIO | None
+) -> Upload | None:
+    """Read a body, or stop once so many bytes of it came and return None.
+
+    A whole body is left in `keep`, which is removed otherwise.
+    """
     size, md5 = 0, hashlib.md5(usedforsecurity=False)
-    if cut_after == 0:
-        return None
-    async for chunk in content:
-        size += len(chunk)
-        md5.update(chunk)
-        if cut_after is not None and size >= cut_after:
+    kept = Path(keep.name) if keep else None
+    whole = False
+    try:
+        if cut_after == 0:
             return None
-    return Upload(size, md5.hexdigest())
+        async for chunk in content:
+            size += len(chunk)
+            md5.update(chunk)
+            if keep:
+                keep.write(chunk)
+            if cut_after is not None and size >= cut_after:
+                return None
+        whole = True
+    finally:
+        if keep:
+            keep.close()
+        if kept and not whole:
+            kept.unlink()
+    return Upload(size, md5.hexdigest(), kept)
 
 
 def access_key(headers: Mapping[str, str]) -> str | None:
@@ -97,11 +115,18 @@ def access_key(headers: Mapping[str, str]) -> str | None:
     return access if scheme == "LOW" and access and secret else None
 
 
+def account(key: str | None) -> str:
+    """Return whose an access key is."""
+    return f"{key}@example.org"
+
+
 def error_of_request(request: Request) -> S3Error | None:
     """Return what is wrong with a PUT itself, None if nothing is."""
-    identifier = request.path.split("/")[1]
+    _, identifier, *parts = request.path.split("/")
     if not _IDENTIFIER.fullmatch(identifier):
         return BAD_BUCKET
+    if not parts or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        return BAD_NAME
     if access_key(request.headers) is None:
         return NO_KEYS
     if request.headers.get("Transfer-Encoding", "").lower() == "chunked":

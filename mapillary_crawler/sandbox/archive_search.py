@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .answer import Request
-    from .archive_items import Item
+    from .archive_item import Item
 
 #: The fewest and the most results of a page.
 _LEAST, _MOST = 100, 10_000

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from .archive_answers import ODD
 from .archive_s3 import REFUSALS
+from .archive_tasks import REFUSING
 from .errors import TOKEN
 
 #: A rate, or the ids of the images it always strikes.
@@ -128,7 +129,7 @@ class CdnFaults(SurfaceFaults):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFaults(SurfaceFaults):
-    """Faults of archive.org; lists hold paths of S3, `/identifier/name`."""
+    """Faults of archive.org; lists hold paths of S3, `/identifier/name`, if not said otherwise."""
 
     slow_down: Selector = _fault(0.0, "rate of uploads answered with 503 SlowDown")
     over_limit: int = _fault(1, "answers of check_limit that then say 'over'")
@@ -139,9 +140,27 @@ class ArchiveFaults(SurfaceFaults):
     odd_answer_after: int = _fault(0, "after so many of its answers")
     reset_in_upload: Selector = _fault(0.0, "rate of uploads reset while their body is sent")
     task_seconds: float = _fault(0.0, "seconds until an accepted file is in its item")
+    task_jitter: float = _fault(0.0, "and up to so many more")
     task_error: Selector = _fault(0.0, "rate of accepted files whose task fails for ever")
+    tasks_paused: bool = _fault(False, "no task is done")
+    tasks_hidden: bool = _fault(False, "metadata say nothing of tasks")
+    tasks_api: str = _fault("", "how the Tasks API refuses to say anything", ("", *REFUSING))
     lost: Selector = _fault(0.0, "rate of accepted files that never come into their item")
     altered: Selector = _fault(0.0, "rate of accepted files that come with another md5")
+    replaced: Selector = _fault(0.0, "rate of accepted files that somebody replaces later")
+    replaced_after: int = _fault(1, "after so many answers about the item with the true md5")
+    taken_after: int = _fault(0, "an item is somebody else's after so many uploads; 0 is never")
+    dark_after: int = _fault(0, "an item is made dark after so many uploads; 0 is never")
+    write_seconds: float = _fault(0.0, "seconds until an accepted metadata write is carried out")
+    write_refused: Selector = _fault(
+        0.0, "rate of metadata writes refused with 403; lists hold /metadata/identifier"
+    )
+    write_error: Selector = _fault(0.0, "rate of accepted ones whose task fails for ever")
+    write_lost: Selector = _fault(0.0, "rate of accepted ones that change nothing")
+    range_ignored: Selector = _fault(
+        0.0, "rate of ranges answered with all; lists hold /download/identifier/name"
+    )
+    redirect_downloads: bool = _fault(False, "downloads are redirected to the item's server")
 
 
 @dataclass(frozen=True, slots=True)

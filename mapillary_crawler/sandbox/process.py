@@ -42,11 +42,13 @@ class Sandbox:
         photos: Path | None = None,
         items: Mapping[str, Any] | None = None,
         token: str = TOKEN,
+        uploads: Path | None = None,
     ) -> Iterator[Sandbox]:
         """Run a sandbox on a free loopback port while the context lasts.
 
         `users` are entries of the USERS file, `items` what archive.org has by identifier;
-        ValueError names what is wrong with them or with the faults.
+        ValueError names what is wrong with them or with the faults. What is uploaded is kept as
+        `uploads`/identifier/name, if that is given, and can be downloaded.
         """
         catalogue = Catalogue(users, seed, photos)
         Faults().merged(faults or {})
@@ -57,6 +59,7 @@ class Sandbox:
             "photos": str(photos) if photos else None,
             "items": items or {},
             "token": token,
+            "uploads": str(uploads) if uploads else None,
         }
         process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
             [sys.executable, "-m", __package__],
@@ -93,8 +96,21 @@ class Sandbox:
         return self._call("counters?images=1" if images else "counters")
 
     def archive(self) -> dict[str, Any]:
-        """Return archive.org's `items` by identifier, and its `puts`, every PUT in order."""
+        """Return archive.org's `items` by identifier, and what it saw, in order.
+
+        `puts` is every PUT, `accepted` how often a file was accepted, by `/identifier/name`,
+        `log` what happened to items, `archive_log.Event`.
+        """
         return self._call("archive")
+
+    def change_items(self, items: Mapping[str, Any]) -> dict[str, Any]:
+        """Change items as somebody else would, at once; return all of them.
+
+        `{"identifier": {"uploader": "…", "dark": true, "metadata": {"tag": "…"},
+        "files": {"name": {"md5": "…"}}, "tasks": "paused"}}`; null removes a tag or a file,
+        `tasks` may be `paused`, `released` to take their time, or `done`.
+        """
+        return self._call("items", json.dumps(items).encode())
 
     def faults(self) -> dict[str, Any]:
         """Return the faults in force."""

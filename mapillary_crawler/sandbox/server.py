@@ -23,6 +23,7 @@ from .weather import Chance, Delivery, Weather
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
 
     from .catalogue import Catalogue
 
@@ -41,11 +42,16 @@ class Server:
         faults: Mapping[str, Any] | None = None,
         token: str = TOKEN,
         items: Mapping[str, Any] | None = None,
+        uploads: Path | None = None,
     ) -> None:
-        """Begin with these faults; `items` are the items archive.org has, by identifier."""
+        """Begin with these faults; `items` are the items archive.org has, by identifier.
+
+        The files of items are kept in the folder `uploads`, and only then to be downloaded.
+        """
         self.catalogue = catalogue
         self._token = token
         self._items = items
+        self._uploads = uploads
         self._first_faults = Faults().merged(faults or {})
         self.counters = Counters()
         self.reset()
@@ -55,7 +61,7 @@ class Server:
         self.chance = Chance(self.catalogue.seed, self._first_faults)
         self.cdn = Cdn(self.catalogue)
         self.graph = Graph(self.catalogue, self.cdn, self.chance, self._token)
-        self.archive = ArchiveOrg(self.chance, self._items)
+        self.archive = ArchiveOrg(self.chance, self._items, self._uploads)
         self.weather = {each: Weather(each, self.chance) for each in ("api", "cdn", "archive")}
         self.counters.reset()
 
@@ -67,7 +73,7 @@ class Server:
         surface = self._surface(request)
         with self.counters.flight(surface):
             if request.method == "PUT":
-                request = await self.archive.receive(request, incoming.content.iter_any())
+                request = await self.archive.uploads.receive(request, incoming.content.iter_any())
                 if request.upload is None:
                     return await network.send(incoming, Answer(), Delivery.RESET)
             claim = self.cdn.claim(request.target) if surface == "cdn" else None
@@ -79,10 +85,10 @@ class Server:
             disturbance = self.weather[surface].disturb(key, nth, in_flight)
             if disturbance.delay:
                 await asyncio.sleep(disturbance.delay)
+            since = len(self.archive.log.events)
             answer = self.weather[surface].dated(disturbance.instead or reply(nth))
             self.counters.answers[f"{surface} {answer.status}"] += 1
-            if request.upload:
-                self.archive.note(request, answer.status, disturbance.delivery)
+            self.archive.note(request, answer.status, disturbance.delivery, since)
             return await network.send(incoming, answer, disturbance.delivery)
 
     def _surface(self, request: Request) -> str:
@@ -117,25 +123,37 @@ class Server:
         return damage.spoil(answer, name, nth, self.chance)
 
     def _control(self, request: Request) -> Answer:
-        """Answer the tests: counters, reset, faults."""
-        match request.method, request.path.removeprefix(_CONTROL):
-            case "GET", "counters" | "archive" as what:
+        """Answer the tests: counters, archive, reset, faults, items."""
+        try:
+            found = self._controlled(request.method, request.path.removeprefix(_CONTROL), request)
+        except ValueError as error:
+            return Answer.of_text(str(error), 400)
+        if found is None:
+            return Answer.of_text("counters, archive, reset, faults, items", 404)
+        return Answer.of_json(found)
+
+    def _controlled(self, method: str, what: str, request: Request) -> Any:
+        """Do what a test asks for and return the answer; None if there is no such thing."""
+        found: Any = None
+        match method, what:
+            case "GET", "counters":
                 self.counters.faults = self.chance.dealt
                 counts = self.counters.report(images="images" in request.query)
-                return Answer.of_json(counts if what == "counters" else self.archive.report())
+                found = {**counts, "uploads": self.archive.log.summary()}
+            case "GET", "archive":
+                found = self.archive.report()
+            case "POST", "items":
+                self.archive.change(json.loads(request.body))
+                found = self.archive.report()["items"]
             case "POST", "reset":
                 self.reset()
+                found = {}
             case "POST", "faults":
-                try:
-                    self.chance.faults = self.chance.faults.merged(json.loads(request.body))
-                except ValueError as error:
-                    return Answer.of_text(str(error), 400)
-                return Answer.of_json(asdict(self.chance.faults))
+                self.chance.faults = self.chance.faults.merged(json.loads(request.body))
+                found = asdict(self.chance.faults)
             case "GET", "faults":
-                return Answer.of_json(asdict(self.chance.faults))
-            case _:
-                return Answer.of_text("counters, archive, reset, faults", 404)
-        return Answer.of_json({})
+                found = asdict(self.chance.faults)
+        return found
 
 
 async def _read(incoming: web.BaseRequest) -> Request:

@@ -29,7 +29,11 @@ def test_it_says_how_to_point_a_crawl_at_it_and_ends_quietly(tmp_path: Path) -> 
     faults = tmp_path / "faults.json"
     faults.write_text('{"api": {"unknown_user": "error"}}')
     with subprocess.Popen(
-        [*COMMAND, "--port", "0", "--users", str(users), "--faults", str(faults)],
+        [
+            *COMMAND,
+            *("--port", "0", "--users", str(users), "--faults", str(faults)),
+            *("--uploads", str(tmp_path / "uploads")),
+        ],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -51,6 +55,14 @@ def test_it_says_how_to_point_a_crawl_at_it_and_ends_quietly(tmp_path: Path) -> 
             )
             with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
                 assert len(json.load(answer)["data"]) == 7
+            upload = Request(
+                f"{variables['ARCHIVE_ORG_S3_URL']}/an-item/a",
+                data=b"abc",
+                headers={"Authorization": "LOW key:secret", "x-archive-auto-make-bucket": "1"},
+                method="PUT",
+            )
+            with build_opener(ProxyHandler({})).open(upload, timeout=20):
+                assert (tmp_path / "uploads" / "an-item" / "a").read_bytes() == b"abc"
             process.send_signal(signal.SIGINT)
             remaining, errors = process.communicate(timeout=30)
         finally:
