@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.collection.names import titled
@@ -52,13 +53,17 @@ Examples
             return
         print("Folders with nothing but logs, empty ledgers and plans:")
         for left in found:
-            print(f"  {left.folder.parent / titled(left.folder.name)}{_plan(left)}")
+            print(f"  {_shown(left)}{_plan(left)}")
         if not (opts.yes or _agreed()):
             print(f"Nothing was removed; to remove them, say: {program_name()} clean --yes")
             return
         for left in found:
             if not remove(left.folder, places):
-                print(f"{left.folder} has something else now; it stays")
+                print(f"{_shown(left)} has something else now; it stays")
+
+
+def _shown(left: Leftover) -> Path:
+    return left.folder.parent / titled(left.folder.name)
 
 
 def _plan(left: Leftover) -> str:

@@ -92,12 +92,14 @@ Examples
 
     def _outcome(self, folder: Path, places: Places, *, full: bool) -> Outcome:
         """Verify one collection; one that cannot be read is not in the way of the others."""
+        from mapillary_crawler.archive.read_ledger import title
+
         try:
             return self._verify(folder, places, full=full)
         except BrokenPipeError:
             raise
         except Refused as error:
-            self.say(f"{folder.name}: {error}; --fast reads no image")
+            self.say(f"{title(folder)}: {error}; --fast reads no image")
             return Outcome.REFUSED
         except OSError as error:
             message = f"{error.filename or folder}: {error.strerror or error}"
@@ -140,18 +142,19 @@ Examples
 
     def _verdict(self, inventory: Inventory, folder: Path, *, full: bool) -> Verdict:
         """Compare, naming what is wrong, with a bar where there is much to be read."""
+        from mapillary_crawler.archive.read_ledger import title
         from mapillary_crawler.archive.verify.verification import Verification, bytes_below
         from mapillary_crawler.terminal.json_lines import line
         from mapillary_crawler.terminal.work_display import WorkDisplay, work_display
 
-        total = bytes_below(folder) if full else 0
+        total, name = bytes_below(folder) if full else 0, title(folder)
         with work_display() if total else WorkDisplay() as shown:
             shown.begin("verifying", 1, total)
-            shown.begin_file(folder.name, total)
+            shown.begin_file(name, total)
 
             def say(kind: str, message: object) -> None:
                 fields = {"collection": folder.name, kind: str(message)}
-                shown.say(line(fields) if self._json else f"{folder.name}/{message}")
+                shown.say(line(fields) if self._json else f"{name}/{message}")
 
             return Verification(
                 inventory,

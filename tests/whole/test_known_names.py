@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +63,30 @@ def test_where_several_fit_the_line_lists_which(crawled: Crawling) -> None:
 def test_an_upload_by_the_user_s_name(crawled: Crawling) -> None:
     result = crawled.scrapy("ia_upload", "--dry-run", "b ö", "-a", "quality=256")
     assert result.code == 0, result.output
-    assert FOLDER in result.output
+    assert any(line.startswith(f"{SHOWN}: ") for line in result.lines)
+
+
+def test_what_is_wrong_has_the_user_beside_it(crawled: Crawling) -> None:
+    stranger = crawled.store / FOLDER / "notes.txt"
+    stranger.write_text("mine")
+    try:
+        verified = crawled.scrapy("verify", FOLDER)
+        refused = crawled.scrapy("verify", FOLDER, "--json")
+    finally:
+        stranger.unlink()
+    assert verified.lines[0].startswith(f"{SHOWN}/notes.txt: extra")
+    assert json.loads(refused.lines[0])["collection"] == FOLDER
+
+
+def test_ia_stats_has_the_user_s_name(crawled: Crawling, tmp_path: Path) -> None:
+    items = {FOLDER: {"metadata": {"identifier": FOLDER, "mapillary_downloader": "0.1"}}}
+    with Sandbox.running([], items=items) as sandbox:
+        stats = Crawling(tmp_path / "store", sandbox)
+        stats.environment["XDG_CACHE_HOME"] = str(tmp_path)
+        result = stats.scrapy("ia_stats", "--users")
+    assert result.code == 0, result.output
+    assert any(line.startswith("b ö ") for line in result.lines)
+    assert "_u20_" not in result.output
 
 
 def test_a_plan_of_a_collection(crawled: Crawling) -> None:

@@ -22,6 +22,7 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import digests_of, exists, sha256_of
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, SUMS
 from mapillary_crawler.collection.lock import Lock
+from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Piece, PieceState
@@ -44,6 +45,8 @@ class FinishedCollection:
         self.folder = folder
         self.ledger = ledger
         self.identifier = folder.name
+        #: The same for people: with the user's name beside it where that was escaped.
+        self.title = titled(folder.name, ledger.facts.get("username"))
         try:
             self.metadata = read_metadata(folder)
         except OSError as error:

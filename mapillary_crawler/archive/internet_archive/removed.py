@@ -47,7 +47,7 @@ def remove_tars(
                 removed += 1
     if kept:
         more = f" ({len(kept) - 1} more tars stay)" if len(kept) > 1 else ""
-        raise NotRemoved(f"{collection.identifier}: {removed} local tars removed; {kept[0]}{more}")
+        raise NotRemoved(f"{collection.title}: {removed} local tars removed; {kept[0]}{more}")
     return removed
 
 

@@ -19,6 +19,7 @@ from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import BadDigest, SlowDown
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
+from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.quantities import size
@@ -204,7 +205,7 @@ def refuse_item(item: RemoteItem, volume: Volume) -> None:
 def plan(volume: Volume, item: RemoteItem | None) -> list[str]:
     """Return the lines of a dry run; without an item archive.org could not be asked."""
     lines = [
-        f"{volume.identifier}: {len(volume.pieces)} files, {size(volume.size)}, "
+        f"{titled(volume.identifier)}: {len(volume.pieces)} files, {size(volume.size)}, "
         f"{volume.images:,} images"
     ]
     for tag, values in volume.metadata.items():

@@ -19,7 +19,6 @@ from mapillary_crawler.archive.internet_archive.upload import (
     volumes_of,
 )
 from mapillary_crawler.archive.internet_archive.verified import NotVerified, UploadVerification
-from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import WorkDisplay
@@ -29,7 +28,7 @@ def check(collections: Sequence[FinishedCollection], shown: WorkDisplay) -> None
     """Compare what is to be sent of all collections with its checksums, before it is sent."""
     shown.begin("checking", len(collections), sum(each.unsent for each in collections))
     for collection in collections:
-        shown.begin_file(titled(collection.identifier), collection.unsent)
+        shown.begin_file(collection.title, collection.unsent)
         collection.check(shown.advance)
         shown.end_file()
 
@@ -87,7 +86,7 @@ class Uploads:
         except Denied as denied:
             self._failed(*_denial(collection, denied))
         except (Trouble, UnreadableFile) as trouble:
-            self._failed(Outcome.ERROR, f"{collection.identifier}: {trouble}")
+            self._failed(Outcome.ERROR, f"{collection.title}: {trouble}")
 
     def _upload(self, collection: FinishedCollection, *, remove: bool) -> None:
         retry = Retry(self._options.retry_wait, self._options.patience, self._shown.say)
@@ -105,15 +104,15 @@ class Uploads:
             )
         if remove:
             removed = remove_tars(collection, self._archive, retry, volumes)
-            self._shown.say(f"{collection.identifier}: {removed} local tars removed")
+            self._shown.say(f"{collection.title}: {removed} local tars removed")
 
 
 def _denial(collection: FinishedCollection, denied: Denied) -> tuple[Outcome, str]:
     outcome = Outcome.TOKEN_REFUSED if denied.status in {401, 403} else Outcome.REFUSED
     if denied.explained or outcome is Outcome.REFUSED:
-        return outcome, f"{collection.identifier}: archive.org refused it: {denied}"
+        return outcome, f"{collection.title}: archive.org refused it: {denied}"
     return outcome, (
-        f"{collection.identifier}: archive.org refused these keys ({denied}): they are wrong, the "
+        f"{collection.title}: archive.org refused these keys ({denied}): they are wrong, the "
         "item is another account's, or only members may put items into its collection; "
         "IA_COLLECTION names another"
     )
