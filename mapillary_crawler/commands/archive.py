@@ -18,7 +18,12 @@ from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import ProjectCommand, add_verbosity, crawl_options
+from mapillary_crawler.terminal.command import (
+    OF_SEVERAL,
+    ProjectCommand,
+    add_verbosity,
+    crawl_options,
+)
 from mapillary_crawler.terminal.program import program, program_name
 
 if TYPE_CHECKING:
@@ -101,6 +106,7 @@ Examples
         share = shares(configuration, jobs)
         options = [
             *crawl_options(opts),
+            f"--set={OF_SEVERAL}",
             *(f"--set={name}={value}" for name, value in share.items()),
             *(relayed() if jobs > 1 else ()),
         ]

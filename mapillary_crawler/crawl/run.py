@@ -34,6 +34,7 @@ from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph import api as graph_api
 from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.ledger.records import Source
+from mapillary_crawler.terminal.terminal_log import OF_THE_LAST_LINE
 
 if TYPE_CHECKING:
     from mapillary_crawler.crawl.throttle import ImageThrottle
@@ -137,7 +138,8 @@ class Run:
         """End the run with an outcome of its own; the first one stays."""
         if self.outcome is None:
             self.outcome, self.reason = end.outcome, str(end)
-            logger.log(logging.ERROR if end.outcome.exit_code else logging.INFO, "%s", end)
+            level = logging.ERROR if end.outcome.exit_code else logging.INFO
+            logger.log(level, "%s", end, extra={OF_THE_LAST_LINE: True})
             self.stop()
             asyncio.ensure_future(  # noqa: RUF006  the engine holds its own reference
                 self.crawler.engine.close_spider_async(reason=end.outcome.reason)

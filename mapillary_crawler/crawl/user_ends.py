@@ -15,6 +15,9 @@ from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal import json_lines
 
+#: Exit codes of crawls that the same command goes on with.
+_GOES_ON = frozenset({3, 4, 6, 7, 10})
+
 
 @dataclass(frozen=True, slots=True)
 class UserEnd:
@@ -113,11 +116,13 @@ class UserEnds:
         )
 
     def counted(self) -> str:
-        """Return how many crawls ended in which way, the most frequent first."""
+        """Return how many crawls ended in which way, the most frequent first, and what follows."""
         words = Counter(end.words for end in self.all())
         said = [f"{count:,} {words}" for words, count in words.most_common()]
         users = len(self._collections)
-        return f"{users:,} user{'s' * (users != 1)}: {', '.join(said)}"
+        line = f"{users:,} user{'s' * (users != 1)}: {', '.join(said)}"
+        goes_on = any(end.code is None or end.code in _GOES_ON for end in self.all())
+        return f"{line}; run the same command again" if goes_on else line
 
     def fields(self, exit_code: int) -> dict[str, Any]:
         """Return the sum as JSON can hold it."""

@@ -27,6 +27,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt
 from mapillary_crawler.signals import collection_finished
 from mapillary_crawler.terminal.quoting import one_line
+from mapillary_crawler.terminal.terminal_log import OF_THE_LAST_LINE
 
 logger = logging.getLogger(__name__)
 
@@ -168,12 +169,14 @@ def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -
     except Exception as error:  # noqa: BLE001  the outcome must be told whatever it was
         end = end_of_run(error)
         if end.outcome is Outcome.INCOMPLETE:
-            logger.warning("%s", error)
+            logger.warning("%s", error, extra={OF_THE_LAST_LINE: True})
             opened.balance = ledger.images.balance()
         elif end.outcome is Outcome.INTERRUPTED:
             return EndOfRun(end.outcome, "")
         else:
-            logger.error("The collection could not be finished: %s", end)  # noqa: TRY400  one line
+            logger.error(  # noqa: TRY400  one line
+                "The collection could not be finished: %s", end, extra={OF_THE_LAST_LINE: True}
+            )
         return end
     opened.balance = finished.balance
     return EndOfRun(finished.outcome, "")

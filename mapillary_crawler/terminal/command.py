@@ -37,6 +37,10 @@ from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal.program import program_name
 from mapillary_crawler.terminal.streams import secure_streams
 
+#: A setting that nobody reads: what a command sets for its crawls stands behind it, and is not
+#: what somebody is to type.
+OF_SEVERAL = "ONE_OF_SEVERAL=1"
+
 
 class KeepsLines(ScrapyHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of examples and lists in a help text, and fills its paragraphs."""
@@ -257,8 +261,9 @@ def quality_of(opts: argparse.Namespace) -> str | None:
 
 def crawl_options(opts: argparse.Namespace) -> list[str]:
     """Return arguments, settings and options of what is said as another crawl is to have them."""
+    typed = opts.set[: opts.set.index(OF_SEVERAL)] if OF_SEVERAL in opts.set else opts.set
     options = [part for argument in opts.spargs for part in ("-a", argument)]
-    options += [part for setting in opts.set for part in ("-s", setting)]
+    options += [part for setting in typed for part in ("-s", setting)]
     if opts.loglevel:
         options.append(f"--loglevel={opts.loglevel}")
     if opts.logfile:

@@ -77,7 +77,8 @@ def folded(line: str, columns: int, start: int = 0) -> str:
     if begins and not begins[0].strip():
         hanging += 2
     typed = re.search(rf"(?:^ +|: | {{2,}}){re.escape(program_name())} (?=\S)", plain)
-    command = typed.end() if typed and plain == line else None
+    before = len(line) - len(plain)  # control sequences, where they all stand in front
+    command = before + typed.end() if typed and line.endswith(plain) else None
     return "\n".join(rows(line, columns, " " * min(hanging, columns // 2), start, command))
 
 

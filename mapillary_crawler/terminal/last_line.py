@@ -23,13 +23,16 @@ def last_line(
     folder: Path,
     command: str | None,
 ) -> str:
-    """Return the outcome, its reason, the balance, and what follows.
+    """Return the outcome, its reason unless that says it already, the balance, and what follows.
 
     `folder` is where a finished collection is; `command` is what makes a run go on, or, where
     archive.org has the collection, what fetches it all the same: None for a job of a server.
     """
-    because = f" ({one_line(reason, _REASON)})" if reason else ""
-    line = f"{name}: {outcome.words}{because}: {balance}"
+    because = one_line(reason, _REASON)
+    words = f"{outcome.words} ({because})" if because else outcome.words
+    if because.startswith(outcome.words):
+        words = because
+    line = f"{name}: {words}: {balance}"
     if outcome in _FINISHED:
         lacking = balance.gone + balance.unavailable + balance.accepted
         names = f"; {GONE} there names the {lacking} that are not" if lacking else ""

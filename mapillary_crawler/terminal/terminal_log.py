@@ -20,6 +20,8 @@ _QUIET = "TERMINAL_QUIET"
 #: Whether what is written comes to a terminal by way of a command that shows several crawls.
 _RELAYED = "TERMINAL_RELAYED"
 _NOTHING = logging.CRITICAL + 1
+#: What a record has that the last line says again: a terminal is told once.
+OF_THE_LAST_LINE = "of_the_last_line"
 #: News is not coloured.
 _COLOURS = {"DEBUG": "", "INFO": "", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 #: Scrapy's counters: a page between the progress and the result.
@@ -42,8 +44,10 @@ class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
         )
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Pass statistics over, but at DEBUG, and name the level."""
+        """Pass over statistics, but at DEBUG, and the last line's reason; name the level."""
         if record.name == _STATISTICS and self.level > logging.DEBUG:
+            return False
+        if hasattr(record, OF_THE_LAST_LINE):
             return False
         is_news = record.levelno <= logging.INFO
         record.named_level = "" if is_news else f"{record.levelname.lower()}: "

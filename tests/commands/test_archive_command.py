@@ -104,6 +104,10 @@ def test_ctrl_c_ends_all(
     assert "interrupted (4)" in terminal.text
     assert "in flight" not in terminal.raw.rpartition("\x1b[2K")[2]
     assert "INFO" not in terminal.text
+    said = re.sub(r" \\\n +|\n +", " ", terminal.text)
+    assert "again: scrapy crawl user -a username=carol -a quality=256\n" in said
+    assert said.splitlines()[-1].startswith("3 users: ")
+    assert said.splitlines()[-1].endswith("; run the same command again")
 
 
 def test_missing_token_is_said_once(crawling: Crawling) -> None:

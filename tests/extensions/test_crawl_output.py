@@ -186,6 +186,19 @@ def test_terminal_has_warnings(crawling: Crawling) -> None:
     assert re.search(r"^\d\d:\d\d:\d\d warning: .*IMAGES_MIN_WIDTH", terminal.text, re.MULTILINE)
 
 
+def test_terminal_is_told_once_why_a_run_ended(crawling: Crawling, tmp_path: Path) -> None:
+    command = crawling.command("-v", username="nobody", quality="256")
+    with on_terminal(command, crawling.environment, PROJECT, columns=200) as terminal:
+        assert terminal.wait() == 8
+    assert terminal.text.count("no images") == 1
+    assert terminal.text.splitlines()[-1].startswith(
+        "mapillary-nobody-256: no images found for user nobody (names are case-sensitive): listed 0"
+    )
+    log = tmp_path / "log"
+    assert crawling.run("--logfile", str(log), username="nobody", quality="256").code == 8
+    assert "crawl.run] ERROR: no images found for user nobody" in log.read_text()
+
+
 @pytest.mark.parametrize("on_a_terminal", [True, False])
 def test_quiet_leaves_the_last_line(crawling: Crawling, on_a_terminal: bool) -> None:
     if on_a_terminal:

@@ -39,7 +39,9 @@ def test_an_unfinished_one_says_why_and_what_to_type() -> None:
     )
     full = line(Outcome.DISK_FULL, UNFINISHED, "no room")
     assert full.endswith(f"left 2; make space and run the same command again: {COMMAND}")
-    assert line(Outcome.NO_IMAGES, Balance(), "no images for user a").endswith("failed 0")
+    said = line(Outcome.NO_IMAGES, Balance(), "no images found for user a")
+    assert said.startswith("mapillary-a-256: no images found for user a: listed 0 = saved 0 ")
+    assert said.endswith("failed 0")
 
 
 def test_a_job_of_a_server_is_scheduled_again() -> None:
