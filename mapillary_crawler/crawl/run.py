@@ -79,7 +79,7 @@ class Run:
         #: Set, for every thread to see, once the run is to end now.
         self.stopping = threading.Event()
         self._woken = asyncio.Event()
-        self._to_stop: list[Callable[[], None]] = []
+        self._to_stop: list[Callable[[], object]] = []
         self._stop_at: asyncio.TimerHandle | None = None
         self.client = GraphClient(
             crawler,
@@ -166,7 +166,7 @@ class Run:
         words = (self.outcome or Outcome.ERROR).words
         return f"{words} ({self.reason})" if self.reason else words
 
-    def on_stop(self, call: Callable[[], None]) -> None:
+    def on_stop(self, call: Callable[[], object]) -> None:
         """Have `call` called, in the reactor's thread, once the run is being stopped."""
         self._to_stop.append(call)
 

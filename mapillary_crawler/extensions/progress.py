@@ -59,6 +59,7 @@ class Progress:
         self._snapshot = Snapshot(self._phase, opened.balance)
         self._file = ProgressFile(opened.folder, opened.destination)
         self._display = ProgressDisplay.on_terminal(self._crawler.settings, logger.name)
+        self._run.on_stop(self._show)
         self._started_at = time.time()
         self._task = asyncio.create_task(self._watch())
 
@@ -74,9 +75,7 @@ class Progress:
                 self._snapshot = look.result()
                 self._pace.note(now, self._snapshot)
                 look = None
-            report = self._report()
-            if self._display:
-                self._display.show(report)
+            report = self._show()
             if now - written >= _WRITE:
                 written = now
                 self._write(report)
@@ -85,6 +84,13 @@ class Progress:
                 logger.info("%s", report.line())
             if done:
                 await asyncio.sleep(_LOOK)
+
+    def _show(self) -> Report:
+        """Draw the display anew, where there is one."""
+        report = self._report()
+        if self._display:
+            self._display.show(report)
+        return report
 
     async def _look(self) -> Snapshot:
         """Return how far the run is."""
@@ -119,7 +125,13 @@ class Progress:
         snapshot, opened = self._snapshot, self._run.collection
         if self._phase is Phase.FINISHING and opened.balance.saved >= snapshot.balance.saved:
             snapshot = replace(snapshot, balance=opened.balance)  # counted as the spider closed
-        return Report(opened.collection.name, snapshot, self._pace, opened.collection.title)
+        return Report(
+            opened.collection.name,
+            snapshot,
+            self._pace,
+            opened.collection.title,
+            stopping=self._run.stopping.is_set(),
+        )
 
     def _write(self, report: Report, outcome: Outcome | None = None) -> None:
         self._file.write(

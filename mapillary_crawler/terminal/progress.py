@@ -100,14 +100,16 @@ class Report:
     pace: Pace
     #: The name for people, where it is another.
     title: str = ""
+    #: It ends as soon as it can: somebody wants that, or it cannot go on.
+    stopping: bool = False
 
     def headings(self) -> list[str]:
         """Return what the run is at, and how long it still takes."""
         snapshot = self.snapshot
-        parts = [snapshot.phase.value]
+        parts = ["stopping" if self.stopping else snapshot.phase.value]
         if snapshot.phase is not Phase.LISTING and snapshot.balance.listed:
             parts.append(f"{100 * snapshot.done // snapshot.balance.listed} %")
-        if (left := self.pace.seconds_left(snapshot)) is not None:
+        if not self.stopping and (left := self.pace.seconds_left(snapshot)) is not None:
             parts.append(f"{quantities.duration(left)} left")
         if snapshot.waiting:
             parts.append(f"waiting for {snapshot.waiting}")

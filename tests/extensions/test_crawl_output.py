@@ -132,6 +132,7 @@ def test_terminal_is_live_and_clean_after_ctrl_c(crawling: Crawling, sandbox: Sa
         terminal.resize(40)
         wait_until(lambda: says_less(terminal))
         terminal.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "stopping, " in terminal.text)
         assert terminal.wait() == 4
     left = terminal.raw.rpartition("\x1b[2K")[2]
     assert "in flight" not in left
