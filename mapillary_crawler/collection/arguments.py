@@ -19,6 +19,7 @@ from mapillary_crawler.collection.names import (
     swapped,
     written,
 )
+from mapillary_crawler.collection.nearest import nearest
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.units import read_size, read_span
 from mapillary_crawler.collection.usernames import username_of
@@ -79,7 +80,9 @@ def validate(given: Mapping[str, str]) -> Arguments:
     """Return the arguments of a crawl, or raise `ArgumentRefused` naming what is wrong."""
     unknown = sorted(set(given) - set(ARGUMENTS) - _OTHERS)
     if unknown:
-        raise ArgumentRefused(f"unknown argument {unknown[0]!r}; known are {', '.join(ARGUMENTS)}")
+        meant = nearest(unknown[0], ARGUMENTS)
+        known = f"{' Known' if meant else '; known'} are {', '.join(ARGUMENTS)}"
+        raise ArgumentRefused(f"unknown argument {unknown[0]!r}{meant}{known}")
     if "username" not in given:
         raise ArgumentRefused("username is missing; say -a username=NAME")
     webp, jxl = (_switch(name, given.get(name, "0")) for name in ("webp", "jxl"))

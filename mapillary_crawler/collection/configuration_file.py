@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -22,6 +22,7 @@ from platformdirs import user_config_path
 
 from mapillary_crawler.collection.arguments import ARGUMENTS, validate
 from mapillary_crawler.collection.limits import MIB
+from mapillary_crawler.collection.nearest import nearest
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
 NAME = "mapillary-crawler.toml"
@@ -174,7 +175,7 @@ def _settings(path: Path, table: Mapping[str, Any], *, trusted: bool) -> dict[st
         if name in _IN_THE_ENVIRONMENT_ALONE:
             raise ArgumentRefused(f"{path}: {name} may stand in the environment alone")
         if name not in SETTINGS:
-            raise ArgumentRefused(f"{path}: unknown setting {name!r}{_nearest(name, SETTINGS)}")
+            raise ArgumentRefused(f"{path}: unknown setting {name!r}{nearest(name, SETTINGS)}")
         if name in OF_TRUST and not trusted:
             _refuse_here(path, name)
         if text := _text(path, name, value):
@@ -191,7 +192,7 @@ def _arguments(path: Path, table: Mapping[str, Any], *, trusted: bool) -> dict[s
         if name == "username":
             raise ArgumentRefused(f"{path}: username has no default; name the user when crawling")
         if name not in ARGUMENTS:
-            raise ArgumentRefused(f"{path}: unknown argument {name!r}{_nearest(name, ARGUMENTS)}")
+            raise ArgumentRefused(f"{path}: unknown argument {name!r}{nearest(name, ARGUMENTS)}")
         if name in _LISTS and isinstance(value, list):
             arguments[name] = ",".join(_text(path, name, each) for each in value)
         else:
@@ -240,13 +241,6 @@ def _refuse_stray(path: Path, name: str) -> NoReturn:
         if name in known:
             raise ArgumentRefused(f"{path}: {name} stands in no table; put it below [{table}]")
     raise ArgumentRefused(f"{path}: unknown table {name!r}; known are [settings], [arguments]")
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415  only where something is wrong
-
-    near = get_close_matches(name, known, 1, 0.5) or get_close_matches(name.upper(), known, 1, 0.5)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _printable(error: ValueError) -> str:

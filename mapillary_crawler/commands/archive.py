@@ -55,8 +55,8 @@ Exit codes
   0  all users are complete
   2  wrong argument; nothing was started
   4  interrupted
-  n  that of the worst crawl ({program_name()} crawl -h), the worst being the first of 1, 2, 9, 4,
-     5, 6, 7, 3, 10, 8; the table says how each ended, and the last line counts them
+  n  that of the worst crawl ({program_name()} crawl -h), the worst being the first of \
+1, 2, 9, 4, 5, 6, 7, 3, 10, 8; the table says how each ended, and the last line counts them
 
 Examples
 ========

@@ -19,7 +19,7 @@ class Command(ProjectCommand):
     """Lists first, asks, and then removes known files only."""
 
     usage = "[--yes]"
-    summary = "Remove what plans, and runs that came to nothing, left in staging"
+    summary = "Remove folders in staging that hold nothing of worth"
     about = (
         "Lists the folders in staging that hold nothing but logs and a ledger without a\n"
         "single image, and those that only a plan has worked on, with its listing and its\n"

@@ -15,7 +15,7 @@ class Command(ProjectCommand):
     """Prints what argcomplete has for a shell, for the command of an installation."""
 
     usage = "bash|zsh|fish"
-    summary = "Print what makes a shell complete commands, options and collections"
+    summary = "Print what makes a shell complete what is typed"
     about = (
         f"Prints what makes a shell complete {COMMAND} at Tab: commands, options,\n"
         "arguments and settings, and the names of collections. It takes argcomplete, which an\n"

@@ -63,17 +63,48 @@ class Command(ProjectCommand, crawl.Command):
     usage = "user -a username=NAME [-a quality=256|1024|2048|original] [options]"
     summary = "Archive the images of a Mapillary user"
     about = (
-        "Archives the images of a Mapillary user; run it again to go on where it was. "
-        "Arguments (-a NAME=VALUE): username; quality=256|1024|2048|original (original); "
-        "webp=0|1 (0); jxl=0|1 (0); tar=0|1 (1); bbox=west,south,east,north; start=YYYY-MM-DD; "
-        "end=YYYY-MM-DD; sequence=ID[,ID...]; check_ia=0|1 (1); accept_failed=0|1 (0); "
-        "stop_after=TIME|SIZE, as 2h or 500MB. The token is read from "
-        "the environment variable MAPILLARY_TOKEN. "
-        "Exit codes: 0 complete, 1 unexpected error, 2 bad argument or setting, "
-        "3 images failed, 4 interrupted, 5 token refused, 6 disk full, "
-        "7 service unavailable, 8 no images, 9 another process works on it. "
-        f"Example: {program_name()} crawl user -a username=alice -a quality=2048"
+        "Archives the images of a Mapillary user; run it again to go on where it was. The token is "
+        "read from the environment variable MAPILLARY_TOKEN."
     )
+    epilog = f"""\
+Arguments
+=========
+
+  -a username=NAME     the user's name, or the address of the profile
+  -a quality=QUALITY   256, 1024, 2048 or original (default: original)
+  -a webp=1            store WebP, which is smaller and no longer the same picture
+  -a jxl=1             store JPEG XL, which is smaller and gives back the same JPEG
+  -a tar=0             leave the images in folders, in no tars
+  -a bbox=W,S,E,N      only images within these degrees: west, south, east, north
+  -a start=YYYY-MM-DD  only images from this day on (UTC)
+  -a end=YYYY-MM-DD    only images until this day
+  -a sequence=ID,ID    only images of these sequences
+  -a check_ia=0        crawl whether archive.org has the collection or not
+  -a accept_failed=1   finish without the images that fail, and name them
+  -a stop_after=LIMIT  end after a time, 2h say, or bytes of images, 500MB say
+
+Exit codes
+==========
+
+  0  complete, or already archived
+  1  unexpected error
+  2  wrong argument or setting
+  3  images failed
+  4  interrupted
+  5  the token was refused
+  6  the disk is full
+  7  the service stayed away, or blocked us
+  8  no images
+  9  another process works on the collection
+
+After 3, 4, 6 and 7 the same command goes on.
+
+Examples
+========
+
+  {program_name()} crawl user -a username=alice -a quality=2048
+  {program_name()} crawl user -a username=alice -a start=2024-01-01 -a stop_after=2h
+"""
     #: Whether it only plans, and so decides nothing for later crawls.
     plan: ClassVar[bool] = False
     #: Whether the spider is none of this project's.

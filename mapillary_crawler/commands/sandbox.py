@@ -68,7 +68,7 @@ class SandboxCommand(ProjectCommand):
     usage = (
         "[--port N] [--users FILE] [--photos DIR] [--uploads DIR] [--seed N] [--faults JSON|FILE]"
     )
-    summary = "Run a local Graph API, image CDN and archive.org to try a crawl against"
+    summary = "Run a local Graph API, image CDN and archive.org to try it all"
     about = fill(
         "Serves made-up users with made-up photographs on this machine, as the Graph API, its "
         "image CDN and archive.org would, until Ctrl-C. The same seed and users give the same "

@@ -121,7 +121,7 @@ class ProjectCommand(ScrapyCommand):
         parser.formatter_class = KeepsLines
         if self.epilog:
             parser.epilog = self.epilog
-        _fold_streams()
+        fold_streams()
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Set the settings that the options give; warn of those that are nearly ours."""
@@ -206,7 +206,7 @@ class ProjectCommand(ScrapyCommand):
         return Places(configuration.store, configuration.staging)
 
 
-def _fold_streams() -> None:
+def fold_streams() -> None:
     """Let lines be folded at terminals."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -14,6 +14,8 @@ from scrapy import cmdline
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
 
+from mapillary_crawler.collection.nearest import nearest
+from mapillary_crawler.terminal.command import fold_streams
 from mapillary_crawler.terminal.program import program_name
 
 
@@ -43,6 +45,7 @@ def commands(settings: BaseSettings) -> dict[str, ScrapyCommand]:
 def _print_commands(settings: BaseSettings, inproject: bool) -> None:
     name = program_name()
     listed = [f"  {each:<13} {one.short_desc()}" for each, one in commands(settings).items()]
+    fold_streams()
     _write(
         sys.stdout,
         f"Scrapy {scrapy.__version__} - active project: {settings['BOT_NAME']}",
@@ -59,7 +62,9 @@ def _print_commands(settings: BaseSettings, inproject: bool) -> None:
 
 def _print_unknown_command(settings: BaseSettings, cmdname: str, inproject: bool) -> None:
     name = program_name()
-    _write(sys.stderr, f"{name}: there is no command {cmdname!r}; see {name} -h")
+    fold_streams()
+    meant = nearest(cmdname, commands(settings)) or ";"
+    _write(sys.stderr, f"{name}: there is no command {cmdname!r}{meant} see {name} -h")
 
 
 def _write(stream: TextIO, *lines: str) -> None:

@@ -78,7 +78,7 @@ def folded(line: str, columns: int, start: int = 0) -> str:
         hanging += 2
     typed = re.search(rf"(?:^ +|: | {{2,}}){re.escape(program_name())} (?=\S)", plain)
     before = len(line) - len(plain)  # control sequences, where they all stand in front
-    command = before + typed.end() if typed and line.endswith(plain) else None
+    command = before + typed.end() - 2 if typed and line.endswith(plain) else None
     return "\n".join(rows(line, columns, " " * min(hanging, columns // 2), start, command))
 
 

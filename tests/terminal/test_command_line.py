@@ -44,14 +44,16 @@ def test_list_of_commands(
     assert "\nUsage:\n  mapillary-crawler <command> [options] [args]\n" in text
     assert "\n  crawl         Archive the images of a Mapillary user\n" in text
     assert "\n  fetch         Fetch a URL" in text
+    assert max(map(len, text.splitlines())) <= 80
     assert 'Use "mapillary-crawler <command> -h"' in text
 
 
 def test_unknown_command_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = "mapillary-crawler: there is no command 'crwal'; see mapillary-crawler -h\n"
-    assert said(capsys, monkeypatch, "crwal") == (2, "", line)
+    line = "mapillary-crawler: there is no command {}{} see mapillary-crawler -h\n"
+    for typed, meant in (("crwal", "; did you mean crawl?"), ("qqq", ";")):
+        assert said(capsys, monkeypatch, typed) == (2, "", line.format(repr(typed), meant))
 
 
 @pytest.mark.parametrize("command", ["crawl", "status", "fetch", "settings"])

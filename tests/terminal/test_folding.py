@@ -26,6 +26,7 @@ from mapillary_crawler.terminal.folding import Folding, cells, folded
         ("to /a/path/wider/than/all/columns it went",
          "to\n/a/path/wider/than/all/columns\n  it went"),
         ("do: scrapy crawl user -a username=a", "do: scrapy crawl \\\n  user -a username=a"),
+        ("what to do: scrapy crawl user", "what to do: scrapy \\\n  crawl user"),
         ("\r\x1b[2Kdo: scrapy crawl user -a username=a",
          "\r\x1b[2Kdo: scrapy crawl \\\n  user -a username=a"),
         ("\x1b[33mthis is coloured\x1b[0m", "\x1b[33mthis is coloured\x1b[0m"),
