@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-#: What a body has that holds a token: as it is, with escaped characters, or not in UTF-8.
-_SUSPICIOUS = re.compile(rb"MLY|OAuth |access_token=|\\u00[2-7]|\0", re.IGNORECASE)
+#: What a body, in small letters, has that holds a token: as it is, or in another encoding.
+_MARKS = (b"mly|", b"mly%7c", b"oauth ", b"access_token=", b"\0")
+#: Or with escaped characters.
+_ESCAPED = re.compile(rb"\\u00[2-7]")
 
 
 def without_echoes(
@@ -18,10 +20,10 @@ def without_echoes(
 ) -> dict[str, Any]:
     """Return the data of a body without `secrets` and what else `redact` takes out of texts.
 
-    Most bodies are looked at once, which is cheap; only what might hold one is walked through.
+    Most bodies are searched as they are, which is cheap; only what might hold one is walked
+    through. "mly" alone stands in some URL of most pages.
     """
-    known = any(secret.encode() in body for secret in secrets)
-    if not known and not _SUSPICIOUS.search(body):
+    if not _may_hold_one(body, secrets):
         return data
     waiting: list[Any] = [data]
     while waiting:
@@ -36,3 +38,10 @@ def without_echoes(
             elif isinstance(value, (dict, list)):
                 waiting.append(value)
     return data
+
+
+def _may_hold_one(body: bytes, secrets: list[str]) -> bool:
+    if any(secret.encode() in body for secret in secrets):
+        return True
+    small = body.lower()
+    return any(mark in small for mark in _MARKS) or _ESCAPED.search(body) is not None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mapillary_crawler.graph.answers import Answer, Meaning, read_answer
 from mapillary_crawler.graph.api import IMAGE_FIELDS, MalformedPage, read_page
+from mapillary_crawler.graph.echoes import without_echoes
 from mapillary_crawler.graph.rows import image_url
 from mapillary_crawler.terminal.redaction import Redactor
 
@@ -281,6 +282,15 @@ def test_an_answer_without_it_is_what_it_was() -> None:
     page = {"data": [{"id": "1", "make": "\u003cb\u003e", "thumb_256_url": "https://x/a?oe=1"}]}
     assert read_answer(200, json.dumps(page).encode(), redactor=redactor).data == page
     assert read(200, {"data": [{"make": TOKEN}]}).data["data"][0]["make"] == TOKEN
+
+
+def test_a_page_without_a_mark_of_a_token_is_not_walked_through() -> None:
+    page = {"data": [{"make": "é", "url": "https://x/AdMLYa?oe=1"}], "paging": {"next": "MLY"}}
+
+    def redact(text: str) -> str:
+        raise AssertionError(text)
+
+    assert without_echoes(json.dumps(page).encode(), page, [TOKEN], redact) == page
 
 
 @pytest.mark.parametrize(
