@@ -92,6 +92,22 @@ def test_no_path_leads_out(root: Path, outside: Path, path: str) -> None:
     assert untouched(outside)
 
 
+def test_what_is_to_be_removed_goes_whatever_is_not_there_any_more(root: Path) -> None:
+    paths = [f"{folder}/{name}.jpg" for folder in ("a", "b", "a/c") for name in "12"]
+    write_files(root, [NewFile(path, b"one", None) for path in [*paths, "a/3.jpg"]])
+    descent.unlink_all(root, ["a/0.jpg", "absent/1.jpg", "absent/2.jpg", *paths, "a/1.jpg"])
+    assert [path.name for path in root.rglob("*.jpg")] == ["3.jpg"]
+
+
+def test_of_what_is_to_be_removed_nothing_behind_a_link_goes(root: Path, outside: Path) -> None:
+    (root / "x").symlink_to(outside)
+    write_files(root, [NewFile("a/0", b"one", None)])
+    with pytest.raises(NotFollowed, match="is a link"):
+        descent.unlink_all(root, ["a/0", "x/0"])
+    assert untouched(outside)
+    assert not (root / "a" / "0").exists()
+
+
 def test_the_collection_itself_may_be_a_link(tmp_path: Path, root: Path) -> None:
     (tmp_path / "here").symlink_to(root)
     write_files(tmp_path / "here", [NewFile("2024-01-15/1.jpg", b"one", None)])

@@ -12,7 +12,7 @@ from mapillary_crawler.archive.finish.parts import size_of
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import CHUNK, sha256_of_chunks, sync_folder
-from mapillary_crawler.collection.refusals import TIMES, best_effort, named
+from mapillary_crawler.collection.refusals import TIMES, best_effort
 from mapillary_crawler.ledger.records import ImageRecord
 
 #: Errors that say that the file is lost; any other is the machine's, and ends the run.
@@ -29,15 +29,13 @@ def read(folder: Path, record: ImageRecord) -> Iterator[bytes]:
     Its content is not checked.
     """
     left = size_of(record)
-    path = folder / record.member
     try:
         handle = descent.open_file(folder, record.member)
         try:
             if os.fstat(handle).st_size != left:
                 raise MemberChanged
             while left:
-                with named(path):
-                    chunk = os.read(handle, min(left, CHUNK))
+                chunk = os.read(handle, min(left, CHUNK))
                 if not chunk:
                     raise MemberChanged
                 left -= len(chunk)
@@ -47,6 +45,8 @@ def read(folder: Path, record: ImageRecord) -> Iterator[bytes]:
     except OSError as error:
         if error.errno in _LOST:
             raise MemberChanged from None
+        if error.filename is None:  # the system does not know that of an open file
+            error.filename = str(folder / record.member)
         raise
 
 
@@ -81,8 +81,7 @@ def set_capture_time(folder: Path, record: ImageRecord) -> None:
 
 def remove(folder: Path, members: Iterable[str]) -> None:
     """Remove the files of images that are in a tar."""
-    for member in members:
-        descent.unlink(folder, member)
+    descent.unlink_all(folder, members)
 
 
 def remove_empty(folder: Path, day: str) -> None:
