@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.archive.internet_archive.removal import removal_obstacle
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import Trouble
 from mapillary_crawler.archive.internet_archive.upload import Volume
+from mapillary_crawler.archive.internet_archive.uploaded_collection import UploadedCollection
 from mapillary_crawler.ledger.records import Piece
 
 
@@ -28,7 +28,7 @@ class NotRemoved(Exception):
 
 
 def remove_tars(
-    collection: FinishedCollection, archive: Archive, retry: Retry, volumes: Sequence[Volume]
+    collection: UploadedCollection, archive: Archive, retry: Retry, volumes: Sequence[Volume]
 ) -> int:
     """Remove the tars that archive.org has, each item looked at anew; return how many.
 
@@ -52,7 +52,7 @@ def remove_tars(
 
 
 def _obstacles(
-    collection: FinishedCollection,
+    collection: UploadedCollection,
     archive: Archive,
     retry: Retry,
     item: str,

@@ -18,6 +18,7 @@ from mapillary_crawler.archive.internet_archive.options import Options
 from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import BadDigest, SlowDown
+from mapillary_crawler.archive.internet_archive.uploaded_collection import UploadedCollection
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
 from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
@@ -95,7 +96,7 @@ class Upload:
     """The sending of volumes."""
 
     def __init__(
-        self, collection: FinishedCollection, archive: Archive, retry: Retry, progress: WorkDisplay
+        self, collection: UploadedCollection, archive: Archive, retry: Retry, progress: WorkDisplay
     ) -> None:
         self._collection = collection
         self._archive = archive
@@ -120,7 +121,7 @@ class Upload:
         refuse_item(item, volume)
         held = [piece for piece in volume.waiting if item.holds(piece)]
         for piece in held:
-            self._note(volume, piece)
+            self._collection.note_held(piece, volume.identifier)
         if held:
             self._progress.say(f"{volume.identifier} holds {len(held)} of these files already")
         return [piece for piece in volume.waiting if piece not in held]
@@ -148,8 +149,7 @@ class Upload:
                 raise
 
         self._retry(piece.name, attempt)
-        self._collection.note_accepted(volume.identifier)
-        self._note(volume, piece)
+        self._collection.note_accepted(piece, volume.identifier)
         self._progress.end_file()
 
     def _put(self, volume: Volume, piece: Piece) -> None:
@@ -167,9 +167,6 @@ class Upload:
                 metadata=volume.metadata,
                 headers=headers(volume, piece),
             )
-
-    def _note(self, volume: Volume, piece: Piece) -> None:
-        self._collection.ledger.pieces.set_state(piece.name, PieceState.UPLOADED, volume.identifier)
 
 
 def headers(volume: Volume, piece: Piece) -> dict[str, str]:

@@ -25,9 +25,11 @@ class _Load:
 
 
 def volumes(
-    pieces: Sequence[Piece], identifier: str, *, max_bytes: int, max_files: int
+    pieces: Sequence[Piece], identifier: str, *, max_bytes: int, max_files: int, to_come: int = 0
 ) -> dict[str, int]:
     """Return the volume of each piece, by its name.
+
+    The first one keeps room for so many files `to_come`.
 
     A tar that has none yet goes where its day is, else into the last volume, else into a new
     one; always the first of these that has room. A tar larger than an item may be gets a volume
@@ -35,7 +37,7 @@ def volumes(
     """
     result = {piece.name: volume_number(piece.item, identifier) for piece in pieces if piece.item}
     result |= {piece.name: 1 for piece in pieces if piece.day is None and not piece.item}
-    loads = {1: _Load()}
+    loads = {1: _Load(files=to_come)}
     of_day: dict[str, int] = {}
     for piece in pieces:
         if piece.name in result:
