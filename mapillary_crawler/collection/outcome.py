@@ -21,9 +21,9 @@
      |    |    `-- ReadBackFailed  1  also an OSError
      |    |-- ManifestsDisagree    1  archive/finish/manifest_reader.py; also a ValueError
      |    |-- NoInventory          2  archive/verify/inventory.py
-     |    |-- CredentialsMissing   2  archive/internet_archive/session.py
+     |    |-- CredentialsMissing   2  archive/internet_archive/trouble.py
      |    |    `-- NoKeys          2
-     |    |-- UnreadableFile       1  archive/internet_archive/upload.py
+     |    |-- UnreadableFile       1  archive/internet_archive/body.py
      |    |-- NotVerified          3  archive/internet_archive/verified.py
      |    `-- Trouble              1  archive/internet_archive/trouble.py
      |         |-- Denied          1

@@ -112,7 +112,8 @@ Examples
 
     def _archive_org(self) -> bool | None:
         """Ask archive.org about the keys; return whether it takes uploads, None without keys."""
-        from mapillary_crawler.archive.internet_archive.session import ArchiveOrg, NoKeys
+        from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
+        from mapillary_crawler.archive.internet_archive.trouble import NoKeys
 
         options = read_options(self.given_settings)
         try:

@@ -67,11 +67,8 @@ is not available and there is no earlier search.
         """Search, and fall back on the last search if that fails."""
         from mapillary_crawler.archive.internet_archive.retry import Retry
         from mapillary_crawler.archive.internet_archive.search import Search
-        from mapillary_crawler.archive.internet_archive.session import (
-            ArchiveOrg,
-            CredentialsMissing,
-        )
-        from mapillary_crawler.archive.internet_archive.trouble import Trouble
+        from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
+        from mapillary_crawler.archive.internet_archive.trouble import CredentialsMissing, Trouble
 
         retry = Retry(min(_WAIT, options.retry_wait), min(_PATIENCE, options.patience), self.say)
         try:

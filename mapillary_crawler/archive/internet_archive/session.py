@@ -22,10 +22,16 @@ from internetarchive.exceptions import AuthenticationError
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
-from mapillary_crawler.archive.internet_archive.trouble import Denied, Trouble, Unavailable, trouble
+from mapillary_crawler.archive.internet_archive.trouble import (
+    CredentialsMissing,
+    Denied,
+    NoKeys,
+    Trouble,
+    Unavailable,
+    trouble,
+)
 from mapillary_crawler.collection.addresses import is_loopback
 from mapillary_crawler.collection.configuration import refuse_clear
-from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.terminal.quoting import one_line
 
 _ARCHIVE, _S3 = "archive.org", "s3.us.archive.org"
@@ -35,16 +41,6 @@ _ANSWER_TIMEOUT = 60.0
 _LONGEST = 200
 #: What a header can hold, without spaces.
 _SENDABLE = re.compile(r"[!-~]+")
-
-
-class CredentialsMissing(ProjectError):
-    """There are no keys, or only half of them; the message says where they are looked for."""
-
-    outcome = Outcome.REFUSED
-
-
-class NoKeys(CredentialsMissing):
-    """There are no keys anywhere."""
 
 
 class ArchiveOrg:

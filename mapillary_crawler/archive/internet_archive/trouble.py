@@ -22,6 +22,16 @@ _TRANSIENT_CODES = frozenset({"RequestTimeout", "OperationAborted", "InternalErr
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 
 
+class CredentialsMissing(ProjectError):
+    """There are no keys, or only half of them; the message says where they are looked for."""
+
+    outcome = Outcome.REFUSED
+
+
+class NoKeys(CredentialsMissing):
+    """There are no keys anywhere."""
+
+
 class Trouble(ProjectError):
     """archive.org did not do what it was asked; the message is one line."""
 

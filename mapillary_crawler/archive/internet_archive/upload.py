@@ -6,13 +6,12 @@ Verified is what archive.org itself says of every file once it has no tasks left
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from mapillary_crawler.archive.finish.tags import Metadata
+from mapillary_crawler.archive.internet_archive.body import Body, UnreadableFile
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.archive.internet_archive.options import Options
 from mapillary_crawler.archive.internet_archive.presence import RemoteItem
@@ -21,7 +20,7 @@ from mapillary_crawler.archive.internet_archive.trouble import BadDigest, SlowDo
 from mapillary_crawler.archive.internet_archive.uploaded_collection import UploadedCollection
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
 from mapillary_crawler.collection.names import titled
-from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
+from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import WorkDisplay
@@ -46,10 +45,6 @@ class Archive(Protocol):
         headers: Mapping[str, str],
     ) -> None:
         """Put a file into an item."""
-
-
-class UnreadableFile(ProjectError):
-    """A local file could not be read while it was sent; no trouble of archive.org's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +151,7 @@ class Upload:
         path = self._collection.folder / piece.name
         self._progress.begin_file(piece.name, piece.size or 0)
         try:
-            body = _Body(path, self._progress)
+            body = Body(path, self._progress.advance)
         except OSError as error:
             raise UnreadableFile(f"{path} cannot be read: {error.strerror}") from None
         with body:
@@ -214,20 +209,3 @@ def plan(volume: Volume, item: RemoteItem | None) -> list[str]:
             state = "would be uploaded"
         lines.append(f"  {piece.name}  {size(piece.size or 0)}  {state}")
     return lines
-
-
-class _Body(io.FileIO):
-    """A file that tells of the bytes that are read from it."""
-
-    def __init__(self, path: Path, progress: WorkDisplay) -> None:
-        super().__init__(path)
-        self._progress = progress
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        try:
-            data = super().read(-1 if size is None else size) or b""
-        except OSError as error:
-            # No OSError: the library would take it for trouble with the network.
-            raise UnreadableFile(f"{self.name!r} cannot be read: {error.strerror}") from None
-        self._progress.advance(len(data))
-        return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mapillary_crawler.archive.internet_archive.body import UnreadableFile
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.archive.internet_archive.options import Options
 from mapillary_crawler.archive.internet_archive.presence import RemoteItem
@@ -12,7 +13,6 @@ from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
 from mapillary_crawler.archive.internet_archive.trouble import Denied, StillUnavailable, Trouble
 from mapillary_crawler.archive.internet_archive.upload import (
-    UnreadableFile,
     Upload,
     plan,
     refuse_item,
