@@ -22,8 +22,10 @@ from mapillary_crawler.collection.durable import CHUNK, WholeFile
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph.rows import listed_row
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import StoredFile
+from mapillary_crawler.ledger.thread import LedgerHere
 
 _DAY = "2024-01-15"
 _CAPTURED_AT = 1_705_320_000_000
@@ -66,9 +68,9 @@ def timed(work: Callable[[], Any]) -> float:
 def measure(folder: Path, images: int, size: int, rounds: int) -> None:
     """Print the best of some rounds of each step."""
     ledger = make_day(folder, images, size)
-    work = Work(ledger, folder, lambda: False, lambda _: None)
+    work = Work(LedgerHere(ledger), folder, lambda: False, lambda _: None)
     work.scratch.mkdir()
-    (part,) = parts(ledger.images.loose(_DAY), 2**62)
+    (part,) = parts(streams.loose(work.ledger, _DAY), 2**62)
     best: dict[str, float] = {}
     for _ in range(rounds):
         for step, seconds in steps(work, part):

@@ -22,8 +22,10 @@ from typing import Any
 
 from mapillary_crawler.collection.layout import EXTENSIONS, LEDGER_PATH
 from mapillary_crawler.collection.names import capture_day, capture_time, member_path, sequence_part
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import State
+from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.sandbox.process import Sandbox
 
 PROJECT = Path(__file__).parent.parent
@@ -157,7 +159,7 @@ def states(folder: Path) -> dict[str, State]:
     """Return what the ledger says has become of each image."""
     ledger = Ledger(folder / LEDGER_PATH, read_only=True)
     try:
-        return {record.image_id: record.state for record in ledger.images.in_order()}
+        return {record.image_id: record.state for record in streams.in_order(LedgerHere(ledger))}
     finally:
         ledger.close()
 

@@ -25,6 +25,7 @@ from mapillary_crawler.crawl.unknown_sequences import remarks
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt
+from mapillary_crawler.ledger.thread import LedgerAccess
 from mapillary_crawler.signals import collection_finished
 from mapillary_crawler.terminal.quoting import one_line
 from mapillary_crawler.terminal.terminal_log import OF_THE_LAST_LINE
@@ -80,9 +81,7 @@ class Ending:
             run.end(end_of_run(error))
         if run.outcome is None:
             if reason == "finished" and not run.stopping.is_set():
-                end = await run.ledger.ask(
-                    lambda ledger: conclude(ledger, opened, run.stopping.is_set)
-                )
+                end = await asyncio.to_thread(conclude, run.ledger, opened, run.stopping.is_set)
                 run.outcome, run.reason = end.outcome, str(end)
             else:
                 run.outcome = Outcome.INTERRUPTED
@@ -144,7 +143,7 @@ def _needed(ledger: Ledger, opened: OpenCollection) -> int | None:
     )
 
 
-def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -> EndOfRun:
+def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bool]) -> EndOfRun:
     """Finish a collection whose crawl ended by itself, if nothing failed or that is accepted.
 
     A plan leaves it as it is, for the crawl. Returns how the run ends.
@@ -156,7 +155,7 @@ def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -
         return EndOfRun(Outcome.INCOMPLETE, _lacking(opened.balance))
     try:
         finished = finish_collection(
-            ledger,
+            access,
             opened.collection,
             opened.folder,
             opened.destination,
@@ -170,7 +169,7 @@ def conclude(ledger: Ledger, opened: OpenCollection, stop: Callable[[], bool]) -
         end = end_of_run(error)
         if end.outcome is Outcome.INCOMPLETE:
             logger.warning("%s", error, extra={OF_THE_LAST_LINE: True})
-            opened.balance = ledger.images.balance()
+            opened.balance = access.wait_for(lambda ledger: ledger.images.balance())
         elif end.outcome is Outcome.INTERRUPTED:
             return EndOfRun(end.outcome, "")
         else:

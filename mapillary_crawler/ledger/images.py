@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.records import DayState, ImageRecord, State, StoredFile
@@ -14,21 +13,22 @@ from mapillary_crawler.ledger.records import DayState, ImageRecord, State, Store
 _NO_NUMBER = "trim(id, '0123456789') <> ''"
 #: The order of all manifests: dated first, by capture time, then by id as an integer
 #: (length before digits), ids that are no decimal number last, bytewise.
-_ORDER = f"""
+MANIFEST_ORDER = f"""
     ORDER BY captured_at IS NULL, captured_at, {_NO_NUMBER},
     iif({_NO_NUMBER}, 0, length(ltrim(id, '0'))),
     iif({_NO_NUMBER}, id, ltrim(id, '0')), id
 """
 
 
-_COLUMNS = (
+#: What a record is made of, in `record_of`.
+COLUMNS = (
     "images.number, id, images.state, captured_at, images.day, sequence, extension, "
     "sha256_served, sha256_stored, size, pieces.name, offset, page, row, bare, "
     "sha256_jpeg"
 )
-_WITH_TAR = "LEFT JOIN pieces ON pieces.number = images.piece"
-_RECORDS = f"SELECT {_COLUMNS} FROM images {_WITH_TAR}"
-_IS_SAVED = f"images.state IN ({State.SAVED:d}, {State.DAMAGED:d})"
+WITH_TAR = "LEFT JOIN pieces ON pieces.number = images.piece"
+_RECORDS = f"SELECT {COLUMNS} FROM images {WITH_TAR}"
+IS_SAVED = f"images.state IN ({State.SAVED:d}, {State.DAMAGED:d})"
 
 
 class Images:
@@ -107,61 +107,19 @@ class Images:
         count: int = self._database.value("SELECT sum(images) FROM balance")
         return count
 
-    def in_order(self) -> Iterator[ImageRecord]:
-        """Yield all images of the selection in the order of the manifests."""
-        cursor = self._database.execute(
-            f"{_RECORDS} WHERE images.state <> {State.OUTSIDE:d} {_ORDER}"
-        )
-        return (_record(row) for row in cursor)
-
-    def loose(self, day: str) -> Iterator[ImageRecord]:
-        """Yield the saved images of a day that are in no tar, in bytewise order of their members.
-
-        One call at a time: the order lies in a temporary table, since a day may be large.
-        """
-        self._database.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS members "
-            "(name TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID"
-        )
-        rows = self._database.execute(
-            "SELECT sequence, id, extension, number FROM images "
-            f"WHERE day = ? AND piece IS NULL AND {_IS_SAVED}",
-            (day,),
-        )
-        with self._database.transaction():
-            self._database.execute("DELETE FROM members")
-            self._database.executemany(
-                "INSERT INTO members VALUES (?, ?)",
-                ((member_path(day, *names), number) for *names, number in rows),
-            )
-        cursor = self._database.execute(
-            f"SELECT {_COLUMNS} FROM members CROSS JOIN images "
-            f"ON images.number = members.number {_WITH_TAR} ORDER BY members.name"
-        )
-        return (_record(row) for row in cursor)
-
     def count_loose(self, day: str) -> int:
         """Return how many saved images of a day are in no tar."""
         count: int = self._database.value(
-            f"SELECT count(*) FROM images WHERE day = ? AND piece IS NULL AND {_IS_SAVED}", (day,)
+            f"SELECT count(*) FROM images WHERE day = ? AND piece IS NULL AND {IS_SAVED}", (day,)
         )
         return count
-
-    def members_in_tars(self, day: str) -> Iterator[str]:
-        """Yield the members of a day that are in tars."""
-        rows = self._database.execute(
-            "SELECT day, sequence, id, extension FROM images "
-            f"WHERE day = ? AND piece IS NOT NULL AND {_IS_SAVED}",
-            (day,),
-        )
-        return (member_path(*row) for row in rows)
 
     def first_saved(self, limit: int) -> list[ImageRecord]:
         """Return the first saved images, undamaged ones, in the order of the manifests."""
         rows = self._database.execute(
-            f"{_RECORDS} WHERE images.state = {State.SAVED:d} {_ORDER} LIMIT ?", (limit,)
+            f"{_RECORDS} WHERE images.state = {State.SAVED:d} {MANIFEST_ORDER} LIMIT ?", (limit,)
         )
-        return [_record(row) for row in rows]
+        return [record_of(row) for row in rows]
 
     def some_saved(self, count: int) -> list[str]:
         """Return ids of up to three images that the service had, from all over the listing.
@@ -215,7 +173,7 @@ def records(
     database: Database, condition: str, parameters: Iterable[object] = ()
 ) -> Iterator[ImageRecord]:
     """Yield the images for which a condition holds, given as all that follows the tables."""
-    return (_record(row) for row in database.execute(f"{_RECORDS} {condition}", parameters))
+    return (record_of(row) for row in database.execute(f"{_RECORDS} {condition}", parameters))
 
 
 def kept_balance(database: Database) -> Balance:
@@ -243,6 +201,7 @@ def kept_balance(database: Database) -> Balance:
     )
 
 
-def _record(row: tuple[object, ...]) -> ImageRecord:
+def record_of(row: Iterable[object]) -> ImageRecord:
+    """Return the record of a row of `COLUMNS`."""
     number, image_id, state, *rest = row
     return ImageRecord(number, image_id, State(state), *rest)  # type: ignore[arg-type]

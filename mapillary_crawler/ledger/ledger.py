@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mapillary_crawler.ledger.arranged import Arranged
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.days import Days
 from mapillary_crawler.ledger.facts import Facts
@@ -37,9 +38,10 @@ class Ledger:
         self.listing = Listing(self.database, self.facts, self.pages)
         self.queue = Queue(self.database, self.pages)
         self.images = Images(self.database, self.pages)
+        self.arranged = Arranged(self.database)
         self.gone = Gone(self.database, self.facts, self.images, self.queue)
         self.other_formats = OtherFormats(self.database)
-        self.days = Days(self.database)
+        self.days = Days(self.database, self.facts)
         self.pieces = Pieces(self.database)
         self.survey = Survey(self.database)
 

@@ -13,8 +13,10 @@ import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import is_disk_full
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.chaos.small_disk import fill, formatted, mounted
@@ -61,7 +63,7 @@ def assert_sound(folder: Path) -> None:
     with closing(sqlite3.connect(folder / LEDGER_PATH)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     with closing(Ledger(folder / LEDGER_PATH)) as ledger:
-        for image in ledger.images.in_order():
+        for image in streams.in_order(LedgerHere(ledger)):
             if image.sha256_stored and image.tar is None:
                 stored = (folder / image.member).read_bytes()
                 assert hashlib.sha256(stored).digest() == image.sha256_stored

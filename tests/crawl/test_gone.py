@@ -14,8 +14,10 @@ import pytest
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.crawl import gone as module
 from mapillary_crawler.crawl.gone import MOST, Gone
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Source, State
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import list_rows, open_ledger, row
 from tests.runs import OnThisThread
 
@@ -192,5 +194,5 @@ def test_sources_are_proven_each_by_itself(case: Case) -> None:
     case.ledger.gone.settle(2, Source.API)
     run(case.prove())
     case.new_run()
-    states = {record.number: record.state for record in case.ledger.images.in_order()}
+    states = {record.number: record.state for record in streams.in_order(LedgerHere(case.ledger))}
     assert (states[1], states[2]) == (State.GONE, State.UNSETTLED)

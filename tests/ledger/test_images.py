@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import CAPTURE_TIME_END, member_path
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, State
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import fresh_ledger, list_rows, row, stored
 
 
@@ -42,7 +44,7 @@ def test_saving_records_the_file(five: Ledger) -> None:
     balance = assert_true_balance(five)
     assert (balance.saved, balance.damaged, balance.left) == (2, 1, 3)
     assert balance.bytes_saved == 168
-    saved = {record.number: record for record in five.images.in_order()}
+    saved = {record.number: record for record in streams.in_order(LedgerHere(five))}
     file = stored(2, 123)
     assert (saved[2].state, saved[2].extension, saved[2].size) == (State.SAVED, "jpg", 123)
     assert (saved[2].sha256_served, saved[2].sha256_stored) == (
@@ -79,7 +81,7 @@ def test_a_file_that_was_lost_is_wanted_again(five: Ledger) -> None:
     assert ("1", "checksum differs", 0) in list(five.images.failures())
     image = five.queue.draw(0, 1)[0]
     assert (image.number, image.url, image.fresh) == (1, None, False)
-    record = next(record for record in five.images.in_order() if record.number == 1)
+    record = next(record for record in streams.in_order(LedgerHere(five)) if record.number == 1)
     assert (record.size, record.sha256_served, record.tar, record.offset) == (None,) * 4
 
 
@@ -193,7 +195,7 @@ def place(listed: tuple[str, int | None]) -> tuple[Any, ...]:
 def test_manifests_are_in_the_order_of_the_design(listed: list[tuple[str, int | None]]) -> None:
     with fresh_ledger() as ledger:
         list_rows(ledger, [row(*image) for image in listed])
-        records = list(ledger.images.in_order())
+        records = list(streams.in_order(LedgerHere(ledger)))
         assert [(record.image_id, record.captured_at) for record in records] == sorted(
             listed, key=place
         )
@@ -205,7 +207,7 @@ def test_manifests_are_in_the_order_of_the_design(listed: list[tuple[str, int | 
 def test_numbers_of_any_length_are_numbers(ledger: Ledger) -> None:
     names = ["26774514888887984", "26774514888887982", "9", "10" * 40, "08", "x", "1e3", "-1", ""]
     list_rows(ledger, [row(name, 0) for name in names])
-    assert [record.image_id for record in ledger.images.in_order()] == [
+    assert [record.image_id for record in streams.in_order(LedgerHere(ledger))] == [
         "", "08", "9", "26774514888887982", "26774514888887984", "10" * 40, "-1", "1e3", "x",
     ]  # fmt: skip
 
@@ -219,7 +221,7 @@ def test_the_first_saved_is_undamaged(five: Ledger) -> None:
 def test_records_name_their_lines_and_members(ledger: Ledger) -> None:
     list_rows(ledger, [row("a/b", 0, sequence="s"), row(7, None, sequence="")])
     ledger.save([stored(1), stored(2)])
-    one, two = ledger.images.in_order()
+    one, two = streams.in_order(LedgerHere(ledger))
     assert (one.member, two.member) == ("1970-01-01/s/a_u2f_b.jpg", "unknown-date/7.jpg")
     assert json.loads(ledger.images.line(two))["id"] == "7"
 
@@ -235,33 +237,35 @@ def test_loose_images_come_in_bytewise_order_of_their_members(ledger: Ledger) ->
     ]
     list_rows(ledger, [*rows, row("other", 86_400_000), row("unknown", None), row("not saved", 0)])
     ledger.save([stored(number) for number in range(1, len(rows) + 3)])
-    members = [record.member for record in ledger.images.loose("1970-01-01")]
+    members = [record.member for record in streams.loose(LedgerHere(ledger), "1970-01-01")]
     assert members == sorted(
         (member_path("1970-01-01", one.sequence, one.image_id, "jpg") for one in rows),
         key=str.encode,
     )
     assert ledger.images.count_loose("1970-01-01") == len(rows)
-    assert [record.image_id for record in ledger.images.loose("unknown-date")] == ["unknown"]
-    assert list(ledger.images.loose("2024-01-15")) == []
+    assert [record.image_id for record in streams.loose(LedgerHere(ledger), "unknown-date")] == [
+        "unknown"
+    ]
+    assert list(streams.loose(LedgerHere(ledger), "2024-01-15")) == []
     assert ledger.images.count_loose("2024-01-15") == 0
 
 
 def test_damaged_images_are_loose_too_and_those_gone_are_not(five: Ledger) -> None:
     five.save([stored(1), stored(2, damaged=True)])
     five.settle([3], State.GONE)
-    assert {record.number for record in five.images.loose("2024-01-14")} == {1, 2}
+    assert {record.number for record in streams.loose(LedgerHere(five), "2024-01-14")} == {1, 2}
 
 
 def test_what_is_in_a_tar_is_loose_no_more(five: Ledger) -> None:
     five.save([stored(1), stored(2)])
     piece = five.pieces.start_tar("2024-01-14.tar", "2024-01-14", 0)
     five.pieces.seal_tar(piece, [(1, 512)])
-    assert [record.number for record in five.images.loose("2024-01-14")] == [2]
-    assert list(five.images.members_in_tars("2024-01-14")) == ["2024-01-14/s/1.jpg"]
-    record = next(record for record in five.images.in_order() if record.number == 1)
+    assert [record.number for record in streams.loose(LedgerHere(five), "2024-01-14")] == [2]
+    assert list(streams.members_in_tars(LedgerHere(five), "2024-01-14")) == ["2024-01-14/s/1.jpg"]
+    record = next(record for record in streams.in_order(LedgerHere(five)) if record.number == 1)
     assert (record.tar, record.offset) == ("2024-01-14.tar", 512)
     five.save([stored(1)])  # fetched again: the file is loose again
-    assert {record.number for record in five.images.loose("2024-01-14")} == {1, 2}
+    assert {record.number for record in streams.loose(LedgerHere(five), "2024-01-14")} == {1, 2}
 
 
 def test_some_saved_are_from_all_over_the_listing(five: Ledger) -> None:

@@ -17,8 +17,10 @@ import pytest
 
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph.rows import listed_row
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, ListedRow, State
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import fast_folder, open_ledger, row, stored
 
 pytestmark = pytest.mark.long
@@ -106,7 +108,7 @@ def test_the_order_of_the_manifests_costs_no_memory(
     ledger, _, _ = grown
     tracemalloc.start()
     try:
-        records = ledger.images.in_order()
+        records = streams.in_order(LedgerHere(ledger))
         first = [record.number for record in islice(records, 1000)]
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -172,5 +174,8 @@ def test_an_image_costs_300_to_500_bytes(path: Path) -> None:
             "SELECT (SELECT page_count FROM pragma_page_count) - "
             "(SELECT freelist_count FROM pragma_freelist_count)"
         ) * ledger.database.value("PRAGMA page_size")
-        assert json.loads(ledger.images.line(next(ledger.images.in_order())))["width"] == 4160
+        assert (
+            json.loads(ledger.images.line(next(streams.in_order(LedgerHere(ledger)))))["width"]
+            == 4160
+        )
     assert 300 * images <= used <= 500 * images, used / images

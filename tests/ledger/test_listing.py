@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapillary_crawler.ledger import listing as listing_module
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.pages import SLICE_ROWS
 from mapillary_crawler.ledger.records import Committed, CursorLoop, CursorMoved, State
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import fresh_ledger, list_rows, open_ledger, row, stored
 
 
@@ -51,7 +53,7 @@ def test_a_page_brings_its_rows_and_its_cursor(ledger: Ledger) -> None:
     assert ledger.images.listed() == 3
     assert ledger.queue.waiting() == 2
     assert ledger.images.balance().outside == 1
-    assert [record.image_id for record in ledger.images.in_order()] == ["2", "x"]
+    assert [record.image_id for record in streams.in_order(LedgerHere(ledger))] == ["2", "x"]
 
 
 def test_sequences_are_kept_with_their_page_or_not_at_all(ledger: Ledger) -> None:
@@ -77,7 +79,7 @@ def test_a_page_of_many_slices(ledger: Ledger) -> None:
     count = SLICE_ROWS * 10
     rows = [row(number, outside=number % 3 == 0) for number in range(count)]
     list_rows(ledger, rows)
-    listed = {record.image_id: record for record in ledger.images.in_order()}
+    listed = {record.image_id: record for record in streams.in_order(LedgerHere(ledger))}
     assert set(listed) == {str(number) for number in range(count) if number % 3}
     for image_id, record in listed.items():
         assert json.loads(ledger.images.line(record))["id"] == image_id
@@ -125,7 +127,7 @@ def test_a_page_that_cannot_be_written_changes_nothing(
             list_rows(ledger, [row(number) for number in range(1000)])
     assert snapshot(ledger) == before
     list_rows(ledger, [row(number) for number in range(1000)])
-    for record in ledger.images.in_order():
+    for record in streams.in_order(LedgerHere(ledger)):
         assert json.loads(ledger.images.line(record))["id"] == record.image_id
 
 
@@ -151,7 +153,9 @@ def test_the_first_listed_row_wins(ledger: Ledger) -> None:
     list_rows(ledger, [first, row(1, 2000, make="twin"), row(2)])
     committed = list_rows(ledger, [row(1, 3000, sequence="other", make="later"), row(3)])
     assert committed == Committed(new=1, known=1, outside=0)
-    record = next(record for record in ledger.images.in_order() if record.image_id == "1")
+    record = next(
+        record for record in streams.in_order(LedgerHere(ledger)) if record.image_id == "1"
+    )
     assert (record.captured_at, record.sequence) == (1000, "s")
     assert ledger.images.line(record) == first.line
 
@@ -197,7 +201,10 @@ def test_more_ids_than_one_statement_asks_for(ledger: Ledger) -> None:
 def test_ids_are_data(image_id: str, ledger: Ledger) -> None:
     list_rows(ledger, [row(image_id)])
     assert list_rows(ledger, [row(image_id), row(image_id + "x")]).known == 1
-    assert {record.image_id for record in ledger.images.in_order()} == {image_id, image_id + "x"}
+    assert {record.image_id for record in streams.in_order(LedgerHere(ledger))} == {
+        image_id,
+        image_id + "x",
+    }
 
 
 # URLs of a closed listing
@@ -334,5 +341,5 @@ def test_whatever_pages_come_the_ledger_follows_one_path(
         assert ledger.listing.position().cursor == cursor
         assert ledger.images.listed() == len(known)
         assert ledger.images.balance().outside == sum(known.values())
-        inside = {record.image_id for record in ledger.images.in_order()}
+        inside = {record.image_id for record in streams.in_order(LedgerHere(ledger))}
         assert inside == {name for name, outside in known.items() if not outside}

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Bare, State
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import list_rows, row, stored
 
 BODY, OTHER = b"a" * 32, b"b" * 32
@@ -62,5 +64,5 @@ def test_the_balance_counts_them_as_saved(three: Ledger) -> None:
     balance = three.images.balance()
     assert (balance.saved, balance.bare) == (3, 2)
     assert "2 of the saved are without our metadata" in str(balance)
-    assert [image.bare for image in three.images.in_order()] == [*reversed(Bare), None]
-    assert [image.state for image in three.images.in_order()] == [State.SAVED] * 3
+    assert [image.bare for image in streams.in_order(LedgerHere(three))] == [*reversed(Bare), None]
+    assert [image.state for image in streams.in_order(LedgerHere(three))] == [State.SAVED] * 3

@@ -10,15 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mapillary_crawler.graph.rows import canonical_line
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.pages import SLICE_ROWS
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import list_rows, row
 
 
 def test_every_line_comes_back_in_any_order(ledger: Ledger) -> None:
     count = SLICE_ROWS * 12 + 7
     list_rows(ledger, [row(number, make="ü" * (number % 50)) for number in range(count)])
-    records = list(ledger.images.in_order())
+    records = list(streams.in_order(LedgerHere(ledger)))
     assert len(records) == count
     random.Random(1).shuffle(records)
     for record in records:
@@ -28,7 +30,7 @@ def test_every_line_comes_back_in_any_order(ledger: Ledger) -> None:
 
 def test_only_a_few_slices_stay_unpacked(ledger: Ledger) -> None:
     list_rows(ledger, [row(number) for number in range(SLICE_ROWS * 20)])
-    for record in ledger.images.in_order():
+    for record in streams.in_order(LedgerHere(ledger)):
         ledger.images.line(record)
     assert len(ledger.pages._unpacked) <= 8
 

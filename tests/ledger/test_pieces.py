@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import list_rows, row, stored
 
 DAY = "2024-01-15"
@@ -35,7 +37,9 @@ def test_a_sealed_tar_knows_its_images_and_they_know_it(three: Ledger) -> None:
     assert (piece.number, piece.day, piece.part, piece.images) == (number, DAY, 0, 2)
     assert (piece.size, piece.sha256, piece.md5) == (10_240, SHA256, MD5)
     assert (piece.state, piece.item) == (PieceState.SEALED, None)
-    places = {record.number: (record.tar, record.offset) for record in three.images.in_order()}
+    places = {
+        record.number: (record.tar, record.offset) for record in streams.in_order(LedgerHere(three))
+    }
     assert places == {
         1: ("2024-01-15.tar", 512), 2: (None, None), 3: ("2024-01-15.tar", 1536),
     }  # fmt: skip

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.ledger import schema
+from mapillary_crawler.ledger import schema, streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FORMAT, State
 from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import list_rows, row
 
 LATER = "ALTER TABLE images ADD COLUMN note TEXT; CREATE TABLE notes (text TEXT);"
@@ -155,9 +156,9 @@ def test_a_ledger_of_the_first_version_is_read(first: Path, read_only: bool) -> 
     with closing(Ledger(first, read_only=read_only)) as ledger:
         balance = ledger.images.balance()
         assert (balance.saved, balance.left, balance.bare) == (1, 1, 0)
-        (image,) = ledger.images.loose("2024-01-15")
+        (image,) = streams.loose(LedgerHere(ledger), "2024-01-15")
         assert (image.member, image.bare) == ("2024-01-15/s.png/7.jpg", None)
-        assert [each.image_id for each in ledger.images.in_order()] == ["7", "8"]
+        assert [each.image_id for each in streams.in_order(LedgerHere(ledger))] == ["7", "8"]
         assert ledger.survey.recount()[State.SAVED] == (1, 3)
     assert version(first) == (1 if read_only else schema.VERSION)
 
@@ -182,7 +183,7 @@ def test_ledgers_of_every_version_are_read(path: Path, older: int, read_only: bo
             " 's', 'jpg', 3, x'01', x'02');"
         )
     with closing(Ledger(path, read_only=read_only)) as ledger:
-        (image,) = ledger.images.in_order()
+        (image,) = streams.in_order(LedgerHere(ledger))
         assert (image.member, image.sha256_stored) == ("2024-01-15/s/7.jpg", b"\x02")
         assert (image.bare, image.sha256_jpeg) == (None, None)
     assert version(path) == (older if read_only else schema.VERSION)

@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.sandbox.catalogue import Catalogue
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, Result, compressed_data
@@ -141,7 +143,7 @@ def good_members(folder: Path) -> set[str]:
 def records(folder: Path) -> dict[str, ImageRecord]:
     ledger = Ledger(folder / LEDGER_PATH, read_only=True)
     try:
-        return {record.image_id: record for record in ledger.images.in_order()}
+        return {record.image_id: record for record in streams.in_order(LedgerHere(ledger))}
     finally:
         ledger.close()
 

@@ -35,6 +35,7 @@ from mapillary_crawler.collection.limits import META_BYTES
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
 
@@ -122,7 +123,7 @@ def _write_manifests(collection: Collection, place: Path, say: Callable[[str], N
     """Write manifests and `.meta` of what is there so far."""
     _keep_scanner(place)
     ledger = Ledger(place / LEDGER_PATH)
-    work = Work(ledger, place, lambda: False, say)
+    work = Work(LedgerHere(ledger), place, lambda: False, say)
     try:
         work.make_scratch()
         balance, days = ledger.images.balance(), ledger.days.all()

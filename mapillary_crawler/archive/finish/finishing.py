@@ -26,9 +26,12 @@ from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FORMAT, PieceState
+from mapillary_crawler.ledger.thread import LedgerAccess
 
 #: Foreign files that are named one by one.
 _NAMED = 50
+#: Why an image is fetched again whose file is not what the ledger says.
+_CHANGED = "the stored file was missing or did not match its checksum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Finished:
 
 
 def finish_collection(
-    ledger: Ledger,
+    access: LedgerAccess,
     collection: Collection,
     folder: Path,
     destination: Path,
@@ -58,7 +61,7 @@ def finish_collection(
 ) -> Finished:
     """Finish a collection and move it from `folder` to `destination`.
 
-    Works in the thread that owns the ledger, and closes the ledger before the move. May be
+    Works in a thread that is not the ledger's, and closes the ledger before the move. May be
     killed at any instant and called again; the result is the same.
 
     Raises, and nothing is lost: `NotSettled`; `ImagesChanged`, once all days were looked
@@ -66,10 +69,8 @@ def finish_collection(
     `OSError`, `ReadBackFailed` and ENOSPC among them;
     `sqlite3.OperationalError` where the ledger finds the disk full.
     """
-    work = Work(ledger, folder, stop, say)
-    if accept_failed and ledger.listing.position().closed:
-        ledger.images.accept_failed()
-    _require_settled(ledger)
+    work = Work(access, folder, stop, say)
+    access.wait_for(lambda ledger: _require_settled(ledger, accept_failed=accept_failed))
     if exists(destination):
         raise DestinationTaken(destination)
     work.make_scratch()
@@ -77,17 +78,25 @@ def finish_collection(
     _seal_days(work, tar_max_bytes if tar else None)
     _write_files(work, collection, tar=tar)
     _name_foreign(work)
-    finished = Finished(destination, ledger.images.balance())
-    absent = {piece.name for piece in ledger.pieces.all() if piece.state is PieceState.REMOVED}
     work.clear_scratch()
     remove_incoming(folder)
+    balance, absent = access.wait_for(_conclude)
+    move_collection(folder, destination, absent=absent, stop=stop, say=say)
+    return Finished(destination, balance)
+
+
+def _conclude(ledger: Ledger) -> tuple[Balance, set[str]]:
+    """Note that all is done and close; return the balance and what is not here any more."""
+    absent = {piece.name for piece in ledger.pieces.all() if piece.state is PieceState.REMOVED}
+    balance = ledger.images.balance()
     ledger.facts.set(finished_at=time.time(), format=FORMAT)
     ledger.close()
-    move_collection(folder, destination, absent=absent, stop=stop, say=say)
-    return finished
+    return balance, absent
 
 
-def _require_settled(ledger: Ledger) -> None:
+def _require_settled(ledger: Ledger, *, accept_failed: bool) -> None:
+    if accept_failed and ledger.listing.position().closed:
+        ledger.images.accept_failed()
     if not ledger.listing.position().closed:
         raise NotSettled("the listing is not complete; run the same command again")
     balance = ledger.images.balance()
@@ -97,35 +106,43 @@ def _require_settled(ledger: Ledger) -> None:
 
 def _seal_days(work: Work, tar_max_bytes: int | None) -> None:
     """Seal each day that is not, into tars or as the folder it is."""
-    days, images = work.ledger.days, work.ledger.images
     forget_unfinished(work)
-    unsealed = days.unsealed()
+    unsealed = work.ledger.wait_for(lambda ledger: ledger.days.unsealed())
     changed = 0
     for number, day in enumerate(unsealed, 1):
         work.check_stop()
-        count = images.count_loose(day)
-        if count:
-            doing = "sealing" if tar_max_bytes else "checking"
-            work.say(f"{doing} day {number} of {len(unsealed)}: {day}, {count} images")
-        numbers = seal_day(work, day, tar_max_bytes) if tar_max_bytes else check_day(work, day)
-        if numbers:
-            images.unsettle(numbers, "the stored file was missing or did not match its checksum")
-            changed += len(numbers)
+        changed += _seal(work, day, f"day {number} of {len(unsealed)}", tar_max_bytes)
     if changed:
         raise ImagesChanged(changed)
 
 
+def _seal(work: Work, day: str, which: str, tar_max_bytes: int | None) -> int:
+    """Seal a day; return how many of its images are to be fetched again."""
+    count = work.ledger.wait_for(lambda ledger: ledger.images.count_loose(day))
+    if count:
+        doing = "sealing" if tar_max_bytes else "checking"
+        work.say(f"{doing} {which}: {day}, {count} images")
+    numbers = seal_day(work, day, tar_max_bytes) if tar_max_bytes else check_day(work, day)
+    if numbers:
+        work.ledger.wait_for(lambda ledger: ledger.images.unsettle(numbers, _CHANGED))
+    return len(numbers)
+
+
 def _write_files(work: Work, collection: Collection, *, tar: bool) -> None:
     """Write all that lies beside the images; SHA256SUMS last, since it lists the others."""
-    ledger = work.ledger
-    work.say(f"writing the manifests of {ledger.images.balance().listed:,} images")
+    contents = work.ledger.wait_for(lambda ledger: contents_of(ledger, collection, tar=tar))
+    work.say(f"writing the manifests of {contents.balance.listed:,} images")
     write_manifests(work)
     write_thumbnail(work)
+    write_meta(work, contents)
+    write_sums(work)
+
+
+def contents_of(ledger: Ledger, collection: Collection, *, tar: bool) -> Contents:
+    """Return what the metadata says of a collection as it is now."""
     encoder = ledger.facts.get("encoder") if collection.webp or collection.jxl else None
     adopted = ledger.facts.get("adopted")
-    balance, days = ledger.images.balance(), ledger.days.all()
-    write_meta(work, Contents(collection, balance, days, tar, encoder, adopted))
-    write_sums(work)
+    return Contents(collection, ledger.images.balance(), ledger.days.all(), tar, encoder, adopted)
 
 
 def _name_foreign(work: Work) -> None:

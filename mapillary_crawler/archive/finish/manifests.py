@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import CHUNK, WholeFile
 from mapillary_crawler.collection.layout import BARE, CHECKSUMS, DAMAGED, GONE, MANIFESTS, METADATA
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.records import ImageRecord, State
 
 #: Why an image of the listing is not saved: the closed list of reasons in gone.jsonl.
@@ -51,9 +52,9 @@ def write_manifests(work: Work) -> None:
 
 def _write_lines(work: Work, files: dict[str, WholeFile]) -> None:
     with _gzip(files[METADATA]) as metadata, _gzip(files[CHECKSUMS]) as checksums:
-        for image in work.ledger.images.in_order():
+        for image, line in streams.lines_in_order(work.ledger):
             work.check_stop()
-            metadata.write(work.ledger.images.line(image) + b"\n")
+            metadata.write(line + b"\n")
             if image.state in SAVED_STATES:
                 checksums.write(_line(checksum(image)))
             if image.state in REASONS:
@@ -87,7 +88,7 @@ def checksum(image: ImageRecord) -> dict[str, Any]:
 def record(work: Work, file: WholeFile) -> None:
     """Record a file that has its name."""
     name = file.path.relative_to(work.folder).as_posix()
-    work.ledger.pieces.record_file(name, **asdict(file.digests))
+    work.ledger.wait_for(lambda ledger: ledger.pieces.record_file(name, **asdict(file.digests)))
 
 
 def remove_piece(work: Work, name: str) -> None:
@@ -96,7 +97,7 @@ def remove_piece(work: Work, name: str) -> None:
     A killed finish may have named it without a record.
     """
     (work.folder / name).unlink(missing_ok=True)
-    work.ledger.pieces.forget(name)
+    work.forget(name)
 
 
 @contextmanager

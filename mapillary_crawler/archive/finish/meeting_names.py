@@ -24,6 +24,6 @@ def refuse_meeting_names(work: Work, destination: Path, *, tar: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if keeps_case(folder):
             continue
-        met = work.ledger.survey.meeting_names(sequences=not tar)
+        met = work.ledger.wait_for(lambda ledger: ledger.survey.meeting_names(sequences=not tar))
         if met:
             raise NamesMeet(met, folder, tar=tar)

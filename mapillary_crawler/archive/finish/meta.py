@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
@@ -17,6 +19,7 @@ from mapillary_crawler.collection.durable import Digests, WholeFile, sync_folder
 from mapillary_crawler.collection.layout import META, META_BEFORE, META_WRITING, files
 from mapillary_crawler.collection.limits import META_BYTES, META_VALUES
 from mapillary_crawler.collection.refusals import copy_status
+from mapillary_crawler.ledger.ledger import Ledger
 
 _VALUE = re.compile("(?P<tag>[A-Za-z0-9._-]+)/(?P<n>[0-9]{1,9})")
 
@@ -58,7 +61,7 @@ def write_meta(work: Work, contents: Contents) -> None:
     }
     own = {
         piece.name.removeprefix(f"{META}/")
-        for piece in work.ledger.pieces.all()
+        for piece in work.ledger.wait_for(lambda ledger: list(ledger.pieces.all()))
         if piece.name.startswith(f"{META}/")
     }
     if meta.exists():
@@ -73,10 +76,15 @@ def write_meta(work: Work, contents: Contents) -> None:
     writing.rename(meta)
     sync_folder(work.folder)
     descent.clear(work.folder, before.name)
-    for name in own - set(written):
-        work.ledger.pieces.forget(f"{META}/{name}")
-    for name, digests in written.items():
-        work.ledger.pieces.record_file(f"{META}/{name}", **asdict(digests))
+    work.ledger.wait_for(lambda ledger: _record(ledger, own, written))
+
+
+def _record(ledger: Ledger, before: AbstractSet[str], written: Mapping[str, Digests]) -> None:
+    with ledger.database.transaction():
+        for name in before - set(written):
+            ledger.pieces.forget(f"{META}/{name}")
+        for name, digests in written.items():
+            ledger.pieces.record_file(f"{META}/{name}", **asdict(digests))
 
 
 def _put_right(meta: Path, writing: Path, before: Path) -> None:

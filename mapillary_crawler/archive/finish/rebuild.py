@@ -24,7 +24,7 @@ from mapillary_crawler.collection.layout import (
     TAR,
     THUMBNAIL,
 )
-from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.collection.names import Collection, capture_day
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import DayState, PieceState
@@ -114,6 +114,8 @@ class _Rebuild:
         first, cursor = self._listed + 1, self._cursor()
         self._listed += len(page)
         rows = [image.row for image in page]
+        if any(row.day != capture_day(row.captured_at) for row in rows):
+            self._ledger.facts.set(days_differ=True)
         committed = self._ledger.listing.commit(cursor, self._cursor(), rows)
         if committed.new != len(page):
             raise ManifestsDisagree(f"{METADATA} has an image twice, near line {first}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from mapillary_crawler.archive.finish.day_folder import (
     MemberChanged,
@@ -35,18 +36,19 @@ from mapillary_crawler.archive.finish.parts import (
 from mapillary_crawler.archive.finish.work import Work, require_space
 from mapillary_crawler.collection.durable import CHUNK, WholeFile, exists, sha256_of, sync_folder
 from mapillary_crawler.collection.layout import tar_name
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.records import DayState
 
 
 def forget_unfinished(work: Work) -> None:
     """Remove the tars that were begun and never recorded; what is not ours stays."""
-    for piece in work.ledger.pieces.unfinished():
+    for piece in work.ledger.wait_for(lambda ledger: ledger.pieces.unfinished()):
         path = work.folder / piece.name
         is_ours = piece.sha256 and path.is_file() and not path.is_symlink()
         if is_ours and sha256_of(path, lambda _: work.check_stop()) == piece.sha256:
             path.unlink()
             sync_folder(work.folder)
-        work.ledger.pieces.forget(piece.name)
+        work.forget(piece.name)
 
 
 def seal_day(work: Work, day: str, max_bytes: int) -> list[int]:
@@ -56,19 +58,18 @@ def seal_day(work: Work, day: str, max_bytes: int) -> list[int]:
     sealed, while parts already recorded stand. Raises `ForeignTar`, `ReadBackFailed`,
     `RunStopped`, `OSError`.
     """
-    images, days = work.ledger.images, work.ledger.days
-    days.set_state(day, DayState.SEALING)
-    remove(work.folder, images.members_in_tars(day))
+    _set_state(work, day, DayState.SEALING)
+    remove(work.folder, streams.members_in_tars(work.ledger, day))
     try:
-        for part in parts(images.loose(day), max_bytes):
+        for part in parts(streams.loose(work.ledger, day), max_bytes):
             _seal_part(work, day, part)
     except MemberChanged:
-        numbers = changed(work, images.loose(day))
+        numbers = changed(work, streams.loose(work.ledger, day))
         if not numbers:  # neither is the disk's word to be trusted
             raise ReadBackFailed(work.folder / day) from None
         return numbers
     remove_empty(work.folder, day)
-    days.set_state(day, DayState.SEALED)
+    _set_state(work, day, DayState.SEALED)
     return []
 
 
@@ -77,33 +78,38 @@ def check_day(work: Work, day: str) -> list[int]:
 
     Returns the numbers of images whose files are missing or changed.
     """
-    work.ledger.days.set_state(day, DayState.SEALING)
-    numbers = changed(work, work.ledger.images.loose(day))
+    _set_state(work, day, DayState.SEALING)
+    numbers = changed(work, streams.loose(work.ledger, day))
     if not numbers:
-        for record in work.ledger.images.loose(day):
+        for record in streams.loose(work.ledger, day):
             set_capture_time(work.folder, record)
-        work.ledger.days.set_state(day, DayState.SEALED)
+        _set_state(work, day, DayState.SEALED)
     return numbers
 
 
+def _set_state(work: Work, day: str, state: DayState) -> None:
+    work.ledger.wait_for(lambda ledger: ledger.days.set_state(day, state))
+
+
 def _seal_part(work: Work, day: str, part: list[Placed]) -> None:
-    pieces = work.ledger.pieces
-    number = pieces.next_part(day)
+    tell = work.ledger.wait_for
+    number = tell(lambda ledger: ledger.pieces.next_part(day))
     path = work.folder / tar_name(day, number)
     require_space(work.folder, tar_size(part), path.name)
     if exists(path):
         raise ForeignTar(path)
-    piece = pieces.start_tar(path.name, day, number)
+    piece = tell(lambda ledger: ledger.pieces.start_tar(path.name, day, number))
     with WholeFile(path, work.scratch) as file:
         for data in contents(work, part):
             file.write(data)
         file.flush()
         digests = file.digests
         read_back(work, file, part)
-        pieces.written(piece, size=digests.size, sha256=digests.sha256, md5=digests.md5)
+        tell(lambda ledger: ledger.pieces.written(piece, **asdict(digests)))
         if exists(path):
             raise ForeignTar(path)
-    pieces.seal_tar(piece, ((record.number, offset) for record, offset in part))
+    places = [(record.number, offset) for record, offset in part]
+    tell(lambda ledger: ledger.pieces.seal_tar(piece, places))
     remove(work.folder, (record.member for record, _ in part))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -21,7 +23,8 @@ from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.image.encoders import EncodeInterrupted
 from mapillary_crawler.image.jxl import JxlError
 from mapillary_crawler.image.jxl_codec import Decoder
-from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger import streams
+from mapillary_crawler.ledger.records import ImageRecord, State
 
 _SIDE = 256
 _QUALITY = 85
@@ -37,7 +40,7 @@ def write_thumbnail(work: Work) -> None:
     Where there is none, one of an earlier finish stays.
     """
     with Decoder() as jpeg_of:
-        for image in work.ledger.images.first_saved(_CANDIDATES):
+        for image in islice(_undamaged(work), _CANDIDATES):
             work.check_stop()
             thumbnail = None
             with suppress(MemberChanged, FileNotFoundError, *_NO_JPEG):
@@ -48,6 +51,10 @@ def write_thumbnail(work: Work) -> None:
                     file.write(thumbnail)
                 record(work, file)
                 return
+
+
+def _undamaged(work: Work) -> Iterator[ImageRecord]:
+    return (image for image in streams.in_order(work.ledger) if image.state is State.SAVED)
 
 
 def image_bytes(folder: Path, image: ImageRecord) -> bytes:

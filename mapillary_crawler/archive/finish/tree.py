@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterator
-from itertools import chain
 
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.layout import files, is_own
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.records import PieceState
 
 
@@ -19,12 +19,12 @@ def recorded(work: Work) -> Iterator[tuple[str, bytes]]:
     """
     pieces = (
         (piece.name, piece.sha256)
-        for piece in work.ledger.pieces.all()
+        for piece in work.ledger.wait_for(lambda ledger: list(ledger.pieces.all()))
         if piece.state is not PieceState.WRITING and piece.sha256
     )
     loose = (
         (image.member, image.sha256_stored)
-        for image in chain.from_iterable(map(work.ledger.images.loose, work.ledger.days.all()))
+        for image in streams.all_loose(work.ledger)
         if image.sha256_stored
     )
     return heapq.merge(pieces, loose)

@@ -11,14 +11,17 @@ from pathlib import Path
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import SCRATCH
 from mapillary_crawler.collection.outcome import RunStopped
-from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.thread import LedgerAccess
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The ledger, the staging folder, and the ways to hear of a stop and to tell of progress."""
+    """The ledger, the staging folder, and the ways to hear of a stop and to tell of progress.
 
-    ledger: Ledger
+    A step runs in a thread that is not the ledger's, which it asks for what takes a moment.
+    """
+
+    ledger: LedgerAccess
     folder: Path
     stop: Callable[[], bool]
     say: Callable[[str], None]
@@ -37,6 +40,10 @@ class Work:
         self.clear_scratch()
         with descent.opened_folder(self.folder, SCRATCH, make=True):
             pass
+
+    def forget(self, name: str) -> None:
+        """Drop the ledger's record of a file that is not, or no longer, the collection's."""
+        self.ledger.wait_for(lambda ledger: ledger.pieces.forget(name))
 
     def check_stop(self) -> None:
         """Raise `RunStopped` where the run is to end; called between files."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.verify.inventory import ExpectedFile, Inventory, Kind, Problem
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH, is_own
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.records import Member, PieceState, State
+from mapillary_crawler.ledger.thread import LedgerHere
 
 
 class LedgerInventory(Inventory):
@@ -36,7 +37,6 @@ class LedgerInventory(Inventory):
 
     def files(self) -> Iterator[ExpectedFile]:
         """Yield pieces and loose images."""
-        days = self._ledger.days.all()
         loose = (
             ExpectedFile(
                 image.member,
@@ -45,7 +45,7 @@ class LedgerInventory(Inventory):
                 image.state is State.DAMAGED,
                 sha256_jpeg=image.sha256_jpeg,
             )
-            for image in chain.from_iterable(map(self._ledger.images.loose, days))
+            for image in streams.all_loose(LedgerHere(self._ledger))
         )
         return heapq.merge(self._pieces(), loose, key=lambda file: os.fsencode(file.path))
 

@@ -22,8 +22,10 @@ from mapillary_crawler.archive.adopt.image_paths import image_path
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Refused
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState, State
+from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.sandbox.process import Sandbox
 from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import FIELDS, META, PeerFolder
@@ -92,7 +94,7 @@ def test_good_images_are_saved_where_they_lie(peer):
     peer.save("unknown-date/seq/13.jpg", bodies["13"])
     ledger, found = build(peer.write())
     assert not any(found.values())
-    records = {record.image_id: record for record in ledger.images.in_order()}
+    records = {record.image_id: record for record in streams.in_order(LedgerHere(ledger))}
     for image_id, body in bodies.items():
         record = records[image_id]
         assert record.state is State.SAVED
@@ -138,10 +140,12 @@ def test_what_was_lost_is_told_by_name(peer):
         f"{DAY}/readme.txt",
     ]
     assert len(found["metadata"]) == 2, "a torn line, and no end of the listing"
-    states = {record.image_id: record.state for record in ledger.images.in_order()}
+    states = {record.image_id: record.state for record in streams.in_order(LedgerHere(ledger))}
     assert {name for name, state in states.items() if state is State.SAVED} == {"20", "77"}
     assert sum(state is State.UNSETTLED for state in states.values()) == 7
-    stray = next(record for record in ledger.images.in_order() if record.image_id == "77")
+    stray = next(
+        record for record in streams.in_order(LedgerHere(ledger)) if record.image_id == "77"
+    )
     assert json.loads(ledger.images.line(stray)) == {
         "captured_at": NOON // 1000 * 1000,
         "id": "77",
@@ -182,7 +186,7 @@ def test_loose_files_and_webp_and_odd_sequences(tmp_path, monkeypatch):
     assert collection.name == "mapillary-Zo_ueb_-original-webp"
     ledger, found = build(path)
     assert found["unreadable"] == [f"{DAY}/seq/63.webp"]
-    records = {record.image_id: record for record in ledger.images.in_order()}
+    records = {record.image_id: record for record in streams.in_order(LedgerHere(ledger))}
     assert records["61"].member == f"{DAY}/a_uX.jpg/61.webp"
     assert (records["62"].state, records["62"].tar) == (State.SAVED, None)
     assert ledger.days.unsealed() == [DAY], "its loose image is to be sealed"
@@ -312,7 +316,7 @@ def by_the_peer(sandbox, path: Path, *, lost: int, cut: int) -> PeerFolder:
 def assert_everything_is_there(folder: Path, sandbox) -> None:
     """Compare every image, cut out of its tar by its offset, with what the service has."""
     ledger = Ledger(folder / LEDGER_PATH, read_only=True)
-    records = {record.image_id: record for record in ledger.images.in_order()}
+    records = {record.image_id: record for record in streams.in_order(LedgerHere(ledger))}
     ledger.close()
     for image in sandbox.catalogue.user("ann").images():
         record = records.pop(image.image_id)
@@ -414,6 +418,6 @@ def test_no_picture_ends_an_adoption_whatever_its_sampling(peer, walk):
         folder = ForeignFolder(peer.write())
         AdoptedLedger(folder, place, lambda _: None, WorkDisplay(), walk=walk).build(findings)
     ledger = Ledger(place / LEDGER_PATH, read_only=True)
-    states = {record.image_id: record.state for record in ledger.images.in_order()}
+    states = {record.image_id: record.state for record in streams.in_order(LedgerHere(ledger))}
     ledger.close()
     assert states == {**dict.fromkeys(samplings, State.SAVED), "14": State.UNSETTLED}

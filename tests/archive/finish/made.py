@@ -22,6 +22,7 @@ from mapillary_crawler.collection.names import Collection, capture_day, member_p
 from mapillary_crawler.graph.rows import listed_row
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Bare, State, StoredFile
+from mapillary_crawler.ledger.thread import LedgerHere
 
 ANN = Collection("ann")
 NOON = 1_705_320_000_123  # 2024-01-15 12:00:00.123 UTC
@@ -172,7 +173,7 @@ def finish(
     ledger = Ledger(folder / LEDGER_PATH)
     try:
         return finish_collection(
-            ledger,
+            LedgerHere(ledger),
             collection,
             folder,
             store / collection.name,

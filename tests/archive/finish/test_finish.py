@@ -5,20 +5,27 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mapillary_crawler.archive.finish import manifests, seal
 from mapillary_crawler.archive.finish.errors import (
     DestinationTaken,
     ForeignTar,
     ImagesChanged,
     NotSettled,
 )
+from mapillary_crawler.archive.finish.finishing import finish_collection
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import Outcome, RunStopped
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import State
+from mapillary_crawler.ledger.thread import LedgerHere, LedgerThread
 from tests.archive.finish.made import (
     ANN,
     NOON,
@@ -206,7 +213,7 @@ def test_all_changed_files_are_wanted_again_in_one_go(staging, store, tar):
     errors = {image_id: error for image_id, error, _ in ledger.images.failures()}
     assert set(errors) == {picture.image_id for picture in (missing, longer, other, folder)}
     assert all("checksum" in error for error in errors.values())
-    numbers = {record.image_id: record.number for record in ledger.images.in_order()}
+    numbers = {record.image_id: record.number for record in streams.in_order(LedgerHere(ledger))}
     ledger.close()
     with pytest.raises(NotSettled):
         finish(staging, store, tar=tar)
@@ -354,3 +361,36 @@ def test_progress_is_told(staging, store):
     finish(staging, store, say=said.append)
     assert "sealing day 2 of 5: 2024-01-15, 9 images" in said
     assert "sealing day 5 of 5: unknown-date, 3 images" in said
+
+
+def test_what_takes_long_is_off_the_ledgers_thread(tmp_path, monkeypatch):
+    folder = tmp_path / "staging" / NAME
+    add(folder, pictures())
+    ledger = LedgerThread(folder / LEDGER_PATH)
+    monkeypatch.setattr(seal, "contents", answered(seal.contents, ledger))
+    monkeypatch.setattr(seal, "read_back", answered(seal.read_back, ledger))
+    monkeypatch.setattr(manifests, "checksum", answered(manifests.checksum, ledger))
+    try:
+        finish_collection(
+            ledger, ANN, folder, tmp_path / "store" / NAME,
+            tar=True, tar_max_bytes=10**6, accept_failed=False,
+            stop=lambda: False, say=lambda _: None,
+        )  # fmt: skip
+    finally:
+        ledger.close()
+    assert members(tmp_path / "store" / NAME) == saved(pictures())
+
+
+def answered(work: Callable[..., Any], ledger: LedgerThread) -> Callable[..., Any]:
+    """Return `work`, before which the ledger must answer."""
+
+    def call(*arguments: Any) -> Any:
+        assert threading.current_thread() not in ledger_threads()
+        ledger.wait_for(lambda _: None)
+        return work(*arguments)
+
+    return call
+
+
+def ledger_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ledger")]

@@ -15,6 +15,7 @@ from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection, Selection
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import ANN, NOON, Picture, add, finish, pictures
 
 BALANCE = Balance(saved=12_345, damaged=3, gone=40, unavailable=10, failed=5, accepted=5)
@@ -135,13 +136,13 @@ def test_written_for_rip(tmp_path):
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
     add(tmp_path, [Picture("1", NOON)])
-    work = Work(Ledger(tmp_path / LEDGER_PATH), tmp_path, lambda: False, lambda _: None)
+    work = Work(LedgerHere(Ledger(tmp_path / LEDGER_PATH)), tmp_path, lambda: False, lambda _: None)
     work.scratch.mkdir()
     return work
 
 
 def recorded(work: Work) -> set[str]:
-    return {piece.name for piece in work.ledger.pieces.all()}
+    return {piece.name for piece in work.ledger.wait_for(lambda ledger: list(ledger.pieces.all()))}
 
 
 def test_tags_that_are_no_longer_made_go_and_those_of_others_stay(work):

@@ -13,8 +13,10 @@ from mapillary_crawler.archive.finish.manifest_reader import ManifestsDisagree
 from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState, State
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import (
     ANN,
     Picture,
@@ -90,7 +92,7 @@ def test_with_more_images_than_a_page_of_the_listing(tmp_path):
     finished = tmp_path / "store" / NAME
     rebuild_ledger(finished, tmp_path / "ledger.sqlite", ANN, tar=True)
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    rows = [(row.image_id, row.tar, row.offset) for row in ledger.images.in_order()]
+    rows = [(row.image_id, row.tar, row.offset) for row in streams.in_order(LedgerHere(ledger))]
     ledger.close()
     checksums = manifest(finished, "checksums.jsonl.gz")
     assert rows == [(row["id"], row["tar"], row["offset"]) for row in checksums]
@@ -124,9 +126,8 @@ def test_an_image_that_no_manifest_accounts_for_is_wanted(tmp_path, finished):
     (finished / "gone.jsonl").unlink()
     rebuild_ledger(finished, tmp_path / "ledger.sqlite", ANN, tar=True)
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    assert {row.image_id for row in ledger.images.in_order() if row.state is State.UNSETTLED} == {
-        "32", "33",
-    }  # fmt: skip
+    rows = streams.in_order(LedgerHere(ledger))
+    assert {row.image_id for row in rows if row.state is State.UNSETTLED} == {"32", "33"}
     assert ledger.listing.position().closed
     ledger.close()
 

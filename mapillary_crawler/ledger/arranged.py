@@ -1,0 +1,105 @@
+"""Images in an order that no index has: laid out once, then read a batch at a time.
+
+Whoever reads many images does more with each than the ledger's thread has time for. An order
+lies in a temporary table of the connection, which is on no disk of the collection's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mapillary_crawler.collection.names import member_path
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.images import COLUMNS, IS_SAVED, MANIFEST_ORDER, WITH_TAR, record_of
+from mapillary_crawler.ledger.records import ImageRecord, State
+
+#: Images read at once.
+BATCH = 500
+
+
+@dataclass
+class Order:
+    """An order that is laid out: its places are those above `first`, up to `last`."""
+
+    first: int
+    last: int
+    #: Up to where it was read.
+    read: int
+    #: Nobody wants the rest; to be set by who read it, in whatever thread.
+    done: bool = False
+
+
+class Arranged:
+    """Orders of images, each of which is forgotten some time after it is done."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._orders: list[Order] = []
+
+    def in_order(self, day: str | None) -> Order:
+        """Lay out the images of the selection in the order of the manifests.
+
+        Only those of a day, unless that is None; the whole takes a while.
+        """
+        of_day, parameters = ("AND day = ?", [day]) if day is not None else ("", [])
+        return self._lay_out(
+            f"SELECT number FROM images WHERE state <> {State.OUTSIDE:d} {of_day} {MANIFEST_ORDER}",
+            parameters,
+        )
+
+    def loose(self, day: str) -> Order:
+        """Lay out a day's saved images that are in no tar, in bytewise order of their members."""
+        self._database.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS members "
+            "(name TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID"
+        )
+        rows = self._database.execute(
+            "SELECT sequence, id, extension, number FROM images "
+            f"WHERE day = ? AND piece IS NULL AND {IS_SAVED}",
+            (day,),
+        )
+        with self._database.transaction():
+            self._database.executemany(
+                "INSERT INTO members VALUES (?, ?)",
+                ((member_path(day, *names), number) for *names, number in rows),
+            )
+            order = self._lay_out("SELECT number FROM members ORDER BY name")
+            self._database.execute("DELETE FROM members")
+        return order
+
+    def in_tars(self, day: str) -> Order:
+        """Lay out a day's images that are in tars, in no order."""
+        return self._lay_out(
+            f"SELECT number FROM images WHERE day = ? AND piece IS NOT NULL AND {IS_SAVED}", [day]
+        )
+
+    def _lay_out(self, numbers: str, parameters: list[str] | None = None) -> Order:
+        self._database.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS arranged (place INTEGER PRIMARY KEY, number INTEGER)"
+        )
+        self._forget_done()
+        place = "SELECT coalesce(max(place), 0) FROM arranged"
+        first = self._database.value(place)
+        self._database.execute(f"INSERT INTO arranged (number) {numbers}", parameters or [])
+        order = Order(first, self._database.value(place), first)
+        self._orders.append(order)
+        return order
+
+    def _forget_done(self) -> None:
+        self._database.executemany(
+            "DELETE FROM arranged WHERE place > ? AND place <= ?",
+            [(order.first, order.last) for order in self._orders if order.done],
+        )
+        self._orders = [order for order in self._orders if not order.done]
+
+    def read(self, order: Order) -> list[ImageRecord]:
+        """Return the next images of an order, at most 500; none where all are read."""
+        rows = self._database.execute(
+            f"SELECT place, {COLUMNS} FROM arranged CROSS JOIN images "
+            f"ON images.number = arranged.number {WITH_TAR} "
+            "WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
+            (order.read, order.last, BATCH),
+        ).fetchall()
+        if rows:
+            order.read = rows[-1][0]
+        return [record_of(row[1:]) for row in rows]

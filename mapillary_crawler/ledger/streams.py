@@ -1,0 +1,75 @@
+"""Many images of a ledger, one after another, for who reads them in another thread than its own.
+
+Each batch is a short question; between two of them the ledger does other work, and what that
+changes may show. Memory does not grow with the number of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from mapillary_crawler.ledger.arranged import Order
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.thread import LedgerAccess
+
+_Read = TypeVar("_Read")
+
+
+def in_order(access: LedgerAccess) -> Iterator[ImageRecord]:
+    """Yield all images of the selection in the order of the manifests."""
+    return _in_order(access, lambda _, record: record)
+
+
+def lines_in_order(access: LedgerAccess) -> Iterator[tuple[ImageRecord, bytes]]:
+    """Yield them with their fields as listed: canonical JSON without URLs."""
+    return _in_order(access, lambda ledger, record: (record, ledger.images.line(record)))
+
+
+def loose(access: LedgerAccess, day: str) -> Iterator[ImageRecord]:
+    """Yield the saved images of a day that are in no tar, in bytewise order of their members."""
+    return _arranged(access, lambda ledger: ledger.arranged.loose(day), lambda _, record: record)
+
+
+def all_loose(access: LedgerAccess) -> Iterator[ImageRecord]:
+    """Yield those of all days, in bytewise order, too."""
+    for day in access.wait_for(lambda ledger: ledger.days.all()):
+        yield from loose(access, day)
+
+
+def members_in_tars(access: LedgerAccess, day: str) -> Iterator[str]:
+    """Yield the members of a day that are in tars."""
+    return _arranged(
+        access, lambda ledger: ledger.arranged.in_tars(day), lambda _, record: record.member
+    )
+
+
+def _in_order(
+    access: LedgerAccess, read: Callable[[Ledger, ImageRecord], _Read]
+) -> Iterator[_Read]:
+    for day in access.wait_for(lambda ledger: ledger.days.in_order()):
+        yield from _arranged(access, partial(_lay_out, day), read)
+
+
+def _lay_out(day: str | None, ledger: Ledger) -> Order:
+    return ledger.arranged.in_order(day)
+
+
+def _arranged(
+    access: LedgerAccess,
+    lay_out: Callable[[Ledger], Order],
+    read: Callable[[Ledger, ImageRecord], _Read],
+) -> Iterator[_Read]:
+    """Yield what `read` makes, in the ledger's thread, of the images of an order."""
+    order = access.wait_for(lay_out)
+
+    def batch(ledger: Ledger) -> list[_Read]:
+        return [read(ledger, record) for record in ledger.arranged.read(order)]
+
+    try:
+        while some := access.wait_for(batch):
+            yield from some
+    finally:  # by whatever thread finds that nobody reads on: it may be the ledger's own
+        order.done = True
