@@ -58,6 +58,8 @@ PROGRESS_PATH = Path(STATE, "progress.json")
 #: Where images lie until they are whole, and where the finish writes; what lies there is rubbish.
 INCOMING = f"{STATE}/incoming"
 SCRATCH = f"{STATE}/finishing"
+#: Where manifests of an unfinished collection are made for archive.org; rubbish once sent.
+UPLOADING = f"{STATE}/uploading"
 #: The mark of a collection whose copy on another file system is complete.
 COPIED = f"{STATE}/copied"
 #: What is kept of the tool that a collection was adopted from, where its images go, what was found.

@@ -14,12 +14,16 @@ from urllib.parse import quote
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.layout import CHECKSUMS
+from mapillary_crawler.collection.layout import CHECKSUMS, SUMS
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
 from mapillary_crawler.ledger.records import FORMAT
 
 #: Values by tag, in their order.
 Metadata = dict[str, list[str]]
+
+#: What the description of an item says as long as more images are coming to it.
+GROWING = "images so far"
+_MADE = f"Archived with mapillary_crawler {__version__}."
 
 #: The sentence that `contains` makes, as far as mapillary_downloader made it, too.
 _CONTAINS = re.compile(
@@ -67,6 +71,25 @@ def tags(contents: Contents) -> Metadata:
     return tagged | dates(dated)
 
 
+def growing_tags(contents: Contents, images: int) -> Metadata:
+    """Return the tags of an item that more images are coming to; true however many they become.
+
+    `images` are in it at least; when they were captured is not said before it is known.
+    """
+    collection = contents.collection
+    result = tags(contents)
+    for tag in ("date", "coverage"):
+        result.pop(tag, None)
+    sentences = [
+        f"Street-level imagery from Mapillary user '{collection.username}'.",
+        f"At least {images:,} {GROWING}, of {contents.balance.listed:,} listed, in "
+        f"{_resolution(collection)}; more are being uploaded, {SUMS} last of all.",
+        _treatment(contents),
+        _organized(contents),
+    ]
+    return {**result, "description": [f"{' '.join(sentences)}\n\n{_MADE}"]}
+
+
 def dates(dated: Sequence[str]) -> Metadata:
     """Return the tags that say when images were captured, none without a date."""
     if not dated:
@@ -95,6 +118,11 @@ def recounted(description: str, images: int, dated: Sequence[str]) -> str:
     return description[: found.start()] + sentence + description[found.end() :]
 
 
+def is_growing(description: str) -> bool:
+    """Say whether a description is that of an item that more images are coming to."""
+    return GROWING in description
+
+
 def _encoder(contents: Contents) -> list[str]:
     encoder = contents.encoder
     if encoder is None:
@@ -109,11 +137,9 @@ def _encoder(contents: Contents) -> list[str]:
 
 def _description(contents: Contents, dated: list[str]) -> str:
     collection, balance = contents.collection, contents.balance
-    quality = collection.quality
-    resolution = "original resolution" if quality == "original" else f"{quality}px resolution"
     sentences = [
         f"Street-level imagery from Mapillary user '{collection.username}'.",
-        contains(balance.saved, resolution, dated),
+        contains(balance.saved, _resolution(collection), dated),
     ]
     if collection.selection:
         sentences.append(f"A selection, not all images of the user: {_selection(collection)}.")
@@ -126,15 +152,23 @@ def _description(contents: Contents, dated: list[str]) -> str:
         sentences.append(
             f"{balance.bare:,} of them are without that metadata; bare.jsonl says which and why."
         )
-    folders = "tars by UTC day" if contents.tar else "folders by UTC day"
-    sentences.append(f"Images are organized in {folders} of capture and sequence ID.")
+    sentences.append(_organized(contents))
     left = f" + {balance.left:,} left" if balance.left else ""
     sentences.append(
         f"Balance: {balance.listed:,} listed = {balance.saved:,} saved + {balance.gone:,} gone "
         f"+ {balance.unavailable:,} unavailable + {balance.failed:,} failed{left}."
     )
-    made = f"Archived with mapillary_crawler {__version__}."
-    return f"{' '.join(sentences)}\n\n{made}"
+    return f"{' '.join(sentences)}\n\n{_MADE}"
+
+
+def _resolution(collection: Collection) -> str:
+    quality = collection.quality
+    return "original resolution" if quality == "original" else f"{quality}px resolution"
+
+
+def _organized(contents: Contents) -> str:
+    folders = "tars by UTC day" if contents.tar else "folders by UTC day"
+    return f"Images are organized in {folders} of capture and sequence ID."
 
 
 def _selection(collection: Collection) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mapillary_crawler.archive.finish.tags import image_count
+from mapillary_crawler.archive.finish.tags import image_count, is_growing
 from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.removal import answer_obstacle
 from mapillary_crawler.archive.internet_archive.retry import Retry
@@ -143,8 +143,9 @@ class UploadVerification:
     def _update_description(self, volume: Volume, item: RemoteItem) -> None:
         """Bring an item that got more tars to say how many images it has; no failure if not."""
         description = item.metadata.get("description")
-        told = image_count(description) if isinstance(description, str) else None
-        if told is None or told == volume.images:
+        text = description if isinstance(description, str) else ""
+        told = image_count(text)
+        if not is_growing(text) and told in (None, volume.images):
             return
         values: dict[str, str] = {
             tag: volume.metadata[tag][0]
@@ -155,10 +156,14 @@ class UploadVerification:
             self._archive.set_metadata(volume.identifier, values)
         except Trouble as trouble:
             self._progress.say(
-                f"{volume.identifier}: its description still says {told:,} images ({trouble})"
+                f"{volume.identifier}: its description still says {_said(told)} ({trouble})"
             )
         else:
             self._progress.say(f"{volume.identifier}: its description says {volume.images:,} now")
+
+
+def _said(images: int | None) -> str:
+    return "that more is to come" if images is None else f"{images:,} images"
 
 
 def _named(pieces: list[Piece]) -> str:
