@@ -82,6 +82,8 @@ Arguments
   -a check_ia=0        crawl whether archive.org has the collection or not
   -a accept_failed=1   finish without the images that fail, and name them
   -a stop_after=LIMIT  end after a time, 2h say, or bytes of images, 500MB say
+  -a upload=1          send tars to archive.org while the crawl goes on
+  -a remove=1          with upload=1: remove tars here that are verified to be there
 
 Exit codes
 ==========
@@ -96,8 +98,9 @@ Exit codes
   7  the service stayed away, or blocked us
   8  no images
   9  another process works on the collection
+ 10  complete here, not all of it on archive.org
 
-After 3, 4, 6 and 7 the same command goes on.
+After 3, 4, 6, 7 and 10 the same command goes on.
 
 Examples
 ========

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from contextlib import ExitStack
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
-from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, ProjectError
+from mapillary_crawler.collection.outcome import (
+    ArgumentRefused,
+    Outcome,
+    ProjectError,
+    end_of_run,
+    worst,
+)
 from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
-    from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
     from mapillary_crawler.collection.places import Places
 
 
 class Command(ProjectCommand):
-    """Checks all collections first, then uploads and verifies one after another."""
+    """Looks at all collections first, then uploads and verifies one after another."""
 
     default_settings = DEFAULTS
     prints = False
@@ -28,7 +35,8 @@ class Command(ProjectCommand):
         "Uploads finished collections (folders, their names or users') to archive.org, each\n"
         "as one item or, where it is too large, as volumes by date. Goes on where it was\n"
         "after an interruption, waits for archive.org's tasks, and compares md5 and size of\n"
-        "every file with what archive.org says before it calls a collection verified."
+        "every file with what archive.org says before it calls a collection verified. One that\n"
+        "is refused stops none of the others."
     )
     epilog = f"""\
 Examples:
@@ -43,7 +51,7 @@ IA_ACCESS_KEY_ID and IA_SECRET_ACCESS_KEY, from the file that IA_CONFIG_FILE nam
 
 Exit codes: 0 uploaded and verified, 1 unexpected error, 2 refused, 3 not verified (run it again),
 4 interrupted, 5 keys refused, 6 disk full, 7 archive.org stayed unavailable, 9 another process
-works on it.
+works on it. Of several collections the worst counts, the first of 1, 2, 9, 4, 5, 6, 7, 3.
 """
     interrupted = "interrupted; run the same command again to go on"
 
@@ -62,44 +70,59 @@ works on it.
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Upload, and set the exit code."""
-        from mapillary_crawler.archive.internet_archive.uploads import Uploads, check
+        from mapillary_crawler.archive.internet_archive.finished_collection import (
+            FinishedCollection,
+        )
+        from mapillary_crawler.archive.internet_archive.uploads import Uploads
         from mapillary_crawler.terminal.work_display import Lines, work_display
 
         if not args:
             raise ArgumentRefused(f"say which collection: {program_name()} ia_upload COLLECTION")
-        options, places = read_options(self.given_settings), self.places()
-        with ExitStack() as stack, work_display(Lines) as shown:
-            collections = self._opened(stack, places, args, quality_of(opts))
-            if self.exitcode:
-                return
-            check(collections, shown)
+        options = read_options(self.given_settings)
+        folders = self._usable(self.places(), args, quality_of(opts))
+        if not folders:
+            return
+        with work_display(Lines) as shown:
             uploads = Uploads(options, shown, self._failed, anonymous=opts.dry_run)
-            for collection in collections:
-                if opts.dry_run:
-                    uploads.rehearse(collection)
-                else:
-                    uploads.upload(collection, remove=opts.delete_after_verify)
+            for folder in folders:
+                with self._judged(), FinishedCollection.opened(folder) as collection:
+                    if opts.dry_run:
+                        uploads.rehearse(collection)
+                    else:
+                        uploads.upload(collection, remove=opts.delete_after_verify)
 
-    def _opened(
-        self, stack: ExitStack, places: Places, args: Sequence[str], quality: str | None
-    ) -> list[FinishedCollection]:
-        """Open all collections; of each that cannot be uploaded, say why."""
+    def _usable(self, places: Places, args: Sequence[str], quality: str | None) -> list[Path]:
+        """Return the folders that could be uploaded now; of each other one, say why not.
+
+        None of them stays open: there may be more than a process can have open at once.
+        """
         from mapillary_crawler.archive.internet_archive.finished_collection import (
             FinishedCollection,
         )
 
-        collections = {}
+        folders: dict[Path, None] = {}
         for name in dict.fromkeys(args):
-            try:
+            with self._judged():
                 folder = places.find(name, quality)
-                if folder not in collections:
-                    opened = stack.enter_context(FinishedCollection.opened(folder))
-                    collections[folder] = opened
-            except ProjectError as error:
-                self._failed(error.outcome, str(error))
-        return list(collections.values())
+                with FinishedCollection.opened(folder):
+                    folders[folder] = None
+        return list(folders)
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """Let what is wrong with one collection stop none of the others.
+
+        That archive.org stays away does: it would from the next one, too.
+        """
+        try:
+            yield
+        except (ProjectError, OSError, sqlite3.Error) as error:
+            end = end_of_run(error)
+            if end.outcome is Outcome.SERVICE_AWAY:
+                raise
+            self._failed(end.outcome, str(end))
 
     def _failed(self, outcome: Outcome, message: str) -> None:
-        """Say what went wrong, and let the first such thing decide the exit code."""
+        """Say what went wrong; the worst of it decides the exit code."""
         self.say(message)
-        self.exitcode = self.exitcode or outcome.exit_code
+        self.exitcode = worst((self.exitcode, outcome.exit_code))

@@ -32,6 +32,7 @@ from mapillary_crawler.collection.outcome import (
     Outcome,
     ProjectError,
     is_disk_full,
+    worst,
 )
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal.program import program_name
@@ -187,9 +188,9 @@ class ProjectCommand(ScrapyCommand):
                 raise ArgumentRefused(f"unknown option {argument}; see {self.typed} -h")
 
     def end(self, outcome: Outcome, message: object) -> NoReturn:
-        """End with one line that says why; what went wrong before decides the exit code."""
+        """End with one line that says why; the exit code is the worst of all that went wrong."""
         self.say(message)
-        sys.exit(self.exitcode or outcome.exit_code)
+        sys.exit(worst((self.exitcode, outcome.exit_code)))
 
     def say(self, message: object) -> None:
         """Say something of the command itself, on standard error."""

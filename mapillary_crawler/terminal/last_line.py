@@ -11,7 +11,7 @@ from mapillary_crawler.terminal.quoting import one_line
 
 #: Characters of a reason; what is longer stands in the log.
 _REASON = 400
-_FINISHED = (Outcome.COMPLETE, Outcome.ACCEPTED)
+_FINISHED = (Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.NOT_UPLOADED)
 
 
 def last_line(
@@ -36,7 +36,7 @@ def last_line(
     if outcome in _FINISHED:
         lacking = balance.gone + balance.unavailable + balance.accepted
         names = f"; {GONE} there names the {lacking} that are not" if lacking else ""
-        return f"{line}; it is in {folder}{names}"
+        line = f"{line}; it is in {folder}{names}"
     if outcome is Outcome.ALREADY_ARCHIVED:
         return f"{line}; nothing was fetched. To fetch it all the same: {command or 'check_ia=0'}"
     if not outcome.advice:

@@ -46,12 +46,22 @@ from mapillary_crawler.ledger.schema import LedgerTooNew
         ([9, 2], 2),
         ([2, 1], 1),
         ([8, 10], 10),
+        ([0, 10, 0], 10),
         ([10, 3], 3),
+        ([10, 5], 5),
+        ([10, 9, 4], 9),
         ([0, -9, 2], 1),
     ],
 )
 def test_several_runs_come_to_the_code_of_the_worst(codes: list[int], code: int) -> None:
     assert worst(codes) == code
+
+
+def test_the_order_is_the_design_s() -> None:
+    order = (1, 2, 9, 4, 5, 6, 7, 3, 10, 8, 0)
+    assert sorted({outcome.exit_code for outcome in Outcome}) == sorted(order)
+    for place, code in enumerate(order):
+        assert worst(reversed(order[place:])) == code
 
 
 def load_the_package() -> None:

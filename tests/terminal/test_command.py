@@ -95,8 +95,9 @@ def test_who_has_a_handler_of_their_own_keeps_it() -> None:
     assert heard == [signal.SIGTERM]
 
 
-def test_what_went_wrong_first_decides_the_exit_code() -> None:
-    assert ended(raising(Refused(Outcome.SERVICE_AWAY, "away")), code=3) == 3
+def test_the_worst_of_what_went_wrong_decides_the_exit_code() -> None:
+    assert ended(raising(Refused(Outcome.SERVICE_AWAY, "away")), code=3) == 7
+    assert ended(raising(Refused(Outcome.SERVICE_AWAY, "away")), code=2) == 2
 
 
 def test_fault_of_the_program_is_no_line() -> None:

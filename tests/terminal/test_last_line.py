@@ -32,6 +32,19 @@ def test_a_finished_collection_says_where_it_is_and_who_is_missing() -> None:
     )
 
 
+def test_one_whose_upload_is_not_complete_says_where_it_is_and_what_to_type() -> None:
+    said = line(Outcome.NOT_UPLOADED, Balance(saved=3, gone=1), "archive.org refused these keys")
+    assert said == (
+        "mapillary-a-256: complete here, not all of it is on archive.org (archive.org refused "
+        "these keys): listed 4 = saved 3 + gone 1 + unavailable 0 + failed 0; it is in "
+        "/store/mapillary-a-256; gone.jsonl there names the 1 that are not; "
+        f"run the same command again: {COMMAND}"
+    )
+    assert line(Outcome.NOT_UPLOADED, Balance(saved=3), command=None).endswith(
+        "it is in /store/mapillary-a-256; schedule it again"
+    )
+
+
 def test_an_unfinished_one_says_why_and_what_to_type() -> None:
     assert line(Outcome.INCOMPLETE, UNFINISHED, "1 failed and 2 not tried of 6 images") == (
         "mapillary-a-256: incomplete (1 failed and 2 not tried of 6 images): listed 6 = saved 3 + "

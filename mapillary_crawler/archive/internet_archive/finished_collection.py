@@ -70,6 +70,12 @@ class FinishedCollection(UploadedCollection):
         finally:
             lock.release()
 
+    @property
+    def title(self) -> str:
+        """The collection's name, with its user's beside it where it does not show that."""
+        username = self.ledger.facts.get("username")
+        return titled(self.identifier, username if isinstance(username, str) else None)
+
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
         """Undo at the end what the ledger was told inside."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from mapillary_crawler.archive.internet_archive.body import UnreadableFile
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
@@ -22,15 +22,6 @@ from mapillary_crawler.archive.internet_archive.verified import NotVerified, Upl
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import WorkDisplay
-
-
-def check(collections: Sequence[FinishedCollection], shown: WorkDisplay) -> None:
-    """Compare what is to be sent of all collections with its checksums, before it is sent."""
-    shown.begin("checking", len(collections), sum(each.unsent for each in collections))
-    for collection in collections:
-        shown.begin_file(collection.title, collection.unsent)
-        collection.check(shown.advance)
-        shown.end_file()
 
 
 class Uploads:
@@ -55,7 +46,8 @@ class Uploads:
         )
 
     def rehearse(self, collection: FinishedCollection) -> None:
-        """Say what an upload would do."""
+        """Say what an upload would do; raises `Refused`."""
+        self._check(collection)
         with collection.rehearsal():
             for volume in volumes_of(collection, self._options):
                 item = None
@@ -73,8 +65,10 @@ class Uploads:
     def upload(self, collection: FinishedCollection, *, remove: bool) -> None:
         """Upload and verify one collection, and remove its tars here if that was asked for.
 
-        Raises `Refused` where archive.org stayed away: it would from the next one, too.
+        Raises `Refused` for what must not be sent, and where archive.org stayed away: then it
+        would from the next one, too.
         """
+        self._check(collection)
         try:
             self._upload(collection, remove=remove)
         except (NotVerified, NotRemoved) as trouble:
@@ -87,6 +81,13 @@ class Uploads:
             self._failed(*_denial(collection, denied))
         except (Trouble, UnreadableFile) as trouble:
             self._failed(Outcome.ERROR, f"{collection.title}: {trouble}")
+
+    def _check(self, collection: FinishedCollection) -> None:
+        """Compare what is to be sent of a collection with its checksums, before it is sent."""
+        self._shown.begin("checking", 1, collection.unsent)
+        self._shown.begin_file(collection.title, collection.unsent)
+        collection.check(self._shown.advance)
+        self._shown.end_file()
 
     def _upload(self, collection: FinishedCollection, *, remove: bool) -> None:
         retry = Retry(self._options.retry_wait, self._options.patience, self._shown.say)

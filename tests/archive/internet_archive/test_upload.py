@@ -531,6 +531,50 @@ def test_the_collection_setting_replaces_the_collection(upload, sandbox, store):
     assert sandbox.archive()["items"][ITEM]["metadata"]["collection"] == "test_collection"
 
 
+BOERN = Collection("börn")
+
+
+def test_one_refused_folder_stops_none_of_the_others(upload, sandbox, store):
+    """Each is judged by itself, users are named as people know them, the worst code counts."""
+    for user in ("ann", "changed", "open", "börn"):
+        make(store, 2, Collection(user))
+    flipped = store / "mapillary-changed-original/2024-01-16.tar"
+    flipped.write_bytes(flipped.read_bytes()[:-1] + b"x")
+    with _ledger(store / "mapillary-open-original") as ledger:
+        ledger.facts.set(finished_at=None)
+    sandbox.set_faults({"archive": {"task_error": [f"/{ITEM}/2024-01-15.tar"]}})
+    users = ("nobody", "open", "ann", "changed", "börn")
+    result = upload(*users, "--delete-after-verify")
+    assert_refused(result, "no collection 'nobody'", "open-original is not finished", code=2)
+    assert f"{flipped} does not match its checksum" in result.stderr
+    assert "a task of archive.org failed" in result.stderr
+    assert f"{BOERN.identifier} (börn): 2 local tars removed" in result.stdout
+    assert list(sandbox.archive()["items"]) == [ITEM, BOERN.identifier]
+    assert upload("ann", "börn").returncode == 3, "one is not verified, the other is"
+
+
+def test_of_several_that_fail_the_worst_counts_in_any_order(upload, store):
+    """A changed file (2) behind one that another process works on (9), and before."""
+    for user in ("ann", "bea"):
+        make(store, 1, Collection(user))
+    tar = store / "mapillary-bea-original/2024-01-15.tar"
+    tar.write_bytes(tar.read_bytes()[:-1] + b"x")
+    lock = Lock({store}, ITEM)
+    try:
+        assert_refused(upload("ann", "bea"), "another process", "its checksum", code=2)
+        assert_refused(upload("bea", "ann"), "another process", "its checksum", code=2)
+    finally:
+        lock.release()
+
+
+def test_archive_org_away_is_waited_for_once(scrapy, store):
+    for user in ("ann", "bea"):
+        make(store, 1, Collection(user))
+    result = scrapy("ia_upload", "ann", "bea", IA_PATIENCE="0.2", MAPILLARY_STORE=str(store))
+    assert_refused(result, "stayed unavailable", code=7)
+    assert result.stderr.count("stayed unavailable") == 1
+
+
 class TestRefusals:
     @pytest.fixture(autouse=True)
     def _nothing_is_sent(self, sandbox):
@@ -599,10 +643,6 @@ class TestRefusals:
         assert_refused(upload(ITEM), "2024-01-15.tar cannot be read")
         (folder / "2024-01-15.tar").write_bytes(b"")
         assert_refused(upload(ITEM), "another size")
-
-    def test_one_bad_collection_holds_back_all(self, upload, store):
-        make(store, 1)
-        assert_refused(upload(ITEM, "nothing-here", "also-nothing"), "nothing-here", "also-nothing")
 
     def test_bad_settings(self, upload, store):
         make(store, 1)
