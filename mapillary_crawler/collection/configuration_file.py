@@ -109,8 +109,14 @@ def files_or_end() -> ConfigurationFile:
 
 
 def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
-    """Return arguments of a crawl with the defaults that the files have."""
-    return {**in_force().arguments, **given}
+    """Return arguments of a crawl with the defaults that the files have.
+
+    Where `upload=0` is given, a default of `remove` has nothing to be about.
+    """
+    arguments = {**in_force().arguments, **given}
+    if given.get("upload") == "0" and "remove" not in given:
+        arguments.pop("remove", None)
+    return arguments
 
 
 def origin_of(name: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -138,7 +138,16 @@ def test_so_are_arguments_by_which_something_is_lost() -> None:
     for name in ("accept_failed", "upload", "remove", "update"):
         with pytest.raises(ArgumentRefused, match=f"{name} may not stand in a file of the working"):
             read(f"[arguments]\n{name} = 1", trusted=False)
-        assert name in ARGUMENTS or name != "accept_failed"
+        assert name in ARGUMENTS or name == "update"
+
+
+def test_the_user_s_own_file_may_send_to_archive_org(places: tuple[Path, Path]) -> None:
+    places[0].write_text("[arguments]\nupload = true\nremove = true\n")
+    assert with_defaults({}) == {"upload": "1", "remove": "1"}
+    assert with_defaults({"upload": "0"}) == {"upload": "0"}
+    assert with_defaults({"upload": "0", "remove": "1"}) == {"upload": "0", "remove": "1"}
+    with pytest.raises(ArgumentRefused, match=r"remove=1 is for what archive.org has"):
+        read("[arguments]\nremove = true")
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))

@@ -21,6 +21,9 @@ ASKED = [
     ("adopt o", {"other/"}),
     ("crawl ", {"user"}),
     ("crawl user -a tar", {"tar=0", "tar=1"}),
+    ("crawl user -a upl", {"upload=0", "upload=1"}),
+    ("crawl user -a rem", {"remove=0", "remove=1"}),
+    ("crawl user -s STAGING_M", {"STAGING_MAX_BYTES="}),
     ("crawl user -s MIN_F", {"MIN_FREE_BYTES="}),
     ("crawl user -L D", {"DEBUG"}),
 ]
