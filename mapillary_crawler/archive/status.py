@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapillary_crawler.archive.lost_parts import LostPart, lost_parts
+from mapillary_crawler.archive.on_archive_org import OnArchiveOrg, on_archive_org
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
@@ -34,7 +35,8 @@ class Overview:
     """A collection at one instant.
 
     `state` is a word or a few for people; `balance` is None where there is no ledger that
-    can be read; `active_at` is in seconds since 1970, None where nothing says it.
+    can be read; `active_at` is in seconds since 1970, None where nothing says it;
+    `archive_org` is None where no upload has begun.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Overview:
     active_at: float | None = None
     #: Files of a finished collection that are not here, or not whole.
     lost: tuple[LostPart, ...] = ()
+    archive_org: OnArchiveOrg | None = None
 
     def fields(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
@@ -53,6 +56,7 @@ class Overview:
             "listing_closed": self.listing_closed if self.balance else None,
             "active_at": json_lines.moment(self.active_at),
             "lost": [part.name for part in self.lost],
+            "archive_org": self.archive_org.fields() if self.archive_org else None,
             **json_lines.counts(self.balance),
         }
 
@@ -81,6 +85,7 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
             closed = ledger.listing.position().closed
             finished = ledger.facts.get("finished_at") is not None
             lost = tuple(lost_parts(folder, ledger)) if finished else ()
+            uploaded = on_archive_org(ledger)
     except LedgerTrouble as trouble:
         state = f"ledger cannot be read: {trouble.reason}"
         return Overview(folder.name, state, active_at=active_at)
@@ -94,7 +99,8 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
         state = f"lacks {files}: repair it" if lost else ARCHIVED
     else:
         state = _left(folder, balance)
-    return Overview(folder.name, state, balance, closed, active_at, () if is_worked_on else lost)
+    lost = () if is_worked_on else lost
+    return Overview(folder.name, state, balance, closed, active_at, lost, uploaded)
 
 
 def failures(folder: Path) -> Iterator[tuple[str, str, int]]:
@@ -111,7 +117,7 @@ def failures(folder: Path) -> Iterator[tuple[str, str, int]]:
 def _working(folder: Path, balance: Balance) -> str:
     """Say what the process that works on a collection is at."""
     phase = read_progress([folder]).get("phase")
-    if phase not in ("listing", "fetching", "finishing"):
+    if phase not in ("listing", "fetching", "finishing", "uploading"):
         return "worked on"
     if phase == "fetching" and balance.listed:
         return f"fetching, {100 * (balance.listed - balance.unsettled) // balance.listed} %"

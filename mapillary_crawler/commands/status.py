@@ -15,7 +15,16 @@ from mapillary_crawler.terminal.program import program_name
 from mapillary_crawler.terminal.quoting import printable
 
 if TYPE_CHECKING:
+    from mapillary_crawler.archive.on_archive_org import OnArchiveOrg
     from mapillary_crawler.archive.status import Overview
+
+
+_NUMBERS = (
+    "listed", "saved", "gone", "failed", "left", "size", "here", "archive.org", "waits",
+)  # fmt: skip
+_HEADINGS = ("collection", "state", *_NUMBERS[:6])
+#: Where some of what is shown has gone to archive.org.
+_OF_AN_UPLOAD = (*_NUMBERS[6:], "verified")
 
 
 class Command(ProjectCommand):
@@ -25,8 +34,10 @@ class Command(ProjectCommand):
     summary = "Show the collections in staging and in the store"
     about = (
         "Shows what collections there are: how far each is, whether a process works on it,\n"
-        "what failed, its size and when something last happened. COLLECTION is a folder, a\n"
-        "collection's name or a user's; without one, all of the staging folder and the store."
+        "what failed, its size and when something last happened; of one that goes to\n"
+        "archive.org, what is here, there, and waits, and when it was verified. COLLECTION is a\n"
+        "folder, a collection's name or a user's; without one, all of the staging folder and\n"
+        "the store."
     )
     epilog = f"""\
 Exit codes: 0, 1 for a folder that cannot be read, 2 for a wrong argument; with --check 3 where a
@@ -85,14 +96,16 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
         if not folders:
             self._say_nothing_is_there()
             return
+        uploaded = any(overview.archive_org for overview in overviews.values())
         table = Table(
-            ("collection", "state", "listed", "saved", "gone", "failed", "left", "size", "active"),
-            frozenset({"listed", "saved", "gone", "failed", "left", "size"}),
-            spare=("active", "size", "gone", "saved"),
+            (*_HEADINGS, *(_OF_AN_UPLOAD if uploaded else ()), "active"),
+            frozenset(_NUMBERS),
+            spare=("active", "size", "gone", "saved", *(("here", "listed") if uploaded else ())),
             prefix="mapillary-",
         )
         table.rows += [
-            (printable(title(folder)), *_row(overview)) for folder, overview in overviews.items()
+            (printable(title(folder)), *_row(overview, uploaded=uploaded))
+            for folder, overview in overviews.items()
         ]
         table.print()
         for folder, overview in overviews.items():
@@ -114,7 +127,7 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
         print(line)
 
 
-def _row(overview: Overview) -> tuple[str, ...]:
+def _row(overview: Overview, *, uploaded: bool) -> tuple[str, ...]:
     balance = overview.balance
     counts: tuple[str, ...] = ("-",) * 6
     if balance:
@@ -127,7 +140,19 @@ def _row(overview: Overview) -> tuple[str, ...]:
     active = "unknown"
     if overview.active_at is not None:
         active = quantities.age(time.time() - overview.active_at)
-    return overview.state, *counts, active
+    of_upload = _upload(overview.archive_org) if uploaded else ()
+    return overview.state, *counts, *of_upload, active
+
+
+def _upload(uploaded: OnArchiveOrg | None) -> tuple[str, ...]:
+    """Return what is here, what is on archive.org, what waits, and when it was verified."""
+    if uploaded is None:
+        return ("-",) * 4
+    verified = "not yet"
+    if uploaded.verified_at is not None:
+        verified = quantities.age(time.time() - uploaded.verified_at)
+    sizes = (uploaded.here, uploaded.size, uploaded.waiting)
+    return *map(quantities.size, sizes), verified
 
 
 def _print_failures(folder: Path, *, as_json: bool) -> None:

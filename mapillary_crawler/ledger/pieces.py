@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mapillary_crawler.ledger.database import Database
-from mapillary_crawler.ledger.records import Piece, PieceState
+from mapillary_crawler.ledger.records import Amount, Piece, PieceState
 
 _COLUMNS = "number, name, day, part, images, bytes, sha256, md5, state, item FROM pieces"
 
@@ -95,6 +95,14 @@ class Pieces:
         """Return a day's tars by part."""
         rows = self._database.execute(f"SELECT {_COLUMNS} WHERE day = ? ORDER BY part", (day,))
         return [_piece(row) for row in rows]
+
+    def amounts(self) -> list[Amount]:
+        """Return how much of what archive.org gets (no top-level dot names) is in which state."""
+        rows = self._database.execute(
+            "SELECT state, item, count(*), coalesce(sum(bytes), 0) FROM pieces "
+            "WHERE substr(name, 1, 1) <> '.' GROUP BY state, item"
+        )
+        return [Amount(PieceState(state), *rest) for state, *rest in rows]
 
     def all(self) -> Iterator[Piece]:
         """Yield all pieces in bytewise order of their names."""

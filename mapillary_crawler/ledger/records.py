@@ -216,6 +216,16 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """How many files of a collection, and bytes, are in one state and one item."""
+
+    state: PieceState
+    item: str | None
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class AdoptedFile:
     """A readable image: its id and path as the other tool has them, its bytes as they are.
 

@@ -12,6 +12,7 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import kept_balance
 from mapillary_crawler.ledger.records import (
     FAILED_BEFORE,
+    DayState,
     Extent,
     Member,
     Piece,
@@ -86,6 +87,15 @@ class Survey:
             ).fetchone()
         )
         return (f"{folders[0]}/{folders[1]}", f"{folders[0]}/{folders[2]}") if folders else None
+
+    def loose_bytes(self) -> int:
+        """Return the bytes of the saved images that are in no tar yet; looks at unsealed days."""
+        total: int = self._database.value(
+            "SELECT coalesce(sum(size), 0) FROM days CROSS JOIN images USING (day) "
+            f"WHERE days.state <> {DayState.SEALED:d} AND images.piece IS NULL "
+            f"AND images.state IN ({State.SAVED:d}, {State.DAMAGED:d})"
+        )
+        return total
 
     def spread(self, count: int) -> list[SampledImage]:
         """Return some images, wanted or saved ones, spread evenly over the listing."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,32 @@ def test_what_was_removed_after_its_upload_is_not_lacking(crawling: Crawling) ->
     shown = crawling.scrapy("status", "--check", "bob")
     assert (shown.code, "archived" in shown.output) == (0, True)
     assert crawling.run(username="bob", quality="256").code == 0
+
+
+def test_what_is_here_and_what_archive_org_has(crawling: Crawling) -> None:
+    crawling.environment |= {
+        "IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET", "IA_RETRY_WAIT": "0.01",
+    }  # fmt: skip
+    for username in ("bob", "alice"):
+        assert crawling.run(username=username, quality="256").code == 0
+    assert "archive.org" not in crawling.scrapy("status").output
+    assert crawling.scrapy("ia_upload", "bob", "--delete-after-verify").code == 0
+    folder = crawling.store / "mapillary-bob-256"
+    with closing(Ledger(folder / LEDGER_PATH)) as ledger:
+        pieces = [piece for piece in ledger.pieces.all() if not piece.name.startswith(".")]
+    alice, bob = map(json.loads, crawling.scrapy("status", "--json").output.splitlines())
+    assert alice["archive_org"] is None
+    verified_at = bob["archive_org"].pop("verified_at")
+    assert abs(datetime.fromisoformat(verified_at).timestamp() - time.time()) < 600
+    assert bob["archive_org"] == {
+        "items": [folder.name],
+        "files": len(pieces),
+        "bytes": sum(piece.size or 0 for piece in pieces),
+        "waiting_files": 0,
+        "waiting_bytes": 0,
+        "here_bytes": sum(piece.size or 0 for piece in pieces if not piece.day),
+    }
+    found = rows(crawling.scrapy("status").output)
+    assert found["mapillary-alice-256"][-6:-2] == ["-"] * 4
+    assert "0 B  just now" in crawling.scrapy("status", "bob").output
+    assert crawling.scrapy("verify", "bob").code == 0

@@ -21,7 +21,6 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import (
 from mapillary_crawler.collection.durable import digests_of
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA
 from mapillary_crawler.collection.lock import Lock
-from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Piece
@@ -41,8 +40,6 @@ class FinishedCollection(UploadedCollection):
     def __init__(self, folder: Path, ledger: Ledger) -> None:
         super().__init__(folder, LedgerHere(ledger), folder.name)
         self.ledger = ledger
-        #: The name for people: with the user's beside it where that was escaped.
-        self.title = titled(folder.name, ledger.facts.get("username"))
         try:
             self.metadata = read_metadata(folder)
         except OSError as error:
@@ -69,12 +66,6 @@ class FinishedCollection(UploadedCollection):
                 ledger.close()
         finally:
             lock.release()
-
-    @property
-    def title(self) -> str:
-        """The collection's name, with its user's beside it where it does not show that."""
-        username = self.ledger.facts.get("username")
-        return titled(self.identifier, username if isinstance(username, str) else None)
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +12,17 @@ from typing import Any
 from mapillary_crawler.archive.finish.tags import Metadata
 from mapillary_crawler.archive.internet_archive.identifier import volume_identifier
 from mapillary_crawler.archive.internet_archive.volumes import volumes
+from mapillary_crawler.archive.on_archive_org import UPLOADERS, VERIFIED
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import exists, sha256_of
 from mapillary_crawler.collection.layout import METADATA, SUMS
+from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.ledger.thread import LedgerAccess
 from mapillary_crawler.terminal.program import program_name
 
-#: The fact that names the uploader of each item of ours, null as long as no answer has.
-UPLOADERS = "uploaders"
 #: The states of what archive.org has accepted.
 SENT = (PieceState.UPLOADED, PieceState.REMOVED)
 
@@ -36,6 +37,12 @@ class UploadedCollection(ABC):
         self.folder = folder
         self.access = access
         self.identifier = identifier
+
+    @property
+    def title(self) -> str:
+        """The name for people: with the user's beside it where that was escaped."""
+        username = self.access.wait_for(lambda ledger: ledger.facts.get("username"))
+        return titled(self.identifier, username if isinstance(username, str) else None)
 
     @abstractmethod
     def pieces(self) -> list[Piece]:
@@ -138,6 +145,15 @@ class UploadedCollection(ABC):
             uploaders = ledger.facts.get(UPLOADERS, {})
             if item in uploaders and uploaders[item] is None and isinstance(uploader, str):
                 ledger.facts.set(**{UPLOADERS: {**uploaders, item: uploader}})
+
+        self.access.wait_for(note)
+
+    def note_verified(self, item: str) -> None:
+        """Note that archive.org has just shown all of an item as it was sent."""
+
+        def note(ledger: Ledger) -> None:
+            verified = ledger.facts.get(VERIFIED, {})
+            ledger.facts.set(**{VERIFIED: {**verified, item: time.time()}})
 
         self.access.wait_for(note)
 

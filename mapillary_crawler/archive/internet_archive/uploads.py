@@ -99,6 +99,7 @@ class Uploads:
         upload.run(volumes)
         for volume in volumes:
             verification.run(volume)
+            collection.note_verified(volume.identifier)
             self._shown.say(
                 f"{self._options.url}/details/{volume.identifier} verified: "
                 f"{len(volume.pieces)} files, {size(volume.size)}, {volume.images:,} images"
