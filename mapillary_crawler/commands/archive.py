@@ -29,9 +29,14 @@ from mapillary_crawler.terminal.program import program, program_name
 if TYPE_CHECKING:
     from mapillary_crawler.collection.balance import Balance
     from mapillary_crawler.collection.configuration import Configuration
-    from mapillary_crawler.crawl.user_ends import UserEnds
+    from mapillary_crawler.crawl.user_ends import UserEnd, UserEnds
     from mapillary_crawler.terminal.json_lines import JsonLog
     from mapillary_crawler.terminal.tables import Table
+
+
+_NUMBERS = ("listed", "saved", "gone", "failed", "bytes")
+#: Columns of users whose collections go to archive.org.
+_OF_UPLOADS = ("archive.org", "waits")
 
 
 class Command(ProjectCommand):
@@ -46,7 +51,9 @@ class Command(ProjectCommand):
     )
     epilog = f"""\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
-the same command run again goes on where it was. They get -a, -s, -L, -v, -q, --nolog and
+the same command run again goes on where it was, with the names that FILE has then. With
+-a upload=1 the next crawl begins when all that the one before still waits for is archive.org:
+at most N crawls beside N that wait. They get -a, -s, -L, -v, -q, --nolog and
 --logfile, which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
 
 Exit codes
@@ -64,7 +71,7 @@ Examples
   {program_name()} archive alice bob -a quality=2048
   {program_name()} archive --from names.txt --jobs 2 -a quality=original -a webp=1
   grep -v '^#' names.txt | {program_name()} archive --from -
-  {program_name()} archive --from names.txt --log-json ends.jsonl
+  {program_name()} archive --from names.txt -a upload=1 -a remove=1 --log-json ends.jsonl
   jq -r 'select(.exit_code != 0) | .username' ends.jsonl
 """
 
@@ -104,11 +111,13 @@ Examples
         read_token(os.environ)
         log = JsonLog(opts.log_json) if opts.log_json else None
         share = shares(configuration, jobs)
+        uploads = len(arguments) > 1 and any(each.upload for each in arguments.values())
+        several = jobs > 1 or uploads  # one may begin while the one before is at its upload
         options = [
             *crawl_options(opts),
             f"--set={OF_SEVERAL}",
             *(f"--set={name}={value}" for name, value in share.items()),
-            *(relayed() if jobs > 1 else ()),
+            *(relayed() if several else ()),
         ]
         crawl = [*program(), "crawl", "user"]
         crawls = Crawls(
@@ -129,11 +138,12 @@ Examples
 
         crawls.settled = lambda username: _settled(arguments[username], configuration)
         crawls.ends = end
+        crawls.uploads = ends.is_uploading if uploads else None
         where = {
             name: (places.staging / folder, places.store / folder)
             for name, folder in folders.items()
         }
-        with _display(where, ends, opts, several=jobs > 1) as (starts, watch):
+        with _display(where, ends, opts, several=several) as (starts, watch):
             crawls.starts, crawls.watch = starts, watch
             crawls.run()
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
@@ -226,18 +236,31 @@ def _table(ends: UserEnds) -> Table:
     """Return what became of those users that need somebody, and the sum of all."""
     from mapillary_crawler.terminal.tables import Table
 
-    numbers = ("listed", "saved", "gone", "failed", "bytes")
-    table = Table(("user", *numbers, "outcome"), frozenset(numbers))
+    uploads = any(end.archive_org for end in ends.all())
+    numbers = (*_NUMBERS, *(_OF_UPLOADS if uploads else ()))
+    spare = ("gone", "bytes") if uploads else ()
+    table = Table(("user", *numbers, "outcome"), frozenset(numbers), spare=spare)
     for end in ends.all():
         if end.needs_attention:
-            table.rows.append((end.username, *_cells(end.balance), end.words))
-    table.rows.append(("in all", *_cells(ends.total()), ""))
+            row = (*_cells(end.balance), *(_uploaded([end]) if uploads else ()))
+            table.rows.append((end.username, *row, end.words))
+    row = (*_cells(ends.total()), *(_uploaded(ends.all()) if uploads else ()))
+    table.rows.append(("in all", *row, ""))
     return table
+
+
+def _uploaded(ends: Sequence[UserEnd]) -> tuple[str, ...]:
+    """Return the bytes that archive.org has of some users, and those that wait."""
+    found = [end.archive_org for end in ends if end.archive_org]
+    if not found:
+        return ("-",) * len(_OF_UPLOADS)
+    amounts = (sum(each.size for each in found), sum(each.waiting for each in found))
+    return tuple(map(quantities.size, amounts))
 
 
 def _cells(balance: Balance | None) -> tuple[str, ...]:
     if balance is None:
-        return ("-",) * 5
+        return ("-",) * len(_NUMBERS)
     gone = balance.gone + balance.unavailable
     amounts = (balance.listed, balance.saved, gone, balance.failed)
     return (*map("{:,}".format, amounts), quantities.size(balance.bytes_saved))

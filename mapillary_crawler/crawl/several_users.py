@@ -71,8 +71,8 @@ class Crawls:
     """Runs one command a user, `jobs` at once, whatever becomes of the others.
 
     `command` gives the command line of a user's crawl, `watch`, where there is one, hears
-    now and then who is being crawled. With several at once each line of output has the user's
-    name before it.
+    now and then who is being crawled. Where several may run at once each line of output has the
+    user's name before it.
     """
 
     usernames: Sequence[str]
@@ -81,6 +81,9 @@ class Crawls:
     watch: Callable[[Sequence[str]], None] | None = None
     #: Says with which exit code a user's crawl would end at once; None where it is to be started.
     settled: Callable[[str], int | None] | None = None
+    #: Says whether a crawl that runs has all images and is at its upload alone: then it holds no
+    #: place, so that the next begins. At most `jobs` are let go so.
+    uploads: Callable[[str], bool] | None = None
     #: Hear of each crawl as it starts and, with its exit code, as it ends.
     starts: Callable[[str], None] | None = None
     ends: Callable[[str, int], None] | None = None
@@ -99,7 +102,7 @@ class Crawls:
         try:
             waiting = deque(self.usernames)
             while self._running or (waiting and not self.stopped):
-                while waiting and len(self._running) < self.jobs and not self.stopped:
+                while waiting and self._has_place() and not self.stopped:
                     self._begin(waiting.popleft())
                     self._tell()
                 if self._running:
@@ -111,6 +114,16 @@ class Crawls:
         for relay in self._relays:
             relay.join()
         return self.codes
+
+    @property
+    def _several(self) -> bool:
+        """Whether more than one may run at once."""
+        return self.jobs > 1 or self.uploads is not None
+
+    def _has_place(self) -> bool:
+        """Say whether another crawl may begin now."""
+        uploading = sum(map(self.uploads, self._running)) if self.uploads else 0
+        return len(self._running) - min(uploading, self.jobs) < self.jobs
 
     def _begin(self, username: str) -> None:
         """Start a user's crawl, unless it would end at once."""
@@ -132,7 +145,7 @@ class Crawls:
             self.watch(list(self._running))
 
     def _start(self, username: str) -> None:
-        output = subprocess.PIPE if self.jobs > 1 else None
+        output = subprocess.PIPE if self._several else None
         process = subprocess.Popen(  # noqa: S603  this program
             self.command(username),
             stdout=output,

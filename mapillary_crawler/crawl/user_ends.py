@@ -9,11 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mapillary_crawler.archive.status import ARCHIVED, look_at
+from mapillary_crawler.archive.on_archive_org import OnArchiveOrg
+from mapillary_crawler.archive.status import ARCHIVED, Overview, look_at
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal import json_lines
+from mapillary_crawler.terminal.progress import Phase
+from mapillary_crawler.terminal.progress_file import read_progress
 
 #: Exit codes of crawls that the same command goes on with.
 _GOES_ON = frozenset({3, 4, 6, 7, 10})
@@ -24,7 +27,8 @@ class UserEnd:
     """How a user's crawl ended.
 
     `code` is its exit code, negative the signal that ended it, None if it was not started;
-    `skipped` says that none was needed, `is_here` that the collection is finished in the store.
+    `skipped` says that none was needed, `is_here` that the collection is finished in the store;
+    `archive_org` is None where no upload has begun.
     Times are in seconds since 1970.
     """
 
@@ -34,6 +38,7 @@ class UserEnd:
     skipped: bool = False
     is_here: bool = False
     balance: Balance | None = None
+    archive_org: OnArchiveOrg | None = None
     started_at: float | None = None
     ended_at: float | None = None
 
@@ -68,6 +73,7 @@ class UserEnd:
             "finished": self.is_here,
             "started_at": json_lines.moment(self.started_at),
             "ended_at": json_lines.moment(self.ended_at),
+            "archive_org": self.archive_org.fields() if self.archive_org else None,
             **json_lines.counts(self.balance),
         }
 
@@ -88,15 +94,33 @@ class UserEnds:
 
     def end(self, username: str, code: int) -> UserEnd:
         """Note how a user's crawl ended, and look at what is there now."""
-        name, is_here, balance = self._collections[username], False, None
+        name, overview = self._collections[username], Overview("", "")
         with suppress(ArgumentRefused):
             overview = look_at(self._places.find(name), self._places)
-            is_here, balance = overview.state == ARCHIVED, overview.balance
         started = self._started.get(username)
         self.ended[username] = UserEnd(
-            username, name, code, started is None, is_here, balance, started, time.time()
+            username=username,
+            collection=name,
+            code=code,
+            skipped=started is None,
+            is_here=overview.state == ARCHIVED,
+            balance=overview.balance,
+            archive_org=overview.archive_org,
+            started_at=started,
+            ended_at=time.time(),
         )
         return self.ended[username]
+
+    def is_uploading(self, username: str) -> bool:
+        """Say whether a crawl that runs has all images here, and is at its upload alone.
+
+        It says so itself, in what it writes for monitors; what an earlier run left there is older.
+        """
+        name = self._collections[username]
+        fields = read_progress((self._places.staging / name, self._places.store / name))
+        began = json_lines.moment(self._started.get(username, time.time()))
+        is_of_this_run = str(fields.get("started_at")) >= str(began)
+        return is_of_this_run and fields.get("phase") == Phase.UPLOADING
 
     def all(self) -> list[UserEnd]:
         """Return the ends of all users in their order, of those not started too."""

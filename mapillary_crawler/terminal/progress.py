@@ -23,6 +23,7 @@ class Phase(StrEnum):
     LISTING = "listing"  #: more images may still be listed; they are fetched meanwhile
     FETCHING = "fetching"
     FINISHING = "finishing"  #: tars, manifests, the move into the store
+    UPLOADING = "uploading"  #: all is here; archive.org alone is waited for
     ENDED = "ended"
 
 

@@ -26,7 +26,7 @@ COUNTS = {
 }  # fmt: skip
 USER = {
     "username", "collection", "outcome", "exit_code", "skipped", "finished", "started_at",
-    "ended_at",
+    "ended_at", "archive_org",
 }  # fmt: skip
 SUM = {"username", "users", "outcomes", "exit_code"}
 OPTIONS = ("-a", "quality=256", "-a", "check_ia=0")

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,37 @@ def test_never_more_at_once(tmp_path: Path) -> None:
     sleep = python("import time; time.sleep(.3)")
     Crawls([str(n) for n in range(5)], 2, lambda name: sleep, watch).run()
     assert max(seen) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_only_uploads_holds_no_place(jobs: int) -> None:
+    """The next begin, as many as there are jobs; more wait until an upload has ended."""
+    most: dict[int, int] = {}
+
+    def watch(running: Sequence[str]) -> None:
+        crawling = sum(not is_uploading(name) for name in running)
+        most[crawling] = max(most.get(crawling, 0), len(running))
+
+    began: dict[str, float] = {}
+
+    def is_uploading(name: str) -> bool:
+        return time.monotonic() - began[name] > 0.5
+
+    def start(name: str) -> None:
+        began[name] = time.monotonic()
+
+    sleep = python("import time; time.sleep(2.5)")
+    names = [str(number) for number in range(5)]
+    crawls = Crawls(names, jobs, lambda _: sleep, watch, starts=start, uploads=is_uploading)
+    assert crawls.run() == dict.fromkeys(names, 0)
+    assert max(most.values()) == 2 * jobs
+    assert max(most) <= jobs
+
+
+def test_output_of_crawls_that_may_meet_is_told_apart(capfd: pytest.CaptureFixture[str]) -> None:
+    crawls = Crawls(["a"], 1, lambda _: python("print('hello')"), uploads=lambda _: False)
+    crawls.run()
+    assert "[a] hello\n" in capfd.readouterr().err
 
 
 def test_a_signal_reaches_who_is_being_started(tmp_path: Path) -> None:

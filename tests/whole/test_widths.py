@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling
 from tests.pseudo_terminal import CONTROL, on_terminal
@@ -37,12 +39,17 @@ for command in {COMMANDS!r}:
 
 @pytest.fixture(scope="module")
 def crawling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawling]:
-    """Return a store with collections of all these names, one of them unreadable."""
+    """Return a store with collections of all these names and one that is unreadable.
+
+    The upload of one has begun.
+    """
     with Sandbox.running(USERS) as sandbox:
         crawling = Crawling(tmp_path_factory.mktemp("widths") / "store", sandbox)
         names = [user["username"] for user in USERS]
         result = crawling.scrapy("archive", *names, "--jobs=2", "-aquality=256", "-acheck_ia=0")
         assert result.code == 0, result.output
+        with closing(Ledger(crawling.store / "mapillary-alice-256" / LEDGER_PATH)) as ledger:
+            ledger.facts.set(uploaders={})
         broken = crawling.store / "mapillary-broken-256" / LEDGER_PATH
         broken.parent.mkdir(parents=True)
         broken.write_bytes(b"no database" * 100)
@@ -84,6 +91,13 @@ def test_lines_fit_and_words_are_whole(crawling: Crawling, command: list[str]) -
     whole = words(by_width[WIDTHS[-1]])
     for width, lines in by_width.items():
         assert words(lines) <= whole, width
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_status_says_at_any_width_what_archive_org_has(crawling: Crawling, columns: int) -> None:
+    found = words(shown(crawling, [*SCRAPY, "status"], columns))
+    assert found >= {"archive.org", "waits", "verified", "state", "left"}
+    assert columns < WIDTHS[-1] or "here" in found
 
 
 def test_help_fits_and_words_are_whole(crawling: Crawling) -> None:
