@@ -18,12 +18,15 @@ def collection_arguments(folder: Path) -> dict[str, str]:
         with closing(read_ledger(folder)) as ledger:
             facts = ledger.facts
             username, quality = facts.get("username"), facts.get("quality")
-            webp, selection = facts.get("webp"), facts.get("selection")
+            webp, jxl = facts.get("webp"), facts.get("jxl")
+            selection = facts.get("selection")
     except (sqlite3.Error, LedgerTooNew) as error:
         raise ArgumentRefused(f"the ledger of {folder} cannot be read: {error}") from None
     if not isinstance(username, str) or not isinstance(quality, str):
         raise ArgumentRefused(f"the ledger of {folder} does not say whose images it has")
     given = {"username": username, "quality": quality, "webp": "1" if webp else "0"}
+    if jxl:
+        given["jxl"] = "1"
     return given | _selection(selection if isinstance(selection, dict) else {})
 
 

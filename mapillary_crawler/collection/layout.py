@@ -60,6 +60,8 @@ INCOMING = f"{STATE}/incoming"
 SCRATCH = f"{STATE}/finishing"
 #: Where manifests of an unfinished collection are made for archive.org; rubbish once sent.
 UPLOADING = f"{STATE}/uploading"
+#: Tars that were damaged, of which a repair has taken what was whole.
+KEPT_TARS = f"{STATE}/kept"
 #: The mark of a collection whose copy on another file system is complete.
 COPIED = f"{STATE}/copied"
 #: What is kept of the tool that a collection was adopted from, where its images go, what was found.

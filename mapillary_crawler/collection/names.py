@@ -183,6 +183,16 @@ class Selection:
         return suffix
 
     @property
+    def told(self) -> dict[str, Any]:
+        """The selection as a ledger has it."""
+        return {
+            "bbox": self.bbox and list(self.bbox),
+            "start": self.start and self.start.isoformat(),
+            "end": self.end and self.end.isoformat(),
+            "sequences": list(self.sequences),
+        }
+
+    @property
     def fields(self) -> frozenset[str]:
         """The fields of a row that `holds` looks at."""
         looked_at: list[str] = []

@@ -23,7 +23,7 @@ from mapillary_crawler.collection.configuration import Configuration
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA, STATE, TAR
 from mapillary_crawler.collection.lock import Lock
-from mapillary_crawler.collection.names import QUALITIES, Collection, Selection
+from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.collection.probes import require_shared_memory
 from mapillary_crawler.crawl.encoding import (
@@ -194,7 +194,7 @@ class OpenCollection:
             quality=self.collection.quality,
             webp=self.collection.webp,
             jxl=self.collection.jxl,
-            selection=_told(self.collection.selection),
+            selection=self.collection.selection.told,
             tar=fixed if self.plan else self.tar,
             versions=sorted({*facts.get("versions", []), __version__}),
         )
@@ -348,21 +348,11 @@ def _ensure_same_user(folder: Path, username: str | None, collection: Collection
         )
 
 
-def _told(selection: Selection) -> dict[str, Any]:
-    """Return a selection as the ledger has it."""
-    return {
-        "bbox": selection.bbox and list(selection.bbox),
-        "start": selection.start and selection.start.isoformat(),
-        "end": selection.end and selection.end.isoformat(),
-        "sequences": list(selection.sequences),
-    }
-
-
 def _ensure_same_selection(
     folder: Path, told: dict[str, Any] | None, collection: Collection
 ) -> None:
     """Names meet, once in a very long while, since a selection has eight digits of a hash."""
-    if told is not None and {"sequences": [], **told} != _told(collection.selection):
+    if told is not None and {"sequences": [], **told} != collection.selection.told:
         raise Refused(
             Outcome.REFUSED,
             f"{folder} holds another selection, whose name happens to be the same; "

@@ -38,6 +38,10 @@ class Days:
             return [None]
         return [row[0] for row in self._database.execute("SELECT day FROM days ORDER BY day")]
 
+    def open_all(self) -> None:
+        """Let every day be sealed anew: its images lie loose."""
+        self._database.execute(f"UPDATE days SET state = {DayState.OPEN:d}")
+
     def set_state(self, day: str, state: DayState) -> None:
         """Note how far a day is; sealing it twice does no harm."""
         self._database.execute("UPDATE days SET state = ? WHERE day = ?", (state, day))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
-from mapillary_crawler.ledger.records import DayState, ImageRecord, State, StoredFile
+from mapillary_crawler.ledger.records import DayState, ImageRecord, Piece, State, StoredFile
 
 #: Not only digits. GLOB would stop at a NUL, which an id from elsewhere may hold.
 _NO_NUMBER = "trim(id, '0123456789') <> ''"
@@ -106,6 +106,11 @@ class Images:
         """Return how many ids the ledger has, those outside the selection included."""
         count: int = self._database.value("SELECT sum(images) FROM balance")
         return count
+
+    def in_piece(self, piece: Piece) -> Iterator[ImageRecord]:
+        """Yield the images of a tar by their offset; the ledger may be told of others meanwhile."""
+        where = "WHERE images.day = ? AND piece = ? ORDER BY offset"
+        return iter(list(records(self._database, where, (piece.day, piece.number))))
 
     def count_loose(self, day: str) -> int:
         """Return how many saved images of a day are in no tar."""

@@ -13,9 +13,11 @@ from mapillary_crawler.ledger.arranged import Arranged
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.days import Days
 from mapillary_crawler.ledger.facts import Facts
+from mapillary_crawler.ledger.found import Found
 from mapillary_crawler.ledger.gone import Gone
 from mapillary_crawler.ledger.images import Images
 from mapillary_crawler.ledger.listing import Listing
+from mapillary_crawler.ledger.lost import Lost
 from mapillary_crawler.ledger.other_formats import OtherFormats
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.pieces import Pieces
@@ -35,7 +37,8 @@ class Ledger:
         self.database = Database(path, read_only=read_only, wal=wal)
         self.facts = Facts(self.database)
         self.pages = Pages(self.database)
-        self.listing = Listing(self.database, self.facts, self.pages)
+        self.found = Found(self.database)
+        self.listing = Listing(self.database, self.facts, self.pages, self.found)
         self.queue = Queue(self.database, self.pages)
         self.images = Images(self.database, self.pages)
         self.arranged = Arranged(self.database)
@@ -43,6 +46,7 @@ class Ledger:
         self.other_formats = OtherFormats(self.database)
         self.days = Days(self.database, self.facts)
         self.pieces = Pieces(self.database)
+        self.lost = Lost(self.database, self.images, self.pieces)
         self.survey = Survey(self.database)
 
     def start_run(self) -> int:
@@ -67,6 +71,10 @@ class Ledger:
         """Settle images that will not be saved: gone, unavailable or accepted."""
         self.images.settle(numbers, state)
         self.queue.put_back(numbers)
+
+    def is_sound(self) -> bool:
+        """Say whether SQLite finds nothing wrong with the file; reads all of it."""
+        return bool(self.database.value("PRAGMA quick_check(1)") == "ok")
 
     def close(self) -> None:
         """Bring everything into the one file and close it."""

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
+from mapillary_crawler.ledger.found import Found
 from mapillary_crawler.ledger.pages import SLICE_ROWS, Pages
 from mapillary_crawler.ledger.records import (
     Committed,
@@ -26,8 +27,9 @@ _IDS_ASKED = 500
 class Listing:
     """Rows and cursor, always in one transaction."""
 
-    def __init__(self, database: Database, facts: Facts, pages: Pages) -> None:
+    def __init__(self, database: Database, facts: Facts, pages: Pages, found: Found) -> None:
         self._database = database
+        self._found = found
         self._facts = facts
         self._pages = pages
 
@@ -73,6 +75,8 @@ class Listing:
     def close(self) -> None:
         """Record that the listing ended properly; a crawl never opens it again."""
         self._facts.set(listing_closed_at=time.time())
+        if unlisted := self._found.unlisted():
+            self._facts.set(passed_over=[*self._facts.get("passed_over", []), *unlisted])
 
     def reopen(self) -> None:
         """Open a closed listing, to complete a collection that was made elsewhere."""
@@ -189,6 +193,7 @@ class Listing:
             self._database.executemany(
                 "INSERT OR IGNORE INTO days (day) VALUES (?)", {(row.day,) for _, row in some}
             )
+        self._found.take(first)
 
     def _add_outside(self, rows: Sequence[ListedRow], round_number: int) -> None:
         self._database.executemany(

@@ -48,6 +48,7 @@ class PieceState(IntEnum):
     SEALED = 1
     UPLOADED = 2
     REMOVED = 3  #: verified on archive.org and deleted here
+    LOST = 4  #: a tar that is not here, or damaged; its images are fetched again
 
 
 #: `retry_at` of what failed in an earlier run: due, behind all that is left.
@@ -241,6 +242,24 @@ class AdoptedFile:
     sha256: bytes
     size: int
     sha256_jpeg: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A readable image that lies where one of that id, day and sequence is stored.
+
+    `piece` and `offset` are None for what is in no tar.
+    """
+
+    image_id: str
+    day: str
+    sequence: str
+    extension: str
+    sha256: bytes
+    size: int
+    sha256_jpeg: bytes | None = None
+    piece: int | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,21 @@ MIGRATIONS = (
     "ALTER TABLE images ADD COLUMN sha256_jpeg BLOB;",
     # What a run had an error with is failed, all else that is not settled is left.
     "CREATE INDEX unsettled_failed ON unsettled (number) WHERE error IS NOT NULL;",
+    # What lies in a folder that had lost its ledger, until it is listed again.
+    """
+    CREATE TABLE found (
+        id TEXT PRIMARY KEY, day TEXT NOT NULL, sequence TEXT NOT NULL, extension TEXT NOT NULL,
+        sha256 BLOB NOT NULL, size INTEGER NOT NULL, sha256_jpeg BLOB,
+        piece INTEGER REFERENCES pieces, offset INTEGER
+    ) WITHOUT ROWID;
+
+    -- What was in tars that were lost.
+    CREATE TABLE lost_images (
+        number INTEGER PRIMARY KEY REFERENCES images,
+        piece INTEGER NOT NULL REFERENCES pieces,
+        sha256 BLOB NOT NULL
+    );
+    """,
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.

@@ -9,8 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, ForeignTar
+from mapillary_crawler.archive.adopt.foreign_folder import ForeignTar
 from mapillary_crawler.archive.adopt.image_paths import ImagePath, image_path
 from mapillary_crawler.archive.verify.tar_walk import Entry, TarWalk
 from mapillary_crawler.collection import descent
@@ -40,6 +41,17 @@ class Judged:
     sha256_jpeg: bytes | None = None
 
 
+class HasImages(Protocol):
+    """A folder of which somebody knows where its images are."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    def loose(self) -> Iterator[str]:
+        """Yield the paths of images below it."""
+
+
 class Judge:
     """Judges images in threads, which the decoders leave free; used as a context."""
 
@@ -64,7 +76,7 @@ class Judge:
         """
         return self._in_order(self._members(tar, damaged))
 
-    def loose(self, folder: ForeignFolder) -> Iterator[Judged]:
+    def loose(self, folder: HasImages) -> Iterator[Judged]:
         """Yield the loose images of a folder."""
         return self._in_order(self._files(folder))
 
@@ -104,7 +116,7 @@ class Judge:
             return _with(found, b"", "cut off by the end of the tar")
         return self._pool.submit(self._judge, found, body)
 
-    def _files(self, folder: ForeignFolder) -> Iterator[Future[Judged] | Judged]:
+    def _files(self, folder: HasImages) -> Iterator[Future[Judged] | Judged]:
         for name in folder.loose():
             status = descent.status(folder.path, name)
             found = Judged(name, status.st_size, status.st_mtime, image_path(name))

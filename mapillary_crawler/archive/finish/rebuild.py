@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import groupby, islice
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from mapillary_crawler.archive.finish.manifest_reader import (
     ListedImage,
@@ -13,8 +15,9 @@ from mapillary_crawler.archive.finish.manifest_reader import (
     read_manifests,
 )
 from mapillary_crawler.archive.finish.manifests import REASONS
+from mapillary_crawler.archive.finish.parts import closed, padded
 from mapillary_crawler.archive.finish.sums import read_sums
-from mapillary_crawler.collection.durable import digests_of
+from mapillary_crawler.collection.durable import digests_of, exists
 from mapillary_crawler.collection.layout import (
     CHECKSUMS,
     MANIFESTS,
@@ -30,12 +33,21 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import DayState, PieceState
 
 
-def rebuild_ledger(folder: Path, ledger_path: Path, collection: Collection, *, tar: bool) -> None:
+def rebuild_ledger(
+    folder: Path,
+    ledger_path: Path,
+    collection: Collection,
+    *,
+    tar: bool,
+    absent: PieceState = PieceState.REMOVED,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Make the ledger of a finished collection from the manifests in `folder`.
 
     Its listing is closed; images that no manifest accounts for are wanted. Tars that are
-    not in the folder count as removed after their upload. Raises `ManifestsDisagree`,
-    `FileExistsError` where there is a ledger, `OSError`.
+    not in the folder are `absent`: removed after their upload, or, sealed, lost. `facts` are what
+    else the ledger is to know. Raises `ManifestsDisagree`, `FileExistsError` where there is a
+    ledger, `OSError`.
     """
     if ledger_path.exists():
         raise FileExistsError(f"{ledger_path} exists already")
@@ -44,7 +56,8 @@ def rebuild_ledger(folder: Path, ledger_path: Path, collection: Collection, *, t
     unfinished.unlink(missing_ok=True)
     ledger = Ledger(unfinished)
     try:
-        _Rebuild(ledger, folder).fill(collection, tar=tar)
+        _Rebuild(ledger, folder, absent).fill(collection, tar=tar)
+        ledger.facts.set(**facts)
     finally:
         ledger.close()
     unfinished.rename(ledger_path)
@@ -53,9 +66,10 @@ def rebuild_ledger(folder: Path, ledger_path: Path, collection: Collection, *, t
 class _Rebuild:
     """The way of the manifests into a new ledger, a day and a page at a time."""
 
-    def __init__(self, ledger: Ledger, folder: Path) -> None:
+    def __init__(self, ledger: Ledger, folder: Path, absent: PieceState) -> None:
         self._ledger = ledger
         self._folder = folder
+        self._absent = absent
         self._listed = 0
         self._sums: dict[str, bytes] = {}
         if (folder / SUMS).exists():
@@ -79,31 +93,40 @@ class _Rebuild:
 
     def _add_day(self, day: str, images: Iterator[ListedImage]) -> None:
         tars: dict[tuple[int, str], list[tuple[int, int]]] = {}
+        ends: dict[str, int] = {}
         while page := list(islice(images, PAGE_ROWS)):
             for number, image in enumerate(page, self._listed + 1):
-                if image.tar:
+                if image.tar and image.stored:
                     tars.setdefault((image.part, image.tar), []).append((number, image.offset))
+                    end = image.offset + padded(image.stored.size)
+                    ends[image.tar] = max(end, ends.get(image.tar, 0))
             self._add_page(page)
         for (part, name), places in sorted(tars.items()):
             if self._ledger.pieces.find(name):
                 raise ManifestsDisagree(f"{CHECKSUMS} has images of {name} in two places")
             piece = self._ledger.pieces.start_tar(name, day, part)
-            is_here = self._describe(piece, name)
+            is_here = self._describe(piece, name, closed(ends[name]))
             self._ledger.pieces.seal_tar(piece, places)
             if not is_here:
-                self._ledger.pieces.set_state(name, PieceState.REMOVED)
+                self._ledger.pieces.set_state(name, self._absent)
 
-    def _describe(self, piece: int, name: str) -> bool:
-        """Record a tar as it lies here, else as SHA256SUMS has it; say whether it is here."""
+    def _describe(self, piece: int, name: str, size: int) -> bool:
+        """Record a tar as it lies here, else as SHA256SUMS has it; say whether it is here.
+
+        One that is lost had `size` bytes, so that it is seen to be lost.
+        """
         listed = self._sums.get(name)
-        if not (self._folder / name).exists():
-            self._ledger.pieces.written(piece, size=None, sha256=listed, md5=None)
-            return False
-        found = digests_of(self._folder / name)
-        if listed not in (None, found.sha256):
+        is_lost = self._absent is PieceState.SEALED
+        found = digests_of(self._folder / name) if exists(self._folder / name) else None
+        is_listed = found is not None and listed in (None, found.sha256)
+        if found and is_listed:
+            self._ledger.pieces.written(piece, **asdict(found))
+        elif found and not is_lost:
             raise ManifestsDisagree(f"{name} is not what {SUMS} says")
-        self._ledger.pieces.written(piece, **asdict(found))
-        return True
+        else:
+            size_then = size if is_lost else None
+            self._ledger.pieces.written(piece, size=size_then, sha256=listed, md5=None)
+        return is_listed
 
     def _cursor(self) -> str | None:
         """Return a cursor for the page that comes next."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 
 from mapillary_crawler.archive.finish.day_folder import (
     MemberChanged,
@@ -24,6 +25,7 @@ from mapillary_crawler.archive.finish.day_folder import (
     set_capture_time,
 )
 from mapillary_crawler.archive.finish.errors import ForeignTar, ReadBackFailed
+from mapillary_crawler.archive.finish.lost_tars import lost_tars
 from mapillary_crawler.archive.finish.parts import (
     Placed,
     ending,
@@ -37,7 +39,8 @@ from mapillary_crawler.archive.finish.work import Work, require_space
 from mapillary_crawler.collection.durable import CHUNK, WholeFile, exists, sha256_of, sync_folder
 from mapillary_crawler.collection.layout import tar_name
 from mapillary_crawler.ledger import streams
-from mapillary_crawler.ledger.records import DayState
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import DayState, Piece
 
 
 def forget_unfinished(work: Work) -> None:
@@ -61,6 +64,9 @@ def seal_day(work: Work, day: str, max_bytes: int) -> list[int]:
     _set_state(work, day, DayState.SEALING)
     remove(work.folder, streams.members_in_tars(work.ledger, day))
     try:
+        for piece, again in lost_tars(work, day):
+            _seal_part(work, day, again, piece.part)
+            work.ledger.wait_for(partial(_forget, piece))
         for part in parts(streams.loose(work.ledger, day), max_bytes):
             _seal_part(work, day, part)
     except MemberChanged:
@@ -91,9 +97,13 @@ def _set_state(work: Work, day: str, state: DayState) -> None:
     work.ledger.wait_for(lambda ledger: ledger.days.set_state(day, state))
 
 
-def _seal_part(work: Work, day: str, part: list[Placed]) -> None:
+def _forget(piece: Piece, ledger: Ledger) -> None:
+    ledger.lost.forget(piece)
+
+
+def _seal_part(work: Work, day: str, part: list[Placed], lost: int | None = None) -> None:
     tell = work.ledger.wait_for
-    number = tell(lambda ledger: ledger.pieces.next_part(day))
+    number = tell(lambda ledger: ledger.pieces.next_part(day)) if lost is None else lost
     path = work.folder / tar_name(day, number)
     require_space(work.folder, tar_size(part), path.name)
     if exists(path):

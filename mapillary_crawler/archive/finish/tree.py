@@ -20,7 +20,7 @@ def recorded(work: Work) -> Iterator[tuple[str, bytes]]:
     pieces = (
         (piece.name, piece.sha256)
         for piece in work.ledger.wait_for(lambda ledger: list(ledger.pieces.all()))
-        if piece.state is not PieceState.WRITING and piece.sha256
+        if piece.state not in (PieceState.WRITING, PieceState.LOST) and piece.sha256
     )
     loose = (
         (image.member, image.sha256_stored)

@@ -51,7 +51,7 @@ class LedgerInventory(Inventory):
 
     def _pieces(self) -> Iterator[ExpectedFile]:
         for piece in self._ledger.pieces.all():
-            if piece.state is not PieceState.WRITING:
+            if piece.state not in (PieceState.WRITING, PieceState.LOST):
                 removed = piece.state is PieceState.REMOVED
                 elsewhere = (piece.item or "archive.org") if removed else None
                 yield ExpectedFile(

@@ -1,0 +1,94 @@
+"""What a collection lacks, and what would mend it; nothing is changed here."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from mapillary_crawler.archive.lost_parts import LostPart, lost_parts
+from mapillary_crawler.archive.read_ledger import read_ledger
+from mapillary_crawler.archive.repair.identity import is_ours
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.durable import sha256_of
+from mapillary_crawler.collection.layout import LEDGER_PATH, SUMS, TAR
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import PieceState
+from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.terminal.work_display import WorkDisplay
+
+
+class LedgerState(Enum):
+    """How a collection's ledger is; the value is said to people."""
+
+    WELL = "is well"
+    MISSING = "is missing"
+    UNREADABLE = "cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found of a folder.
+
+    `finished`: it was complete; `is_listed`: something was listed. `lost` are the files that it
+    lacks, where the ledger is well; of one in the making only tars.
+    """
+
+    ledger: LedgerState
+    finished: bool
+    is_listed: bool = False
+    tar: bool | None = None
+    lost: tuple[LostPart, ...] = ()
+
+
+def diagnose(folder: Path) -> Diagnosis:
+    """Look at a folder; raises `Refused` where it is none of ours, `OSError`, `LedgerTrouble`."""
+    has_sums = descent.is_file(folder, SUMS)
+    if not (_has_state(folder) and descent.is_file(folder, str(LEDGER_PATH))):
+        return Diagnosis(LedgerState.MISSING, _finished_without_ledger(folder, has_sums=has_sums))
+    try:
+        with closing(read_ledger(folder, locked=True)) as ledger:
+            if ledger.is_sound():
+                return _diagnosis(folder, ledger)
+    except LedgerTooNew as error:
+        raise Refused(Outcome.REFUSED, f"{folder}: {error}") from None
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        pass
+    finished = _finished_without_ledger(folder, has_sums=has_sums)
+    return Diagnosis(LedgerState.UNREADABLE, finished)
+
+
+def _diagnosis(folder: Path, ledger: Ledger) -> Diagnosis:
+    finished = ledger.facts.get("finished_at") is not None
+    lost = (part for part in lost_parts(folder, ledger) if finished or part.name.endswith(TAR))
+    listed = ledger.images.listed() > 0
+    return Diagnosis(LedgerState.WELL, finished, listed, ledger.facts.get("tar"), tuple(lost))
+
+
+def changed_tars(folder: Path, shown: WorkDisplay) -> set[str]:
+    """Return the names of tars that are here and do not match their checksums; reads them all."""
+    with closing(read_ledger(folder, locked=True)) as ledger:
+        here = (PieceState.SEALED, PieceState.UPLOADED)
+        tars = [piece for piece in ledger.pieces.all() if piece.day and piece.state in here]
+    shown.begin("comparing", len(tars), sum(tar.size or 0 for tar in tars))
+    changed = set()
+    for tar in tars:
+        shown.begin_file(tar.name, tar.size or 0)
+        with suppress(OSError):
+            if sha256_of(folder / tar.name, shown.advance) != tar.sha256:
+                changed.add(tar.name)
+        shown.end_file()
+    return changed
+
+
+def _has_state(folder: Path) -> bool:
+    return (folder / LEDGER_PATH.parent).is_dir()
+
+
+def _finished_without_ledger(folder: Path, *, has_sums: bool) -> bool:
+    return has_sums and is_ours(folder)
