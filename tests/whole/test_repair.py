@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, Result, assert_same, states, wait_until
 
@@ -104,7 +106,9 @@ def tars(folder: Path) -> list[Path]:
 
 def images_of(folder: Path, *names: str) -> set[str]:
     with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
-        return {image.image_id for image in ledger.images.in_order() if image.tar in names}
+        return {
+            image.image_id for image in streams.in_order(LedgerHere(ledger)) if image.tar in names
+        }
 
 
 def delete_one(folder: Path) -> set[str]:
@@ -131,7 +135,7 @@ def cut_one(folder: Path) -> set[str]:
     with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
         return {
             image.image_id
-            for image in ledger.images.in_order()
+            for image in streams.in_order(LedgerHere(ledger))
             if image.tar == path.name and (image.offset or 0) + (image.size or 0) > size
         }
 
@@ -139,7 +143,7 @@ def cut_one(folder: Path) -> set[str]:
 def damage_one(folder: Path) -> set[str]:
     """Change a byte of one image; the tar keeps its size."""
     with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
-        image = next(image for image in ledger.images.in_order() if image.tar)
+        image = next(image for image in streams.in_order(LedgerHere(ledger)) if image.tar)
     assert image.tar
     assert image.offset
     content = bytearray((folder / image.tar).read_bytes())
