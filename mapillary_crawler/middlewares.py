@@ -38,7 +38,8 @@ class ProxyMiddleware(HttpProxyMiddleware):
 
     def process_request(self, request: Request) -> None:  # type: ignore[override]
         """Name the proxy of a request in its meta."""
-        if is_loopback(urlparse_cached(request).hostname or ""):
+        proxied = self.proxies or request.meta.get("proxy")
+        if proxied and is_loopback(urlparse_cached(request).hostname or ""):
             request.meta["proxy"] = None
         super().process_request(request)
 

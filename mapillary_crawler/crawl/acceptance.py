@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from scrapy.http import Response
+
 from mapillary_crawler.crawl import placeholders
 from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, State, Verdict
@@ -14,15 +16,17 @@ from mapillary_crawler.ledger.records import Bare
 logger = logging.getLogger(__name__)
 
 
-async def accept(run: Run, item: ImageItem, verdict: Verdict, *, all_came: bool) -> None:
-    """Take a body for the image, or raise `NotAnImage` or `DamagedImage` saying why not.
-
-    `all_came`: the answer said how long the body is, and it is.
-    """
+async def accept(run: Run, item: ImageItem, verdict: Verdict, response: Response) -> None:
+    """Take a body for the image, or raise `NotAnImage` or `DamagedImage` saying why not."""
     if verdict.extension != "jpg":
         await _accept_other_format(run, item, verdict)
     elif verdict.state is State.NO_END:
-        await _accept_without_end(run, item, verdict, all_came=all_came)
+        await _accept_without_end(run, item, verdict, all_came=_says_its_length(response))
+
+
+def _says_its_length(response: Response) -> bool:
+    """Say whether the answer said how long its body is, and it is."""
+    return response.headers.get("Content-Length") == b"%d" % len(response.body)
 
 
 async def _accept_without_end(

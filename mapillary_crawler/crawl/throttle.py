@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import cached_property
 from time import monotonic
 from typing import Self
 
@@ -113,7 +114,7 @@ class ImageThrottle(AutoThrottle):
             )
         self._apply()
 
-    @property
+    @cached_property
     def _downloader(self) -> LimitedDownloader:
         return downloader_of(self.crawler)
 

@@ -85,7 +85,11 @@ class Jpeg:
 
     def app1(self, identifier: bytes) -> list[bytes]:
         """Return what follows `identifier` in each of its segments."""
-        return [s.payload[len(identifier) :] for s in self.segments if s.is_app1(identifier)]
+        return [
+            segment.payload[len(identifier) :]
+            for segment in self.segments
+            if segment.marker == _APP1 and segment.payload.startswith(identifier)
+        ]
 
     def with_app1(
         self,
@@ -98,13 +102,13 @@ class Jpeg:
         """Return the file with one more application segment 1.
 
         It goes behind the leading APP0 segments (JFIF) and those of the
-        identifiers in `after`; the segments `instead_of` names are left out.
+        identifiers in `after`; those that `instead_of` names are left out.
         Raises `JpegError` for a payload over 65,533 bytes, and for too many segments, of which
         so many are `following`.
         """
         if len(payload) > MAX_PAYLOAD:
             raise JpegError("metadata segment over 64 KB")
-        kept = [segment for segment in self.segments if not instead_of(segment)]
+        kept = [s for s in self.segments if s.marker != _APP1 or not instead_of(s)]
         if len(kept) + 1 + following > _MAX_SEGMENTS:
             raise JpegError("too many segments")
         place = 0
@@ -114,7 +118,8 @@ class Jpeg:
             place += 1
         kept.insert(place, _segment(_APP1, payload))
         raw = [segment.raw for segment in kept]
-        listing = next(filter(_lists_pictures, kept), None)
+        app2 = (segment for segment in kept if segment.marker == _APP2)
+        listing = next(filter(_lists_pictures, app2), None)
         if listing is not None:
             raw[kept.index(listing)] = self._moved(listing, kept)
         return b"".join((START, *raw, self.scan))
@@ -198,8 +203,8 @@ def _segment(code: int, payload: bytes) -> Segment:
     return Segment(code, b"".join((bytes((0xFF, code)), length, payload)), payload)
 
 
-def _lists_pictures(segment: Segment) -> bool:
-    return segment.marker == _APP2 and segment.payload.startswith(mpf.IDENTIFIER)
+def _lists_pictures(app2: Segment) -> bool:
+    return app2.payload.startswith(mpf.IDENTIFIER)
 
 
 def _length(segments: Iterable[Segment]) -> int:

@@ -137,14 +137,14 @@ class ThumbnailsPipeline(ImagesPipeline):
         self._taken[item.number] = self._budget.correct(
             self._taken[item.number], len(body) * bodies.COPIES
         )
-        refuse_status(response.status, body, retry_after_of(response))
+        wait = retry_after_of(response) if response.status != 200 else None
+        refuse_status(response.status, body, wait)
         row = item.metadata
         most = most_pixels(self._quality, row.get("width"), row.get("height"))
         verdict = await self._inspector(body, most)
-        said = response.headers.get("Content-Length")
         try:
             verdict.check()
-            await accept(self._run, item, verdict, all_came=said == b"%d" % len(body))
+            await accept(self._run, item, verdict, response)
         except DamagedImage:
             item.body = body
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
@@ -38,16 +38,19 @@ class BrakedHandler(AiohttpDownloadHandler):
         super().__init__(crawler)
         self._braked: dict[_ClientResponse, tuple[Request, asyncio.Timeout]] = {}
 
+    def _make_request(  # type: ignore[override]
+        self, request: Request, timeout: float
+    ) -> AbstractAsyncContextManager[_ClientResponse]:
+        if request.meta.get(BRAKE) is None:
+            return super()._make_request(request, timeout)
+        return self._make_braked_request(request, timeout)
+
     @asynccontextmanager
-    async def _make_request(
+    async def _make_braked_request(
         self,
         request: Request,
         timeout: float,  # noqa: ASYNC109  Scrapy's
     ) -> AsyncIterator[_ClientResponse]:
-        if request.meta.get(BRAKE) is None:
-            async with super()._make_request(request, timeout) as response:
-                yield response
-            return
         try:
             async with (
                 asyncio.timeout(timeout) as left,
