@@ -63,10 +63,10 @@ def read_configuration(
     settings: Mapping[str, Any], environment: Mapping[str, str]
 ) -> Configuration:
     """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
-    store = _folder("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
+    store = read_path("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
     confined = environment.get("MAPILLARY_STORE_ROOT")
     given = str(settings["MAPILLARY_STAGING"] or "")
-    staging = _folder("MAPILLARY_STAGING", given) if given else store / STAGING
+    staging = read_path("MAPILLARY_STAGING", given) if given else store / STAGING
     if staging.resolve() == store.resolve():
         raise ArgumentRefused(
             f"MAPILLARY_STAGING {staging} is the store itself; name another folder, or none"
@@ -146,12 +146,13 @@ def is_below(path: Path, root: Path) -> bool:
     return path.resolve().is_relative_to(root.resolve())
 
 
-def _folder(name: str, value: str) -> Path:
+def read_path(name: str, value: str) -> Path:
+    """Return the absolute path of a setting, a home for `~`; raises `ArgumentRefused`."""
     if not value:
-        raise ArgumentRefused(f"{name} is empty; say which folder")
+        raise ArgumentRefused(f"{name} is empty; say where")
     if _VARIABLE.search(value):  # not replaced here: some variables are secrets
         raise ArgumentRefused(
-            f"{name} {value!r} has a variable that no shell has replaced; write the folder out"
+            f"{name} {value!r} has a variable that no shell has replaced; write the path out"
         )
     try:
         return Path(value).expanduser().absolute()

@@ -23,7 +23,7 @@ from scrapy.spiderloader import get_spider_loader
 from scrapy.utils.log import configure_logging
 
 from mapillary_crawler.collection.arguments import validate
-from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.configuration import Configuration, read_path
 from mapillary_crawler.collection.configuration_file import in_force, with_defaults
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.misspelt import misspelt
@@ -374,12 +374,18 @@ def _check_log(settings: Settings) -> None:
         raise ArgumentRefused(
             f"LOG_LEVEL {level!r} is unknown; allowed are CRITICAL, ERROR, WARNING, INFO, DEBUG"
         )
+    if not log:
+        return
     try:
-        if log:
-            Path(log).open("a").close()
+        path = read_path("LOG_FILE", str(log))
+        path.open("a").close()
     except OSError as error:
         settings.set("LOG_FILE", None, priority="cmdline")
         raise ArgumentRefused(f"LOG_FILE {log} cannot be written: {error.strerror}") from None
+    except ArgumentRefused:
+        settings.set("LOG_FILE", None, priority="cmdline")
+        raise
+    settings.set("LOG_FILE", str(path), priority="cmdline")
 
 
 def _make_room(settings: Settings, configuration: Configuration) -> None:
@@ -396,12 +402,14 @@ def _make_room(settings: Settings, configuration: Configuration) -> None:
 
 
 def _make_job_folder(settings: Settings) -> None:
-    jobs = settings["JOBDIR"]
+    if not settings["JOBDIR"]:
+        return
+    jobs = read_path("JOBDIR", str(settings["JOBDIR"]))
+    settings.set("JOBDIR", str(jobs), priority="cmdline")
     try:
-        if jobs:
-            Path(jobs).mkdir(parents=True, exist_ok=True)
-            for name in _JOB_STATE:
-                (Path(jobs) / name).unlink(missing_ok=True)
+        jobs.mkdir(parents=True, exist_ok=True)
+        for name in _JOB_STATE:
+            (jobs / name).unlink(missing_ok=True)
     except OSError as error:
         raise ArgumentRefused(f"JOBDIR {jobs} cannot be used: {error.strerror}") from None
 

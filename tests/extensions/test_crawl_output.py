@@ -225,6 +225,16 @@ def test_terminal_is_quiet_where_the_log_goes_to_a_file(crawling: Crawling, tmp_
         assert said in log.read_text()
 
 
+def test_paths_in_the_home_are_there(crawling: Crawling, tmp_path: Path) -> None:
+    """A shell replaces no `~` behind a `=`."""
+    crawling.environment["HOME"] = str(tmp_path)
+    options = ("--logfile=~/log", "-s", "JOBDIR=~/jobs/alice")
+    assert crawling.run(*options, username="alice", quality="256").code == 0
+    assert "Archiving alice to " in (tmp_path / "log").read_text()
+    assert (tmp_path / "jobs" / "alice").is_dir()
+    assert not (PROJECT / "~").exists()
+
+
 def test_no_color_is_respected(crawling: Crawling, sandbox: Sandbox) -> None:
     sandbox.set_faults({"cdn": {"latency_ms": 200}})
     crawling.environment["NO_COLOR"] = "1"
