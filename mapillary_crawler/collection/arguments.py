@@ -74,6 +74,8 @@ class Arguments:
     upload: bool = False
     #: Tars that archive.org is verified to have are removed here.
     remove: bool = False
+    #: Names of those that nobody gave for this run: they are defaults of a configuration file.
+    from_file: frozenset[str] = frozenset()
 
 
 def validate(given: Mapping[str, str]) -> Arguments:

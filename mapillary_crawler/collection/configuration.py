@@ -57,6 +57,8 @@ class Configuration:
     jxl_effort: int = 3
     #: Names of the encoders' settings that the user set; the others are defaults.
     encoder_settings: frozenset[str] = frozenset()
+    #: Those of them that only a configuration file has: defaults where a collection is finished.
+    encoder_defaults: frozenset[str] = frozenset()
 
 
 def read_configuration(
@@ -65,8 +67,8 @@ def read_configuration(
     """Return the checked settings; raises `ArgumentRefused` naming the one that is wrong."""
     store = read_path("MAPILLARY_STORE", str(settings["MAPILLARY_STORE"]))
     confined = environment.get("MAPILLARY_STORE_ROOT")
-    given = str(settings["MAPILLARY_STAGING"] or "")
-    staging = read_path("MAPILLARY_STAGING", given) if given else store / STAGING
+    elsewhere = str(settings["MAPILLARY_STAGING"] or "")
+    staging = read_path("MAPILLARY_STAGING", elsewhere) if elsewhere else store / STAGING
     if staging.resolve() == store.resolve():
         raise ArgumentRefused(
             f"MAPILLARY_STAGING {staging} is the store itself; name another folder, or none"
@@ -74,6 +76,10 @@ def read_configuration(
     for name, path in (("MAPILLARY_STORE", store), ("MAPILLARY_STAGING", staging)):
         if confined and not is_below(path, Path(confined)):
             raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
+    given = frozenset(
+        name for name in _OF_ENCODERS if environment.get(name) or _is_set(settings, name)
+    )
+    of_files = frozenset(_OF_ENCODERS) & in_force().settings.keys()
     configuration = Configuration(
         api_url=read_web_address(settings, "MAPILLARY_API_URL"),
         archive_org_url=read_web_address(settings, "ARCHIVE_ORG_URL"),
@@ -97,11 +103,8 @@ def read_configuration(
         new_store=bool(read_number(settings, "NEW_STORE", 0, int, 1)),
         jxl_encoder=str(settings["JXL_ENCODER"]),
         jxl_effort=read_number(settings, "JXL_EFFORT", 1, int, 9),
-        encoder_settings=frozenset(
-            name
-            for name in _OF_ENCODERS
-            if environment.get(name) or name in in_force().settings or _is_set(settings, name)
-        ),
+        encoder_settings=given | of_files,
+        encoder_defaults=of_files - given,
     )
     if configuration.concurrency_min > configuration.concurrency_max:
         raise ArgumentRefused("MAPILLARY_CONCURRENCY_MIN is greater than MAPILLARY_CONCURRENCY_MAX")

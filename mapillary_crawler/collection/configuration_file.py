@@ -12,7 +12,7 @@ import re
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from platformdirs import user_config_path
 
-from mapillary_crawler.collection.arguments import ARGUMENTS, validate
+from mapillary_crawler.collection.arguments import ARGUMENTS, Arguments, validate
 from mapillary_crawler.collection.limits import MIB
 from mapillary_crawler.collection.nearest import nearest
 from mapillary_crawler.collection.outcome import ArgumentRefused
@@ -108,15 +108,16 @@ def files_or_end() -> ConfigurationFile:
         raise SystemExit(refused.outcome.exit_code) from None
 
 
-def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
-    """Return arguments of a crawl with the defaults that the files have.
+def validated(given: Mapping[str, str]) -> Arguments:
+    """Return the arguments of a crawl with the defaults of the files; raises `ArgumentRefused`.
 
     Where `upload=0` is given, a default of `remove` has nothing to be about.
     """
-    arguments = {**in_force().arguments, **given}
-    if given.get("upload") == "0" and "remove" not in given:
-        arguments.pop("remove", None)
-    return arguments
+    defaults = {**in_force().arguments}
+    if given.get("upload") == "0":
+        defaults.pop("remove", None)
+    arguments = validate({**defaults, **given})
+    return replace(arguments, from_file=frozenset(defaults.keys() - given.keys()))
 
 
 def origin_of(name: str, environment: Mapping[str, str] = os.environ) -> str:

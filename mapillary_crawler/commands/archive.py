@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.conf import arglist_to_dict
 
-from mapillary_crawler.collection.arguments import Arguments, validate
-from mapillary_crawler.collection.configuration_file import with_defaults
+from mapillary_crawler.collection.arguments import Arguments
+from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
@@ -174,7 +174,7 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
         raise ArgumentRefused("an argument is written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
-    arguments = (validate({**with_defaults(given), "username": name}) for name in names)
+    arguments = (validated({**given, "username": name}) for name in names)
     return {each.collection.username: each for each in arguments}
 
 

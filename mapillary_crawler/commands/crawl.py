@@ -22,9 +22,8 @@ from scrapy.settings import Settings
 from scrapy.spiderloader import get_spider_loader
 from scrapy.utils.log import configure_logging
 
-from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import Configuration, read_path
-from mapillary_crawler.collection.configuration_file import in_force, with_defaults
+from mapillary_crawler.collection.configuration_file import in_force, validated
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
@@ -156,7 +155,7 @@ Examples
             read_on_end(settings)
             read_token(os.environ)
             configuration = self.configuration()
-            arguments = validate(with_defaults(opts.spargs))
+            arguments = validated(opts.spargs)
             configuration, fewer = fit_open_files(
                 configuration, encodes=arguments.collection.webp or arguments.collection.jxl
             )

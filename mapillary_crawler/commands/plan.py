@@ -15,9 +15,8 @@ from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
-from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
-from mapillary_crawler.collection.configuration_file import with_defaults
+from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.names import user_and_quality
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
@@ -104,8 +103,8 @@ Examples
             settings = self._settings_of(opts)
             self._item_max_bytes = read_options(settings).item_max_bytes
             users = _check(self._usernames, opts, settings)
-            given = with_defaults(arglist_to_dict(opts.spargs))
-            self._quality = validate({**given, **users[0]}).collection.quality
+            given = arglist_to_dict(opts.spargs)
+            self._quality = validated({**given, **users[0]}).collection.quality
             if len(users) > 1:
                 _check_several(opts)
         if len(users) == 1:
@@ -216,7 +215,7 @@ def _check(
         for name in user.keys() & given.keys():
             if user[name] != given[name]:
                 raise ArgumentRefused(f"{named} has {name}={user[name]}, not {given[name]}")
-        validate({**with_defaults(given), **user})
+        validated({**given, **user})
         users.append(user)
     return users
 

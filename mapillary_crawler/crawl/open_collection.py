@@ -7,6 +7,7 @@ import os
 import shlex
 import sqlite3
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -390,9 +391,11 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     _ensure_same_selection(destination, selection, collection)
     if finished is None:
         raise Refused(Outcome.REFUSED, f"{destination} is in the store, but not finished")
-    _ensure_same_tar(tar, arguments.tar)
+    # What a file has as a default, nobody has asked of this collection.
+    _ensure_same_tar(tar, None if "tar" in arguments.from_file else arguments.tar)
     if balance.saved and encoder:
-        ensure_same_encoding(encoder, configuration, collection)
+        asked = configuration.encoder_settings - configuration.encoder_defaults
+        ensure_same_encoding(encoder, replace(configuration, encoder_settings=asked), collection)
     if lost:
         raise Refused(
             Outcome.INCOMPLETE,

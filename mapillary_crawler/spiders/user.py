@@ -15,9 +15,8 @@ from scrapy.settings import Settings, default_settings
 from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.internet_archive import presence as archive_org
-from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
-from mapillary_crawler.collection.configuration_file import with_defaults
+from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import (
     ArgumentRefused,
@@ -180,7 +179,7 @@ def _open(settings: Settings, arguments: Mapping[str, Any]) -> OpenCollection:
         read_token(os.environ)
         read_on_end(settings)
         configuration = read_configuration(settings, os.environ)
-        return OpenCollection.open(validate(with_defaults(arguments)), configuration)
+        return OpenCollection.open(validated(arguments), configuration)
     except ArgumentRefused as error:
         if arguments:
             raise

@@ -22,7 +22,7 @@ from mapillary_crawler.collection.configuration_file import (
     in_force,
     origin_of,
     parse,
-    with_defaults,
+    validated,
 )
 from mapillary_crawler.collection.outcome import ArgumentRefused
 
@@ -143,9 +143,13 @@ def test_so_are_arguments_by_which_something_is_lost() -> None:
 
 def test_the_user_s_own_file_may_send_to_archive_org(places: tuple[Path, Path]) -> None:
     places[0].write_text("[arguments]\nupload = true\nremove = true\n")
-    assert with_defaults({}) == {"upload": "1", "remove": "1"}
-    assert with_defaults({"upload": "0"}) == {"upload": "0"}
-    assert with_defaults({"upload": "0", "remove": "1"}) == {"upload": "0", "remove": "1"}
+    name = {"username": "alice"}
+    both = validated(name)
+    assert (both.upload, both.remove) == (True, True)
+    neither = validated({**name, "upload": "0"})
+    assert (neither.upload, neither.remove) == (False, False)
+    with pytest.raises(ArgumentRefused, match=r"remove=1 is for what archive.org has"):
+        validated({**name, "upload": "0", "remove": "1"})
     with pytest.raises(ArgumentRefused, match=r"remove=1 is for what archive.org has"):
         read("[arguments]\nremove = true")
 
@@ -189,7 +193,9 @@ def test_the_working_folder_wins_over_the_user_and_the_environment_over_both(
     here.write_text("[settings]\nIMAGE_ATTEMPTS = 4\n[arguments]\nquality = 256\n")
     assert in_force().settings == {"IMAGE_ATTEMPTS": "4", "WEBP_METHOD": "5"}
     assert in_force().paths == (own, here)
-    assert with_defaults({"quality": "2048"}) == {"webp": "1", "quality": "2048"}
+    arguments = validated({"username": "a", "quality": "2048"})
+    assert (arguments.collection.webp, arguments.collection.quality) == (True, "2048")
+    assert arguments.from_file == {"webp"}
     environment = {"WEBP_METHOD": "", "MIN_FREE_BYTES": "0"}
     names = ("IMAGE_ATTEMPTS", "WEBP_METHOD", "MIN_FREE_BYTES", "TAR_MAX_BYTES")
     origins = [origin_of(name, environment) for name in names]

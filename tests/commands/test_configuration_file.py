@@ -135,6 +135,21 @@ def test_what_is_fixed_cannot_be_changed_by_a_file(folder: Folder) -> None:
     assert "60" in lines[-1]
 
 
+def test_what_is_archived_is_not_asked_for_otherwise_by_a_file(folder: Folder) -> None:
+    arguments = ("crawl", "user", "-a", "username=bob", "-a", "quality=256", "-a", "webp=1")
+    assert folder.run(*arguments, WEBP_QUALITY="60")[0] == 0
+    folder.file.write_text("[settings]\nWEBP_QUALITY = 61\n[arguments]\ntar = 0\nwebp = 1\n")
+    code, lines = folder.run(*arguments)
+    assert code == 0, lines
+    assert "is archived since" in lines[-1]
+    several = folder.run("archive", "bob", "-a", "quality=256")
+    assert (several[0], several[1][-1]) == (0, "1 user: 1 archived before")
+    for typed, said in ((["-a", "tar=0"], "tar=0 does"), (["-s", "WEBP_QUALITY=61"], "=61 does")):
+        code, lines = folder.run(*arguments, *typed)
+        assert (code, len(lines)) == (2, 1)
+        assert said in lines[0]
+
+
 def test_another_process_of_the_spider_has_the_defaults_of_arguments_too(folder: Folder) -> None:
     """A script that runs the spider without the command."""
     folder.file.write_text("[arguments]\nquality = 256\n")
