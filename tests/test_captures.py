@@ -31,7 +31,7 @@ def test_every_width_has_every_capture(columns: int) -> None:
             assert "url(" not in drawn.replace("url(#", "")  # it loads nothing
 
 
-@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("columns", captures.WIDTHS)
 def test_commands_show_what_is_committed(columns: int) -> None:
     """Otherwise run `python -m tests.captures`, and look at what has changed."""
     before = committed(columns)

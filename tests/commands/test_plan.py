@@ -151,19 +151,24 @@ def test_crawl_asks_archive_org_after_a_plan(running: Sandbox, tmp_path: Path) -
         assert result.balance["saved"] == 30
 
 
-def test_interrupted_plan_goes_on(crawling: Crawling, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("users", [["carol"], ["carol", "bob"]])
+def test_interrupted_plan_goes_on(
+    crawling: Crawling, sandbox: Sandbox, users: list[str], number: signal.Signals
+) -> None:
     sandbox.set_faults({"api": {"latency_ms": 500, "too_much_above": 100}})
     process = subprocess.Popen(
-        [*SCRAPY, "plan", "carol", "-a", "quality=256"],
+        [*SCRAPY, "plan", *users, "-a", "quality=256"],
         cwd=PROJECT, env=crawling.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
     with process:
         wait_until(lambda: sandbox.counters()["requests"].get("api", 0) > 7)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, _ = process.communicate(timeout=10)
     assert process.returncode == 4, output
     assert "Traceback" not in output
+    assert "mapillary-carol-256: interrupted: listed " in output
     sandbox.reset()
     (found,) = plan(crawling, "carol", "-a", "quality=256")
     assert found["images"] == 400
