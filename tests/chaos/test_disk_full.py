@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -224,3 +226,18 @@ def fill_up(database: Database) -> None:
     with database.transaction():
         for _ in range(100):
             database.execute("INSERT INTO pages (rows) VALUES (zeroblob(10000))")
+
+
+def test_a_plan_says_that_it_does_not_fit(sandbox: Sandbox, tmp_path: Path) -> None:
+    command = ("plan", "grace", "-a", "quality=1024", "-a", "check_ia=0", *OPTIONS)
+    with mounted(tmp_path / "disk", 12_000_000) as disk:
+        crawling = Crawling(disk.folder / "store", sandbox)
+        said = crawling.scrapy(*command)
+        told = crawling.scrapy(*command, "--json", "--nolog")
+        full = crawling.run(*OPTIONS, **ARGUMENTS)
+    assert said.code == told.code == 0, said.output
+    assert re.search(r"disk .* free: it does not fit, [\d.]+ MB are missing", said.output)
+    assert json.loads(told.lines[-1])["fits"] is False
+    assert_full(full)
+    needed = r"The whole, as far as it is listed, needs about [\d.]+ MB more; .* are free at "
+    assert re.search(needed, full.output)

@@ -82,6 +82,8 @@ def words(lines: list[str]) -> set[str]:
         ["clean"],
         ["plan", CJK, "-a", "quality=256"],
         ["verify", "alice-256", "--fast"],
+        ["ia_stats", "--users"],
+        ["ia_upload", "--dry-run", CJK, "-a", "quality=256"],
         ["archive", "alice", CJK, EMOJI, LONG, "--jobs=2", "-a", "quality=256"],
     ],
     ids=lambda command: command[0] if isinstance(command, list) else None,
