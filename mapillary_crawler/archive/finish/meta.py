@@ -68,7 +68,7 @@ def write_meta(work: Work, contents: Contents) -> None:
         for path in files(meta):
             descent.is_file(meta, path)
             if path not in own and path not in written:
-                work.say(f"{meta / path} is kept as it is: it is not written by this program")
+                work.say(f"{META}/{path} is kept as it is: it is not written by this program")
                 _copy(meta / path, writing / path)
         meta.rename(before)
     for folder in (*{path.parent for path in writing.rglob("*")}, writing):
