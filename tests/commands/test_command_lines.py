@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from scrapy.cmdline import execute
 
+from mapillary_crawler.collection.arguments import ARGUMENTS
+from mapillary_crawler.collection.outcome import Outcome
 from tests.crawling import PROJECT
 
 COMMANDS = [
@@ -156,3 +158,14 @@ def test_help_has_an_example_and_exit_codes(
     assert f"scrapy {command}" in " ".join(text.split()).partition("xample")[2]
     assert "xit codes" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_help_of_a_crawl_has_a_line_for_each_argument_and_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("crawl", "-h") == 0
+    text = capsys.readouterr().out
+    for name in ARGUMENTS:
+        assert f"\n  -a {name}=" in text, name
+    for code in {outcome.exit_code for outcome in Outcome}:
+        assert f"\n  {code}  " in text, code
