@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.refusals import best_effort, named
+from mapillary_crawler.collection.refusals import TIMES, best_effort, named
 
 #: Bytes read or written at once.
 CHUNK = 1 << 20
@@ -79,6 +79,35 @@ class WholeFile:
             with suppress(OSError):  # what could not be written is wanted no more
                 self._file.close()
             self.temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_file(root: Path, path: str, time: int | None = None) -> Iterator[BinaryIO]:
+    """Give a file for writing that appears below `root` when the block ends well.
+
+    The folders on the way are made, and nothing there is followed; a file that has the name is
+    replaced. `time`, in ms since 1970, is the file's own. To bring it to the disk is the caller's.
+    Raises `NotFollowed`, `OSError`.
+    """
+    with descent.parent(root, path, make=True) as (handle, name):
+        temporary = f".{name}.part"
+        try:
+            with (
+                named(root / path),
+                os.fdopen(descent.create_file(handle, temporary), "wb", buffering=CHUNK) as file,
+            ):
+                yield file
+                file.flush()
+                if time is not None:
+                    with best_effort(TIMES, root / path):
+                        os.utime(file.fileno(), ns=(time * 1_000_000, time * 1_000_000))
+            os.rename(temporary, name, src_dir_fd=handle, dst_dir_fd=handle)
+        except BaseException as error:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=handle)
+            if isinstance(error, OSError) and error.filename == temporary:
+                error.filename = str(root / path)
+            raise
 
 
 def flush(file: BinaryIO, path: Path) -> None:

@@ -139,6 +139,17 @@ def sequence_part(value: Any, extensions: Sequence[str] = WITHOUT_JXL) -> str:
     return re.sub(rf"\.(?=(?:{'|'.join(extensions)})$)", "_u2e_", part)
 
 
+def sequence_folder(sequence: str) -> str:
+    """Return what a sequence's folder outside a collection is called: its true id where it can be.
+
+    No two sequences meet: an id that could be taken for what `sequence_part` makes of another is
+    escaped, too. Paths in collections are always escaped, `abc_uXY` as `abc_u5f_uXY`.
+    """
+    if is_sequence_id(sequence) and not _ESCAPED.search(sequence) and not _CUT.search(sequence):
+        return sequence
+    return sequence_part(sequence, EXTENSIONS)
+
+
 def member_path(day: str, sequence: str, image: str, extension: str) -> str:
     """Return the path of an image below the collection, which is its name in the tar."""
     folder = f"{day}/{sequence}" if sequence else day

@@ -89,6 +89,19 @@ class Places:
                     if folder.name.startswith("mapillary-") and _may_be_folder(folder)
                 )
 
+    def require_outside(self, path: Path, folder: Path) -> None:
+        """Refuse a place to write to that lies within a collection: `folder`, or one of these.
+
+        Raises `ArgumentRefused`.
+        """
+        place = path.resolve()
+        for each in (folder, *self.all()):
+            if place.is_relative_to(each.resolve()):
+                raise ArgumentRefused(
+                    f"{path} lies within the collection {each.name}, which is only read; "
+                    "name another place"
+                )
+
     def is_locked(self, folder: Path) -> bool:
         """Say whether a process works on a collection; never in the way of one that begins."""
         places = {self.store.resolve(), self.staging.resolve()}

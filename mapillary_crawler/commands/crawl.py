@@ -81,13 +81,8 @@ Arguments
   -a check_ia=0        crawl whether archive.org has the collection or not
   -a accept_failed=1   finish without the images that fail, and name them
   -a stop_after=LIMIT  end after a time, 2h say, or bytes of images, 500MB say
-<<<<<<< HEAD
-  -a upload=1          send tars to archive.org while the crawl goes on
-  -a remove=1          with upload=1: remove tars here that are verified to be there
-=======
   -a upload=1          send tars to archive.org as they are made, and the rest at the end
   -a remove=1          with upload=1, remove tars here that archive.org is verified to have
->>>>>>> cfd2d84 (Help of a crawl has a line for each argument and exit code, as a test holds)
 
 Exit codes
 ==========
@@ -102,11 +97,7 @@ Exit codes
   7  the service stayed away, or blocked us
   8  no images
   9  another process works on the collection
-<<<<<<< HEAD
- 10  complete here, not all of it on archive.org
-=======
   10  complete here, but not all of it is on archive.org
->>>>>>> cfd2d84 (Help of a crawl has a line for each argument and exit code, as a test holds)
 
 After 3, 4, 6, 7 and 10 the same command goes on.
 

@@ -13,12 +13,12 @@ from mapillary_crawler.ledger.records import DayState, ImageRecord, Piece, State
 _NO_NUMBER = "trim(id, '0123456789') <> ''"
 #: The order of all manifests: dated first, by capture time, then by id as an integer
 #: (length before digits), ids that are no decimal number last, bytewise.
-MANIFEST_ORDER = f"""
-    ORDER BY captured_at IS NULL, captured_at, {_NO_NUMBER},
+_IN_TIME = f"""
+    captured_at IS NULL, captured_at, {_NO_NUMBER},
     iif({_NO_NUMBER}, 0, length(ltrim(id, '0'))),
     iif({_NO_NUMBER}, id, ltrim(id, '0')), id
 """
-
+MANIFEST_ORDER = f"ORDER BY {_IN_TIME}"
 
 #: What a record is made of, in `record_of`.
 COLUMNS = (
@@ -111,6 +111,21 @@ class Images:
         """Yield the images of a tar by their offset; the ledger may be told of others meanwhile."""
         where = "WHERE images.day = ? AND piece = ? ORDER BY offset"
         return iter(list(records(self._database, where, (piece.day, piece.number))))
+
+    def saved(self) -> Iterator[ImageRecord]:
+        """Yield the saved images in the order of listing, in which their rows lie, too."""
+        return self._saved("images.number")
+
+    def by_place(self) -> Iterator[ImageRecord]:
+        """Yield the saved images as they lie on the disk: by day, by tar, by offset."""
+        return self._saved("images.day, images.piece, offset, images.number")
+
+    def by_sequence(self) -> Iterator[ImageRecord]:
+        """Yield the saved images by sequence, within each in the order of the manifests."""
+        return self._saved(f"sequence, {_IN_TIME}")
+
+    def _saved(self, order: str) -> Iterator[ImageRecord]:
+        return records(self._database, f"WHERE {IS_SAVED} ORDER BY {order}")
 
     def count_loose(self, day: str) -> int:
         """Return how many saved images of a day are in no tar."""

@@ -15,7 +15,7 @@ from tests.crawling import PROJECT
 
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
-    "demo", "doctor",
+    "demo", "doctor", "tracks",
 ]  # fmt: skip
 
 
@@ -45,6 +45,10 @@ def run(*arguments: str) -> int:
         (["verify"], "say which collection"),
         (["verify", "nothing"], "there is no collection 'nothing'"),
         (["verify", "--quick", "x"], "unknown option --quick"),
+        (["tracks"], "say which collection"),
+        (["tracks", "nothing"], "there is no collection 'nothing'"),
+        (["tracks", "x", "--gpx", "a", "--kml", "b"], "not allowed with argument --gpx"),
+        (["tracks", "x", "--kml"], "--kml: expected one argument"),
         (["clean", "x"], "unexpected argument x"),
         (["clean", "--force"], "unexpected argument --force"),
         (["plan", "alice", "bob", "-o", "x.jsonl"], "-o is for a single user"),

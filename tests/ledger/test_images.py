@@ -285,3 +285,28 @@ def test_failures_are_named_in_the_order_of_listing(five: Ledger) -> None:
     assert list(five.images.failures()) == [
         ("1", None, 0), ("3", "trouble", 0), ("4", None, 0), ("5", None, 0),
     ]  # fmt: skip
+
+
+def test_saved_images_come_by_listing_by_place_and_by_sequence(ledger: Ledger) -> None:
+    time = 1705276800000
+    list_rows(
+        ledger,
+        [
+            row(1, time + 86_400_000, sequence="b"),
+            row(2, time + 9, sequence="b"),
+            row(3, time + 8, sequence="a"),
+            row(4, time + 7, sequence=""),
+            row(5, time, sequence="b"),
+            row(6, None, sequence="b"),
+        ],
+    )
+    ledger.save([stored(number) for number in (1, 2, 3, 4, 6)])
+    tar = ledger.pieces.start_tar("2024-01-15.tar", "2024-01-15", 0)
+    ledger.pieces.seal_tar(tar, [(3, 1024), (2, 4096), (4, 2048)])
+
+    def numbers(records: Any) -> list[int]:
+        return [record.number for record in records]
+
+    assert numbers(ledger.images.saved()) == [1, 2, 3, 4, 6]
+    assert numbers(ledger.images.by_place()) == [3, 4, 2, 1, 6]
+    assert numbers(ledger.images.by_sequence()) == [4, 3, 2, 1, 6]

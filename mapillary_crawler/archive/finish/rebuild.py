@@ -41,12 +41,14 @@ def rebuild_ledger(
     tar: bool,
     absent: PieceState = PieceState.REMOVED,
     facts: Mapping[str, Any] = MappingProxyType({}),
+    read_files: bool = True,
 ) -> None:
     """Make the ledger of a finished collection from the manifests in `folder`.
 
     Its listing is closed; images that no manifest accounts for are wanted. Tars that are
     not in the folder are `absent`: removed after their upload, or, sealed, lost. `facts` are what
-    else the ledger is to know. Raises `ManifestsDisagree`, `FileExistsError` where there is a
+    else the ledger is to know. Without `read_files` no other file is looked at, and of tars there
+    is what the manifests say. Raises `ManifestsDisagree`, `FileExistsError` where there is a
     ledger, `OSError`.
     """
     if ledger_path.exists():
@@ -56,7 +58,7 @@ def rebuild_ledger(
     unfinished.unlink(missing_ok=True)
     ledger = Ledger(unfinished)
     try:
-        _Rebuild(ledger, folder, absent).fill(collection, tar=tar)
+        _Rebuild(ledger, folder, absent, read_files=read_files).fill(collection, tar=tar)
         ledger.facts.set(**facts)
     finally:
         ledger.close()
@@ -66,13 +68,16 @@ def rebuild_ledger(
 class _Rebuild:
     """The way of the manifests into a new ledger, a day and a page at a time."""
 
-    def __init__(self, ledger: Ledger, folder: Path, absent: PieceState) -> None:
+    def __init__(
+        self, ledger: Ledger, folder: Path, absent: PieceState, *, read_files: bool
+    ) -> None:
         self._ledger = ledger
         self._folder = folder
         self._absent = absent
+        self._read_files = read_files
         self._listed = 0
         self._sums: dict[str, bytes] = {}
-        if (folder / SUMS).exists():
+        if read_files and (folder / SUMS).exists():
             self._sums = {
                 name: sha256 for name, sha256 in read_sums(folder / SUMS) if name.endswith(TAR)
             }
@@ -88,7 +93,7 @@ class _Rebuild:
         ledger.listing.commit(self._cursor(), None, [])
         ledger.listing.close()
         for name in (*MANIFESTS, SUMS, THUMBNAIL):
-            if (self._folder / name).exists():
+            if self._read_files and (self._folder / name).exists():
                 ledger.pieces.record_file(name, **asdict(digests_of(self._folder / name)))
 
     def _add_day(self, day: str, images: Iterator[ListedImage]) -> None:
@@ -115,6 +120,8 @@ class _Rebuild:
 
         One that is lost had `size` bytes, so that it is seen to be lost.
         """
+        if not self._read_files:
+            return True
         listed = self._sums.get(name)
         is_lost = self._absent is PieceState.SEALED
         found = digests_of(self._folder / name) if exists(self._folder / name) else None

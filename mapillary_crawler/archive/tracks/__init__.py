@@ -1,0 +1,1 @@
+"""Where a collection's images were taken, as lines for maps: GeoJSON, GPX, KML."""
