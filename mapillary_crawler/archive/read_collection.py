@@ -6,7 +6,7 @@ import json
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,21 @@ def _has_tars(folder: Path) -> bool:
         return isinstance(fields, dict) and isinstance(fields.get("tar"), str)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise Refused(Outcome.ERROR, f"{folder}: {CHECKSUMS} cannot be read: {error}") from None
+
+
+def checked(images: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+    """Yield images; raises `Refused` for one that no ledger of this program has.
+
+    SQLite keeps anything in any column, and a ledger may come from elsewhere.
+    """
+    for image in images:
+        texts = (image.image_id, image.day, image.sequence, image.tar or "", image.extension or "")
+        numbers = (image.size or 0, image.offset or 0)
+        if not all(isinstance(text, str) for text in texts) or not all(
+            isinstance(number, int) for number in numbers
+        ):
+            raise Refused(Outcome.ERROR, "the ledger is damaged: an image is no image")
+        yield image
 
 
 def fields_of(ledger: Ledger, image: ImageRecord) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tests.crawling import PROJECT
 
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
-    "demo", "doctor", "tracks",
+    "demo", "doctor", "tracks", "extract",
 ]  # fmt: skip
 
 
@@ -45,6 +45,10 @@ def run(*arguments: str) -> int:
         (["verify"], "say which collection"),
         (["verify", "nothing"], "there is no collection 'nothing'"),
         (["verify", "--quick", "x"], "unknown option --quick"),
+        (["extract", "x"], "say which collection, and where to"),
+        (["extract", "x", "y", "--layout=z"], "--layout: invalid choice: 'z'"),
+        (["extract", "x", "y", "--bbox=1"], "not west,south,east,north"),
+        (["extract", "x", "y", "--foo"], "unknown option --foo"),
         (["tracks"], "say which collection"),
         (["tracks", "nothing"], "there is no collection 'nothing'"),
         (["tracks", "x", "--gpx", "a", "--kml", "b"], "not allowed with argument --gpx"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from mapillary_crawler.archive.read_collection import fields_of
+from mapillary_crawler.archive.read_collection import checked, fields_of
 from mapillary_crawler.archive.tracks.geojson import feature_collection
 from mapillary_crawler.archive.tracks.lines import Line, lines
 from mapillary_crawler.ledger.ledger import Ledger
@@ -13,7 +13,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 
 def lines_of(ledger: Ledger) -> Iterator[Line]:
     """Yield the saved images' lines, by the path parts of their sequences."""
-    return lines(ledger.images.by_sequence(), partial(fields_of, ledger))
+    return lines(checked(ledger.images.by_sequence()), partial(fields_of, ledger))
 
 
 def sequences_geojson(ledger: Ledger) -> Iterator[bytes]:
