@@ -66,7 +66,7 @@ class Progress:
     async def _watch(self) -> None:
         """Look and tell, until the run has ended."""
         look: asyncio.Future[Snapshot] | None = None
-        written, said = -math.inf, time.monotonic()
+        written, said, phase = -math.inf, time.monotonic(), self._phase
         while True:
             look = look or asyncio.ensure_future(self._look())
             done, _ = await asyncio.wait({look}, timeout=_LOOK)
@@ -76,8 +76,8 @@ class Progress:
                 self._pace.note(now, self._snapshot)
                 look = None
             report = self._show()
-            if now - written >= _WRITE:
-                written = now
+            if now - written >= _WRITE or phase is not report.snapshot.phase:
+                written, phase = now, report.snapshot.phase
                 self._write(report)
             if now - said >= _SAY:
                 said = now
@@ -125,6 +125,8 @@ class Progress:
         snapshot, opened = self._snapshot, self._run.collection
         if self._phase is Phase.FINISHING and opened.balance.saved >= snapshot.balance.saved:
             snapshot = replace(snapshot, balance=opened.balance)  # counted as the spider closed
+        if self._is_uploading():
+            snapshot = replace(snapshot, phase=Phase.UPLOADING)
         return Report(
             opened.collection.name,
             snapshot,
@@ -132,6 +134,12 @@ class Progress:
             opened.collection.title,
             stopping=self._run.stopping.is_set(),
         )
+
+    def _is_uploading(self) -> bool:
+        """Say whether the finished collection is in the store, and its upload alone is left."""
+        opened, phase = self._run.collection, self._snapshot.phase
+        is_wanted = opened.arguments.upload and phase is not Phase.ENDED
+        return is_wanted and opened.destination.exists()
 
     def _write(self, report: Report, outcome: Outcome | None = None) -> None:
         self._file.write(
