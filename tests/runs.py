@@ -30,7 +30,7 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
     opened = {
         "collection": collection or Collection("someone", "256"),
         "configuration": SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
-        "arguments": SimpleNamespace(accept_failed=False),
+        "arguments": SimpleNamespace(accept_failed=False, remove=False),
         "encoding": None,
         "run_number": 1,
         **members.pop("opened", {}),

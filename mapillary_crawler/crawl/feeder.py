@@ -41,7 +41,7 @@ class Feeder:
                     refreshing = None
                 if stale and refreshing is None:
                     refreshing = asyncio.ensure_future(fresh_urls.refresh())
-                due = await self.run.ledger.ask(_draw) if len(stale) < _DRAWN else []
+                due = await self._draw(only_renewed=len(stale) >= _DRAWN)
                 for image in due:
                     if is_stale(image):
                         stale.put(image)
@@ -54,6 +54,25 @@ class Feeder:
                 refreshing.cancel()
                 await asyncio.gather(refreshing, return_exceptions=True)
 
+    async def _draw(self, *, only_renewed: bool) -> list[DueImage]:
+        """Return what is to be fetched next: what has got its URL since, then by day.
+
+        While more may be listed, the days are not known: then it comes as it was listed, or not
+        at all where days are to be removed as they are done.
+        """
+        is_open = self.listing_open()
+        if is_open and self.run.collection.arguments.remove:
+            return []
+
+        def draw(ledger: Ledger) -> list[DueImage]:
+            now, queue = clock.now(), ledger.queue
+            due = queue.draw_renewed(now, _DRAWN)
+            if due or only_renewed:
+                return due
+            return queue.draw(now, _DRAWN, by_day=not is_open)
+
+        return await self.run.ledger.ask(draw)
+
     async def _more_to_come(self, refreshing: asyncio.Future[None] | None) -> bool:
         """Wait a moment; say whether anything can still become due in this run.
 
@@ -64,10 +83,6 @@ class Feeder:
             return not await self.run.gone.ends_proven()
         await self.run.sleep(_LOOK_AGAIN)
         return True
-
-
-def _draw(ledger: Ledger) -> list[DueImage]:
-    return ledger.queue.draw(clock.now(), _DRAWN)
 
 
 def image_item(image: DueImage) -> ImageItem:

@@ -20,6 +20,7 @@ from mapillary_crawler.graph import rows as graph_rows
 from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.backoff import full_jitter
 from mapillary_crawler.graph.patience import PAGES
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import DueImage, FailedAttempt, Source, State
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,14 @@ class FreshUrls:
     async def _renew(self, page: Sequence[Any]) -> None:
         rows = [graph_rows.listed_row(row, self._collection) for row in page]
         known = [row for row in rows if row is not None]
-        await self._run.ledger.ask(lambda ledger: ledger.listing.renew(known))
+        by_day = self._run.collection.arguments.remove
+
+        def renew(ledger: Ledger) -> None:
+            numbers = ledger.listing.renew(known)
+            if not by_day:  # days are to be done one after another, for what is done to make room
+                ledger.queue.renewed(numbers)
+
+        await self._run.ledger.ask(renew)
 
     def _fields(self) -> tuple[str, ...]:
         return ("id", graph_api.thumb_field(self._collection.quality))

@@ -13,9 +13,6 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import COLUMNS, IS_SAVED, MANIFEST_ORDER, WITH_TAR, record_of
 from mapillary_crawler.ledger.records import ImageRecord, State
 
-#: Images read at once.
-BATCH = 500
-
 
 @dataclass
 class Order:
@@ -92,13 +89,13 @@ class Arranged:
         )
         self._orders = [order for order in self._orders if not order.done]
 
-    def read(self, order: Order) -> list[ImageRecord]:
-        """Return the next images of an order, at most 500; none where all are read."""
+    def read(self, order: Order, limit: int) -> list[ImageRecord]:
+        """Return the next images of an order, at most `limit`; none where all are read."""
         rows = self._database.execute(
             f"SELECT place, {COLUMNS} FROM arranged CROSS JOIN images "
             f"ON images.number = arranged.number {WITH_TAR} "
             "WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
-            (order.read, order.last, BATCH),
+            (order.read, order.last, limit),
         ).fetchall()
         if rows:
             order.read = rows[-1][0]

@@ -28,7 +28,7 @@ class Gone:
             self._images.settle([number], State.GONE)
             unproven = [*self._unproven(source), number]
             self._facts.set(**{source.value: unproven})
-        self._queue.put_back([number])
+        self._queue.came_back([number])
         return len(unproven)
 
     def prove(self, source: Source) -> None:

@@ -18,6 +18,7 @@ from mapillary_crawler.ledger.gone import Gone
 from mapillary_crawler.ledger.images import Images
 from mapillary_crawler.ledger.listing import Listing
 from mapillary_crawler.ledger.lost import Lost
+from mapillary_crawler.ledger.members import Members
 from mapillary_crawler.ledger.other_formats import OtherFormats
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.pieces import Pieces
@@ -38,7 +39,8 @@ class Ledger:
         self.facts = Facts(self.database)
         self.pages = Pages(self.database)
         self.found = Found(self.database)
-        self.listing = Listing(self.database, self.facts, self.pages, self.found)
+        self.members = Members(self.database)
+        self.listing = Listing(self.database, self.facts, self.pages, self.members, self.found)
         self.queue = Queue(self.database, self.pages)
         self.images = Images(self.database, self.pages)
         self.arranged = Arranged(self.database)
@@ -60,17 +62,19 @@ class Ledger:
         self.images.want_accepted()
         self.gone.start_run()
         self.queue.start_run()
+        if self.listing.position().closed:  # by a version that made no index
+            self.members.make_index()
         return self.facts.add("runs", 1)
 
     def save(self, files: Sequence[StoredFile]) -> None:
         """Settle images whose files lie durably on the disk."""
         self.images.save(files)
-        self.queue.put_back(file.number for file in files)
+        self.queue.came_back(file.number for file in files)
 
     def settle(self, numbers: Sequence[int], state: State) -> None:
         """Settle images that will not be saved: gone, unavailable or accepted."""
         self.images.settle(numbers, state)
-        self.queue.put_back(numbers)
+        self.queue.came_back(numbers)
 
     def is_sound(self) -> bool:
         """Say whether SQLite finds nothing wrong with the file; reads all of it."""

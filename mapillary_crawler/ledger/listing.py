@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.found import Found
+from mapillary_crawler.ledger.members import Members
 from mapillary_crawler.ledger.pages import SLICE_ROWS, Pages
 from mapillary_crawler.ledger.records import (
     Committed,
@@ -27,11 +28,14 @@ _IDS_ASKED = 500
 class Listing:
     """Rows and cursor, always in one transaction."""
 
-    def __init__(self, database: Database, facts: Facts, pages: Pages, found: Found) -> None:
+    def __init__(
+        self, database: Database, facts: Facts, pages: Pages, members: Members, found: Found
+    ) -> None:
         self._database = database
         self._found = found
         self._facts = facts
         self._pages = pages
+        self._members = members
 
     def position(self) -> Position:
         """Return where the listing goes on."""
@@ -74,9 +78,11 @@ class Listing:
 
     def close(self) -> None:
         """Record that the listing ended properly; a crawl never opens it again."""
-        self._facts.set(listing_closed_at=time.time())
-        if unlisted := self._found.unlisted():
-            self._facts.set(passed_over=[*self._facts.get("passed_over", []), *unlisted])
+        with self._database.transaction():
+            self._members.make_index()
+            self._facts.set(listing_closed_at=time.time())
+            if unlisted := self._found.unlisted():
+                self._facts.set(passed_over=[*self._facts.get("passed_over", []), *unlisted])
 
     def reopen(self) -> None:
         """Open a closed listing, to complete a collection that was made elsewhere."""
@@ -130,16 +136,18 @@ class Listing:
         """Return those sequences asked for that the listing brought images of, outside or not."""
         return set(self._facts.get("listing_sequences", []))
 
-    def renew(self, rows: Iterable[ListedRow]) -> None:
+    def renew(self, rows: Iterable[ListedRow]) -> list[int]:
         """Take fresh URLs of known unsettled rows from a page, and nothing else of it.
 
-        Serves a closed listing whose URLs have expired.
+        Serves a closed listing whose URLs have expired. Returns the numbers of the known rows.
         """
         unique: dict[str, ListedRow] = {}
         for row in rows:
             unique.setdefault(row.image_id, row)
         with self._database.transaction():
-            self._renew(unique, self._known(list(unique)))
+            known = self._known(list(unique))
+            self._renew(unique, known)
+        return list(known.values())
 
     def _mark(self, numbers: Sequence[int], round_number: int) -> int:
         """Note that this round has brought images; return how many it had not brought before."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.records import FAILED_BEFORE, DueImage, FailedAttempt, State
+from mapillary_crawler.ledger.way import Way
 
 #: Requests, fresh URLs and runs after which a damaged body is believed to be the source's.
 _DAMAGE_REQUESTS, _DAMAGE_FRESH_URLS, _DAMAGE_RUNS = 3, 2, 2
+#: Images remembered because they have got URLs: those of two pages.
+_RENEWED = 4000
 
 
 _DUE = (
@@ -31,6 +35,8 @@ class Queue:
         self._database = database
         self._pages = pages
         self._drawn: set[int] = set()
+        self._way = Way(database)
+        self._renewed: deque[int] = deque(maxlen=_RENEWED)
 
     @property
     def drawn(self) -> int:
@@ -44,6 +50,8 @@ class Queue:
         that failed is not tried again in another run: it may be the URL that is bad, or its
         host, for as long as it has not expired.
         """
+        self._way.begin()
+        self._renewed.clear()
         with self._database.transaction():
             self._database.execute(
                 f"UPDATE unsettled SET retry_at = iif(error IS NULL, 0, {FAILED_BEFORE}), "
@@ -52,26 +60,47 @@ class Queue:
                 "WHERE retry_at > 0 OR attempts > 0 OR fresh > 0"
             )
 
-    def draw(self, now: float, limit: int) -> list[DueImage]:
-        """Return up to `limit` images that are due and not on their way, oldest due first."""
-        rows = self._database.execute(
-            f"{_DUE} WHERE retry_at <= ? ORDER BY retry_at, unsettled.number LIMIT ?",
-            (now, limit + len(self._drawn)),
-        ).fetchall()
-        due = [self._image(row) for row in rows if row[0] not in self._drawn][:limit]
-        self._drawn.update(image.number for image in due)
-        return due
+    def draw(self, now: float, limit: int, *, by_day: bool = False) -> list[DueImage]:
+        """Return up to `limit` images that are due and not on their way, oldest due first.
+
+        With `by_day`, once all are listed, what was never tried comes in the order of the days,
+        and what failed behind it.
+        """
+        drawn = self._draw(self._way.next(limit, self._drawn)) if by_day else []
+        if len(drawn) < limit:
+            rows = self._database.execute(
+                "SELECT number FROM unsettled WHERE retry_at <= ? ORDER BY retry_at, number "
+                "LIMIT ?",
+                (now, limit + len(self._drawn)),
+            )
+            due = [number for (number,) in rows if number not in self._drawn]
+            drawn += self._draw(due[: limit - len(drawn)])
+        return drawn
+
+    def draw_renewed(self, now: float, limit: int) -> list[DueImage]:
+        """Return up to `limit` images that have got URLs since they were drawn last."""
+        numbers: list[int] = []
+        while self._renewed and len(numbers) < limit:
+            numbers.append(self._renewed.popleft())
+        return self._draw(numbers, now)
 
     def draw_these(self, numbers: Sequence[int]) -> list[DueImage]:
         """Return those of some images that are wanted and not on their way, due or not."""
+        return self._draw(sorted(numbers))
+
+    def _draw(self, numbers: Sequence[int], now: float = math.inf) -> list[DueImage]:
+        """Return those of some images that are wanted, due and not on their way, in their order."""
+        if not numbers:
+            return []
         marks = ",".join("?" * len(numbers))
         rows = self._database.execute(
-            f"{_DUE} WHERE unsettled.number IN ({marks}) ORDER BY unsettled.number",
-            numbers,
-        ).fetchall()
-        drawn = [self._image(row) for row in rows if row[0] not in self._drawn]
-        self._drawn.update(image.number for image in drawn)
-        return drawn
+            f"{_DUE} WHERE unsettled.number IN ({marks}) AND retry_at <= ?", (*numbers, now)
+        )
+        wanted = [row for row in rows if row[0] not in self._drawn]
+        wanted.sort(key=lambda row: row[-2:])  # so that each slice of a page is unpacked once
+        found = {row[0]: self._image(row) for row in wanted}
+        self._drawn.update(found)
+        return [found[number] for number in dict.fromkeys(numbers) if number in found]
 
     def _image(self, row: tuple[Any, ...]) -> DueImage:
         (number, image_id, url, expires, fresh, had_url, without_url, attempts, captured_at, day,
@@ -93,6 +122,11 @@ class Queue:
 
     def put_back(self, numbers: Iterable[int]) -> None:
         """Forget that images were drawn; nothing else about them changed."""
+        self.came_back(numbers)
+        self._way.begin()
+
+    def came_back(self, numbers: Iterable[int]) -> None:
+        """Note that it is known what came of images that were drawn."""
         self._drawn.difference_update(numbers)
 
     def waiting(self) -> int:
@@ -140,7 +174,7 @@ class Queue:
                     for failure in failures
                 ),
             )  # fmt: skip
-        self.put_back(failure.number for failure in failures)
+        self.came_back(failure.number for failure in failures)
 
     def renew(self, urls: dict[int, tuple[str, int | None]]) -> None:
         """Give images URLs that the service was asked for, and put them back, due at once."""
@@ -151,7 +185,12 @@ class Queue:
                 "WHERE number = ?",
                 ((url, expires, number) for number, (url, expires) in urls.items()),
             )
-        self.put_back(urls)
+        self.came_back(urls)
+        self.renewed(urls)
+
+    def renewed(self, numbers: Iterable[int]) -> None:
+        """Note that images have got URLs, so that they come first, the last of them if many."""
+        self._renewed.extend(numbers)
 
     def is_noted(self, number: int, sha256: bytes) -> bool:
         """Say whether a damaged body was noted before, and the same bytes as these."""

@@ -17,6 +17,9 @@ from mapillary_crawler.ledger.thread import LedgerAccess
 
 _Read = TypeVar("_Read")
 
+#: Images read at once.
+BATCH = 500
+
 
 def in_order(access: LedgerAccess) -> Iterator[ImageRecord]:
     """Yield all images of the selection in the order of the manifests."""
@@ -30,7 +33,19 @@ def lines_in_order(access: LedgerAccess) -> Iterator[tuple[ImageRecord, bytes]]:
 
 def loose(access: LedgerAccess, day: str) -> Iterator[ImageRecord]:
     """Yield the saved images of a day that are in no tar, in bytewise order of their members."""
-    return _arranged(access, lambda ledger: ledger.arranged.loose(day), lambda _, record: record)
+    if not access.wait_for(lambda ledger: ledger.members.are_in_order(day)):
+        yield from _arranged(
+            access, lambda ledger: ledger.arranged.loose(day), lambda _, record: record
+        )
+        return
+    key = ""
+    while some := access.wait_for(partial(_loose_behind, day, key)):
+        yield from (record for _, record in some)
+        key = some[-1][0]
+
+
+def _loose_behind(day: str, key: str, ledger: Ledger) -> list[tuple[str, ImageRecord]]:
+    return ledger.members.loose(day, key, BATCH)
 
 
 def all_loose(access: LedgerAccess) -> Iterator[ImageRecord]:
@@ -66,7 +81,7 @@ def _arranged(
     order = access.wait_for(lay_out)
 
     def batch(ledger: Ledger) -> list[_Read]:
-        return [read(ledger, record) for record in ledger.arranged.read(order)]
+        return [read(ledger, record) for record in ledger.arranged.read(order, BATCH)]
 
     try:
         while some := access.wait_for(batch):

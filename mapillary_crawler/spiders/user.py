@@ -87,7 +87,8 @@ class UserSpider(RunSpider):
         CURRENT.set(spider.run)
         if owned:
             spider.run.close_unless_started()
-        spider._lister = Lister(spider.run, ahead=cls.ahead)
+        ahead = None if opened.arguments.remove else cls.ahead
+        spider._lister = Lister(spider.run, ahead=ahead)
         return spider
 
     async def start(self) -> AsyncIterator[Any]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -319,4 +320,46 @@ def test_one_image_that_is_too_much_fails_by_itself(
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
     assert crawl.balance() == (9, 0)
     assert len(client.asked) < 30
+    crawl.close()
+
+
+@pytest.mark.parametrize("remove", [True, False])
+def test_where_days_are_removed_nothing_is_fetched_before_all_are_listed(
+    tmp_path: Path, remove: bool
+) -> None:
+    ledger = LedgerThread(tmp_path / "ledger.sqlite")
+    times = [86_400_000, 0, None]
+    rows = [row(number, at, expires=_FAR) for number, at in enumerate(times, 1)]
+    ledger.wait_for(lambda ledger: ledger.listing.commit(None, "more", rows))
+    looks = 0
+
+    def listing_open() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks < 6:
+            return True
+        ledger.wait_for(lambda ledger: ledger.listing.close())
+        return False
+
+    async def feed() -> list[str]:
+        run = plain_run(client=None, opened={"arguments": SimpleNamespace(remove=remove)})
+        run.ledger, run.gone = ledger, Gone(ledger, 6, {})
+        found = []
+        async for item in Feeder(run, listing_open).items():
+            found.append(item.image_id)
+            saved = [stored(item.number)]
+            await ledger.ask(lambda ledger, saved=saved: ledger.save(saved))
+        return found
+
+    found = asyncio.run(asyncio.wait_for(feed(), 30))
+    assert found == (["2", "1", "3"] if remove else ["1", "2", "3"])
+    ledger.close()
+
+
+def test_urls_are_made_fresh_for_the_first_days_first(tmp_path: Path) -> None:
+    """Design: within a day in the order of members, whatever the state of URLs."""
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Client(data))
+    asyncio.run(asyncio.wait_for(crawl.run(), 30))
+    assert crawl.client is not None
+    assert asked_ids(crawl.client.asked[0]) == sorted(str(n) for n in range(1, 11))
     crawl.close()

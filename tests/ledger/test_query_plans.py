@@ -17,10 +17,19 @@ from tests.ledgers import list_rows, row, stored
 #: A whole table, looked at row by row; a scan of an index in its order ends at its LIMIT.
 WHOLE_TABLE = re.compile(r"SCAN (images|unsettled)(?! USING (COVERING )?INDEX)")
 
+
+def draw_renewed(ledger: Ledger) -> None:
+    ledger.queue.renewed([1, 2])
+    ledger.queue.draw_renewed(1.0, 256)
+
+
 QUESTIONS: dict[str, Callable[[Ledger], Any]] = {
     "expired": lambda ledger: ledger.queue.expired(1.0),
     "some_saved": lambda ledger: ledger.images.some_saved(3),
     "draw": lambda ledger: ledger.queue.draw(1.0, 256),
+    "draw_by_day": lambda ledger: ledger.queue.draw(1.0, 256, by_day=True),
+    "draw_renewed": draw_renewed,
+    "loose": lambda ledger: ledger.members.loose("2024-01-15", "s/1.", 500),
     "at_rest": lambda ledger: ledger.queue.at_rest(),
     "waiting": lambda ledger: ledger.queue.waiting(),
     "progress": lambda ledger: ledger.survey.progress(),
@@ -43,6 +52,7 @@ def asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[s
         ledger = Ledger(path)
         list_rows(ledger, [row(number) for number in range(1, 6)])
         ledger.save([stored(3)])
+        ledger.listing.close()
         execute, steps = ledger.database.execute, []
 
         def explained(statement: str, parameters: Any = ()) -> sqlite3.Cursor:
@@ -84,3 +94,8 @@ def test_what_failed_is_counted_in_an_index_of_its_own(asked: Callable[[str], li
 def test_what_is_saved_is_found_by_its_day(asked: Callable[[str], list[str]]) -> None:
     searches = [step for step in asked("some_saved") if "images_of_day" in step]
     assert len(searches) == 3
+
+
+@pytest.mark.parametrize("question", ["draw_by_day", "loose"])
+def test_days_are_gone_through_by_member(asked: Callable[[str], list[str]], question: str) -> None:
+    assert any("images_by_member (day=? AND <expr>>?)" in step for step in asked(question))

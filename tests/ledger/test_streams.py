@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mapillary_crawler.ledger import arranged, streams
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.thread import LedgerHere, LedgerThread
 from tests.ledgers import list_rows, row, stored
@@ -16,7 +16,7 @@ DAY = 86_400_000
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arranged, "BATCH", 3)
+    monkeypatch.setattr(streams, "BATCH", 3)
 
 
 def two_days(ledger: Ledger) -> None:
