@@ -14,6 +14,7 @@ from typing import Any
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.move import end_move
+from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
 from mapillary_crawler.archive.lost_parts import lost_parts, told
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent, known_stores
@@ -70,6 +71,8 @@ class OpenCollection:
         self.used_before: Path | None = None
         #: No earlier run has listed anything, but for a plan.
         self.new = True
+        #: It is in the store, and what is left to do is its upload.
+        self.finished = False
         self._lock: Lock
 
     @classmethod
@@ -136,7 +139,10 @@ class OpenCollection:
             raise _unusable(error, self.folder) from None
         try:
             self._refuse_what_is_here()
-            self._open_ledger()
+            if self.destination.exists():
+                self._open_finished()
+            else:
+                self._open_ledger()
         except OSError as error:
             self._let_go()
             raise _unusable(error, self.folder) from None
@@ -159,6 +165,25 @@ class OpenCollection:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
         except sqlite3.DatabaseError as error:
             raise _unusable_ledger(error, path) from None
+
+    def _open_finished(self) -> None:
+        """Open what is only to be uploaded."""
+        try:
+            self.reopen()
+            self.balance, self.run_number = self.ledger.wait_for(
+                lambda ledger: (ledger.images.balance(), ledger.facts.get("runs", 0))
+            )
+        except sqlite3.DatabaseError as error:
+            raise _unusable_ledger(error, self.folder / LEDGER_PATH) from None
+        self.new, self.finished = False, True
+
+    def reopen(self) -> None:
+        """Open the ledger of the collection in the store, on whatever disk that is.
+
+        The one of the collection in staging is closed. Raises `sqlite3.DatabaseError`.
+        """
+        self.folder = self.destination
+        self.ledger = LedgerThread(self.folder / LEDGER_PATH, wal=False)
 
     def _begin(self, path: Path) -> None:
         """Open the ledger and begin a run; a collection that cannot begin leaves no state."""
@@ -187,6 +212,7 @@ class OpenCollection:
         _ensure_same_user(self.folder, facts.get("username"), self.collection)
         fixed = facts.get("tar")
         _ensure_same_tar(fixed, asked)
+        _ensure_uploadable(fixed, self.arguments)
         self.tar = fixed if fixed is not None else asked is not False
         self.encoding = fix_encoding(ledger, self.configuration, self.collection)
         _ensure_same_selection(self.folder, facts.get("selection"), self.collection)
@@ -369,8 +395,20 @@ def _ensure_same_tar(fixed: bool | None, asked: bool | None) -> None:
         )
 
 
+def _ensure_uploadable(tar: bool | None, arguments: Arguments) -> None:
+    if arguments.upload and tar is False:
+        raise Refused(
+            Outcome.REFUSED,
+            "upload=1 does not fit: this collection was begun with tar=0, and archive.org is no "
+            "place for so many files",
+        )
+
+
 def _refuse_existing(destination: Path, arguments: Arguments, configuration: Configuration) -> None:
-    """Say why a collection that is in the store already is not crawled."""
+    """Say why a collection that is in the store already is not crawled.
+
+    One that is to be uploaded, and is not, is not refused.
+    """
     path, collection = destination / LEDGER_PATH, arguments.collection
     if not path.is_file():
         raise Refused(
@@ -385,6 +423,7 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
             selection = facts.get("selection")
             tar, encoder = facts.get("tar"), facts.get("encoder")
             lost = lost_parts(destination, ledger)
+            uploaded = is_uploaded(ledger, destination, remove=arguments.remove)
     except (sqlite3.DatabaseError, LedgerTooNew) as error:
         raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
     _ensure_same_user(destination, username, collection)
@@ -402,6 +441,9 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
             f"{collection.title} is archived in {destination}, but of its files it lacks "
             f"{told(lost)}; mend it with: {program_name()} repair {shlex.quote(destination.name)}",
         )
+    if arguments.upload and not uploaded:
+        _ensure_uploadable(tar, arguments)
+        return
     since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
     raise Refused(
         Outcome.ALREADY_ARCHIVED,

@@ -37,6 +37,7 @@ from mapillary_crawler.ledger.records import Source
 from mapillary_crawler.terminal.terminal_log import OF_THE_LAST_LINE
 
 if TYPE_CHECKING:
+    from mapillary_crawler.crawl.rolling_upload import RollingUpload
     from mapillary_crawler.crawl.throttle import ImageThrottle
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,11 @@ class Run:
         self.ledger = collection.ledger
         #: None where AUTOTHROTTLE_ENABLED is off.
         self.throttle: ImageThrottle | None = None
+        #: None where nothing is uploaded.
+        self.upload: RollingUpload | None = None
+        #: Called, in the reactor's thread, when the collection is finished and no file of it may
+        #: change any more.
+        self.when_finished: list[Callable[[], None]] = []
         #: Images that wait for an encoder or are with one.
         self.encoding = 0
         #: How the run ended; written by `end`, `wind_down` and by `Ending` alone.
@@ -178,6 +184,11 @@ class Run:
         for call in self._to_stop:
             call()
 
+    def take_up_finished(self) -> None:
+        """Go on with the collection in the store, which is closed in staging."""
+        self.collection.reopen()
+        self.ledger = self.collection.ledger
+
     @property
     def balance(self) -> Balance:
         """What had become of the images when the run ended."""
@@ -187,6 +198,8 @@ class Run:
         """Close the collection if it is the run's own, off the reactor's thread."""
         if self._stop_at:
             self._stop_at.cancel()
+        if self.upload:
+            await asyncio.to_thread(self.upload.close)
         if self.owned:
             await asyncio.to_thread(self.collection.close)
 

@@ -15,10 +15,11 @@ from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.finish.finishing import finish_collection
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.outcome import EndOfRun, Outcome, end_of_run
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome, end_of_run, worst
 from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.estimate import disk_needed
+from mapillary_crawler.crawl.rolling_upload import RollingUpload
 from mapillary_crawler.crawl.run import Run, run_of
 from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.unknown_sequences import remarks
@@ -31,6 +32,9 @@ from mapillary_crawler.terminal.quoting import one_line
 from mapillary_crawler.terminal.terminal_log import OF_THE_LAST_LINE
 
 logger = logging.getLogger(__name__)
+
+#: The ends of runs that leave a finished collection.
+_FINISHED = (Outcome.COMPLETE, Outcome.ACCEPTED)
 
 
 class Ending:
@@ -79,12 +83,16 @@ class Ending:
             await _name_unknown_sequences(run)
         except sqlite3.Error as error:  # what was seen last stands
             run.end(end_of_run(error))
+        if run.upload:
+            await asyncio.to_thread(run.upload.rest)
         if run.outcome is None:
             if reason == "finished" and not run.stopping.is_set():
                 end = await asyncio.to_thread(conclude, run.ledger, opened, run.stopping.is_set)
                 run.outcome, run.reason = end.outcome, str(end)
             else:
                 run.outcome = Outcome.INTERRUPTED
+        if run.upload:
+            await _end_upload(run, run.upload)
         needless = run.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
         if needless and not opened.balance.listed:
             await run.ledger.ask(opened.discard)
@@ -112,6 +120,31 @@ class Ending:
         command = read_on_end(self._crawler.settings)
         if command and run.owned:  # else it is the command's, which has the signals
             await asyncio.to_thread(OnEnd(command, variables(opened, run.outcome)).run)
+
+
+async def _end_upload(run: Run, upload: RollingUpload) -> None:
+    """Send the rest of a finished collection, or what tells of an unfinished one."""
+    if run.outcome in (Outcome.ERROR, Outcome.REFUSED, Outcome.LOCKED, Outcome.ALREADY_ARCHIVED):
+        return
+    if run.outcome not in _FINISHED:
+        hurry = run.outcome is Outcome.INTERRUPTED
+        await asyncio.to_thread(lambda: upload.end_early(hurry=hurry))
+        return
+    try:
+        if not run.collection.finished:
+            for call in run.when_finished:
+                call()
+            closed = run.ledger
+            await asyncio.to_thread(run.take_up_finished)
+            await asyncio.to_thread(closed.close)  # now that nobody in this thread has it
+        end = await asyncio.to_thread(upload.finish)
+    except sqlite3.Error as error:
+        end = EndOfRun(Outcome.NOT_UPLOADED, f"the ledger in the store cannot be opened: {error}")
+    if end is None:
+        return
+    codes = (end.outcome.exit_code, run.outcome.exit_code)
+    if worst(codes) == end.outcome.exit_code:
+        run.outcome, run.reason = end.outcome, str(end)
 
 
 async def _name_unknown_sequences(run: Run) -> None:
@@ -150,6 +183,8 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
     """
     if opened.plan:
         return EndOfRun(Outcome.PLANNED, "")
+    if opened.finished:
+        return EndOfRun(Outcome.COMPLETE, "")
     accept_failed = opened.arguments.accept_failed
     if opened.balance.unsettled and not accept_failed:
         return EndOfRun(Outcome.INCOMPLETE, _lacking(opened.balance))

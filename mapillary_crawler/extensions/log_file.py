@@ -21,6 +21,7 @@ from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.layout import LOG_NAME
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.collection.token import secrets_of
 from mapillary_crawler.crawl.run import CURRENT, run_of
 from mapillary_crawler.crawl.transfer import slots
@@ -49,6 +50,8 @@ class LogFile:
             raise NotConfigured
         self._crawler = crawler
         self._run = run_of(crawler)
+        self._handler: CollectionHandler | None = None
+        self._run.when_finished.append(self._finished)
         crawler.signals.connect(self._opened, signal=signals.spider_opened)
         crawler.signals.connect(self._requested, signal=signals.request_reached_downloader)
         crawler.signals.connect(self._ended, signal=signals.engine_stopped)
@@ -60,6 +63,8 @@ class LogFile:
 
     def _opened(self) -> None:
         opened = self._run.collection
+        if opened.finished:  # its logs are of its making, and go to archive.org as they are
+            return
         settings = self._crawler.settings
         self._handler = CollectionHandler(
             (opened.folder, opened.destination),
@@ -85,19 +90,29 @@ class LogFile:
         return CURRENT.get() in (None, self._run)
 
     def _requested(self, request: Request) -> None:
-        if request.meta.get("download_slot") in (slots.API, slots.IMAGES):
+        if self._handler and request.meta.get("download_slot") in (slots.API, slots.IMAGES):
             self._handler.begin()
             self._crawler.signals.disconnect(
                 self._requested, signal=signals.request_reached_downloader
             )
 
+    def _finished(self) -> None:
+        """End the file before it is uploaded; what follows is said elsewhere."""
+        self._end(Outcome.COMPLETE.words)
+
     def _ended(self) -> None:
-        self._tell("%s: %s", self._run.words, self._run.balance)
-        logging.root.removeHandler(self._handler)
-        self._handler.close()
+        self._end(self._run.words)
+
+    def _end(self, words: str) -> None:
+        if self._handler:
+            self._tell("%s: %s", words, self._run.balance)
+            logging.root.removeHandler(self._handler)
+            self._handler.close()
+            self._handler = None
 
     def _tell(self, message: str, *arguments: object) -> None:
         """Write a line into the file alone; the terminal has its own."""
+        assert self._handler
         self._handler.handle(
             logging.LogRecord(__name__, logging.INFO, __file__, 0, message, arguments, None)
         )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -41,10 +42,10 @@ class LedgerThread:
     The ledger is the argument of the work and must not be kept. Opening raises what `Ledger` does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wal: bool = True) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         try:
-            self._ledger = self._executor.submit(Ledger, path).result()
+            self._ledger = self._executor.submit(partial(Ledger, path, wal=wal)).result()
         except BaseException:
             self._executor.shutdown(wait=True)
             raise

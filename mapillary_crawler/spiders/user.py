@@ -15,6 +15,7 @@ from scrapy.settings import Settings, default_settings
 from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.internet_archive import presence as archive_org
+from mapillary_crawler.archive.internet_archive.options import options_of
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.misspelt import misspelt
@@ -29,6 +30,7 @@ from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.lister import AHEAD, Lister, PageRequest
 from mapillary_crawler.crawl.on_end import read_on_end
 from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.rolling_upload import RollingUpload, check_upload
 from mapillary_crawler.crawl.run import CURRENT, Run, RunSpider
 from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
 from mapillary_crawler.crawl.transfer import slots
@@ -85,6 +87,9 @@ class UserSpider(RunSpider):
         spider = super().from_crawler(crawler, opened)
         spider.run = Run(crawler, opened, owned=owned)
         CURRENT.set(spider.run)
+        if opened.arguments.upload and not opened.plan:
+            spider.run.upload = RollingUpload(opened, options_of(crawler.settings))
+            spider.run.on_stop(spider.run.upload.stop)
         if owned:
             spider.run.close_unless_started()
         ahead = None if opened.arguments.remove else cls.ahead
@@ -93,9 +98,13 @@ class UserSpider(RunSpider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the feeder's request, and the listing's where it is not closed."""
+        if self.run.collection.finished:
+            return
         with self.run.ends_by_errors():
             if await self._is_on_archive_org():
                 return
+            if self.run.upload:
+                self.run.upload.start()
             if page := await self._lister.start():
                 yield self._page_request(page)
             yield Request("data:,", callback=self.feed, errback=self.not_fed, dont_filter=True)
@@ -180,7 +189,10 @@ def _open(settings: Settings, arguments: Mapping[str, Any]) -> OpenCollection:
         read_token(os.environ)
         read_on_end(settings)
         configuration = read_configuration(settings, os.environ)
-        return OpenCollection.open(validated(arguments), configuration)
+        asked = validated(arguments)
+        if asked.upload:
+            check_upload(settings)
+        return OpenCollection.open(asked, configuration)
     except ArgumentRefused as error:
         if arguments:
             raise

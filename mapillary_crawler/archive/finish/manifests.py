@@ -52,17 +52,28 @@ def write_manifests(work: Work) -> None:
 
 def _write_lines(work: Work, files: dict[str, WholeFile]) -> None:
     with _gzip(files[METADATA]) as metadata, _gzip(files[CHECKSUMS]) as checksums:
-        for image, line in streams.lines_in_order(work.ledger):
+        opened: dict[str, BinaryIO | WholeFile] = {
+            **files,
+            METADATA: metadata,
+            CHECKSUMS: checksums,
+        }
+        for image, listed in streams.lines_in_order(work.ledger):
             work.check_stop()
-            metadata.write(line + b"\n")
-            if image.state in SAVED_STATES:
-                checksums.write(_line(checksum(image)))
-            if image.state in REASONS:
-                files[GONE].write(_line({"id": image.image_id, "reason": REASONS[image.state]}))
-            if image.state is State.DAMAGED:
-                files[DAMAGED].write(_line({"id": image.image_id, "reason": DAMAGED_REASON}))
-            if image.bare is not None:
-                files[BARE].write(_line({"id": image.image_id, "reason": image.bare}))
+            for name, line in lines_of(image, listed):
+                opened[name].write(line)
+
+
+def lines_of(image: ImageRecord, listed: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield what the manifests say of an image that was `listed` so: their names and lines."""
+    yield METADATA, listed + b"\n"
+    if image.state in SAVED_STATES:
+        yield CHECKSUMS, _line(checksum(image))
+    if image.state in REASONS:
+        yield GONE, _line({"id": image.image_id, "reason": REASONS[image.state]})
+    if image.state is State.DAMAGED:
+        yield DAMAGED, _line({"id": image.image_id, "reason": DAMAGED_REASON})
+    if image.bare is not None:
+        yield BARE, _line({"id": image.image_id, "reason": image.bare})
 
 
 def checksum(image: ImageRecord) -> dict[str, Any]:

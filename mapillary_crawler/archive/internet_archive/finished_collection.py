@@ -25,7 +25,7 @@ from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Piece
 from mapillary_crawler.ledger.schema import LedgerTooNew
-from mapillary_crawler.ledger.thread import LedgerHere
+from mapillary_crawler.ledger.thread import LedgerAccess, LedgerHere
 from mapillary_crawler.ledger.trouble import is_locked
 from mapillary_crawler.terminal.program import program_name
 
@@ -37,9 +37,8 @@ class _Rehearsed(Exception):
 class FinishedCollection(UploadedCollection):
     """A collection in the store, its ledger open; made by `opened`."""
 
-    def __init__(self, folder: Path, ledger: Ledger) -> None:
-        super().__init__(folder, LedgerHere(ledger), folder.name)
-        self.ledger = ledger
+    def __init__(self, folder: Path, access: LedgerAccess) -> None:
+        super().__init__(folder, access, folder.name)
         try:
             self.metadata = read_metadata(folder)
         except OSError as error:
@@ -59,8 +58,8 @@ class FinishedCollection(UploadedCollection):
         try:
             ledger = _open_ledger(folder)
             try:
-                collection = cls(folder, ledger)
-                collection._refuse_unfinished()
+                collection = cls(folder, LedgerHere(ledger))
+                collection.refuse_unfinished()
                 yield collection
             finally:
                 ledger.close()
@@ -70,13 +69,19 @@ class FinishedCollection(UploadedCollection):
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
         """Undo at the end what the ledger was told inside."""
-        with suppress(_Rehearsed), self.ledger.database.transaction():
+        with (
+            suppress(_Rehearsed),
+            self.access.wait_for(lambda ledger: ledger.database.transaction()),
+        ):
             yield
             raise _Rehearsed
 
     def pieces(self) -> list[Piece]:
         """Return the files to upload, in bytewise order: everything but top-level dot names."""
-        return [piece for piece in self.ledger.pieces.all() if not piece.name.startswith(".")]
+        return [piece for piece in self._all() if not piece.name.startswith(".")]
+
+    def _all(self) -> list[Piece]:
+        return self.access.wait_for(lambda ledger: list(ledger.pieces.all()))
 
     def metadata_of(self, number: int, pieces: list[Piece], *, several: bool) -> Metadata:
         """Return the metadata of a volume, of which there are `several` or only this."""
@@ -95,9 +100,13 @@ class FinishedCollection(UploadedCollection):
         for log in sorted(self.folder.glob(LOGS)):
             if not stat.S_ISREG(log.lstat().st_mode):
                 raise refused(f"{log} is no file; nothing is sent")
-            piece = self.ledger.pieces.find(log.name)
+            piece = next((piece for piece in self._all() if piece.name == log.name), None)
             if piece is None or piece.size != log.stat().st_size:
-                self.ledger.pieces.record_file(log.name, **asdict(digests_of(log)))
+                self._record(log)
+
+    def _record(self, log: Path) -> None:
+        digests = asdict(digests_of(log))
+        self.access.wait_for(lambda ledger: ledger.pieces.record_file(log.name, **digests))
 
     @property
     def unsent(self) -> int:
@@ -105,7 +114,7 @@ class FinishedCollection(UploadedCollection):
         return sum(piece.size or 0 for piece in self._unsent())
 
     def _unsent(self) -> Iterator[Piece]:
-        return (piece for piece in self.ledger.pieces.all() if piece.state not in SENT)
+        return (piece for piece in self._all() if piece.state not in SENT)
 
     def check(self, advance: Callable[[int], None]) -> None:
         """Compare what is to be sent with its checksums; raises `Refused` naming a wrong file.
@@ -115,9 +124,13 @@ class FinishedCollection(UploadedCollection):
         for piece in self._unsent():
             self.check_piece(piece, advance)
 
-    def _refuse_unfinished(self) -> None:
-        facts, balance = self.ledger.facts, self.ledger.images.balance()
-        if facts.get("finished_at") is None or self.ledger.days.unsealed():
+    def refuse_unfinished(self) -> None:
+        """Raise `Refused` for what is not finished, or has no place on archive.org."""
+        self.access.wait_for(self._refuse_unfinished)
+
+    def _refuse_unfinished(self, ledger: Ledger) -> None:
+        facts, balance = ledger.facts, ledger.images.balance()
+        if facts.get("finished_at") is None or ledger.days.unsealed():
             raise refused(f"{self.folder} is not finished; run its crawl again")
         if balance.unsettled:
             raise refused(f"{self.folder} lacks {balance.unsettled} images; run its crawl again")

@@ -57,3 +57,12 @@ def read_options(settings: Mapping[str, Any]) -> Options:
         patience=read_number(settings, "IA_PATIENCE", 0, read_span),
         timeout=read_number(settings, "IA_TIMEOUT", 0.001, read_span),
     )
+
+
+def options_of(settings: Mapping[str, Any]) -> Options:
+    """Return the checked settings of a crawl, of which only its own are among Scrapy's."""
+    names = (*DEFAULTS, "ARCHIVE_ORG_URL", "ARCHIVE_ORG_S3_URL")
+    given = {name: settings.get(name) for name in names}
+    return read_options(
+        DEFAULTS | {name: value for name, value in given.items() if value is not None}
+    )

@@ -47,7 +47,7 @@ class RemoteArchive:
         self._options = options
         self._advance = advance
         self._process: subprocess.Popen[bytes] | None = None
-        self._killed = False
+        self._killed = self._asking = False
 
     def check_keys(self) -> None:
         """Raise `CredentialsMissing` or `ArgumentRefused` where nothing can be sent; no request."""
@@ -91,10 +91,14 @@ class RemoteArchive:
         self._ask("set_metadata", identifier=identifier, values=dict(values))
 
     def kill(self) -> None:
-        """End the process at once and for good, from any thread."""
+        """End what is being asked, with the process, from any thread."""
         self._killed = True
-        if process := self._process:
+        if (process := self._process) and self._asking:
             _kill(process)
+
+    def resume(self) -> None:
+        """Let it be asked again after `kill`."""
+        self._killed = False
 
     def close(self) -> None:
         """End the process once nothing is asked any more."""
@@ -110,7 +114,13 @@ class RemoteArchive:
         process.wait()
 
     def _ask(self, do: str, **asked: Any) -> Any:
-        return self._answer(self._running(), do=do, **asked)
+        self._asking = True
+        try:
+            if self._killed:
+                raise RunStopped
+            return self._answer(self._running(), do=do, **asked)
+        finally:
+            self._asking = False
 
     def _running(self) -> subprocess.Popen[bytes]:
         """Return the process, started and with a session; raises what that raises."""

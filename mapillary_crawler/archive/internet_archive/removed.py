@@ -13,14 +13,18 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import Uploa
 from mapillary_crawler.ledger.records import Piece
 
 
-class Archive(Protocol):
-    """The part of `ArchiveOrg` that a removal needs."""
-
-    def metadata(self, identifier: str) -> dict[str, Any]:
-        """Return what the metadata API says of an item now."""
+class TasksApi(Protocol):
+    """The part of `ArchiveOrg` that tells of tasks."""
 
     def tasks(self, identifier: str) -> dict[str, int]:
         """Return how many tasks of an item stand how."""
+
+
+class Archive(TasksApi, Protocol):
+    """The part that a removal needs."""
+
+    def metadata(self, identifier: str) -> dict[str, Any]:
+        """Return what the metadata API says of an item now."""
 
 
 class NotRemoved(Exception):
@@ -61,7 +65,7 @@ def _obstacles(
     """Return for each piece of an item what archive.org's answer has against its removal."""
     if not pieces:
         return []
-    tasks = _tasks(archive, item)
+    tasks = task_counts(archive, item)
     answer = retry(item, lambda: archive.metadata(item))
     uploader = collection.uploader(item)
     return [
@@ -69,7 +73,7 @@ def _obstacles(
     ]
 
 
-def _tasks(archive: Archive, item: str) -> dict[str, int] | None:
+def task_counts(archive: TasksApi, item: str) -> dict[str, int] | None:
     """Return what the Tasks API says, None where it gives no answer."""
     try:
         return archive.tasks(item)

@@ -45,14 +45,15 @@ class Retry:
                         f"{what}: archive.org stayed unavailable for {away:.0f} s ({failure})"
                     ) from None
                 asked = retry_after(failure.retry_after, time.time()) or 0.0
-                wait = max(self._delay(failures), asked)
+                wait = max(self.delay(failures), asked)
                 failures += 1
                 self.say(f"{what}: {failure}; trying again in {wait:.0f} s")
                 self.sleep(wait)
 
     def pause(self, count: int) -> None:
         """Wait as after so many failures, for what takes its time."""
-        self.sleep(self._delay(count))
+        self.sleep(self.delay(count))
 
-    def _delay(self, failures: int) -> float:
+    def delay(self, failures: int) -> float:
+        """Return how long is waited after so many failures."""
         return self.wait * min(2.0 ** min(failures, 60), _LONGEST) * self.random.uniform(0.75, 1.25)

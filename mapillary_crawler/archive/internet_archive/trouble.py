@@ -102,3 +102,14 @@ def trouble(status: int, body: bytes, retry_after: str | None = None) -> Trouble
 def _found(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.search(text)
     return one_line(_KEYS.sub("LOW …", unescape(found[1])), _LONGEST) if found else ""
+
+
+def denied_words(title: str, denied: Denied) -> str:
+    """Return in one line that archive.org has refused an upload, and what may be the reason."""
+    if denied.explained or denied.status not in {401, 403}:
+        return f"{title}: archive.org refused it: {denied}"
+    return (
+        f"{title}: archive.org refused these keys ({denied}): they are wrong, the "
+        "item is another account's, or only members may put items into its collection; "
+        "IA_COLLECTION names another"
+    )

@@ -19,6 +19,7 @@ from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.trouble import BadDigest, SlowDown
 from mapillary_crawler.archive.internet_archive.uploaded_collection import UploadedCollection
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
+from mapillary_crawler.collection.layout import SUMS
 from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.records import Piece, PieceState
@@ -54,6 +55,10 @@ class Volume:
     identifier: str
     pieces: list[Piece]
     metadata: Metadata
+    #: Bytes that it is expected to have in the end, where more are to come.
+    size_to_be: int = 0
+    #: What is replaced stays in the item's history.
+    keeps_old: bool = True
 
     @property
     def size(self) -> int:
@@ -102,6 +107,7 @@ class Upload:
         """Send what is not there yet; raises `Refused` before anything is sent, or `Trouble`."""
         self._collection.begin_uploaders()
         wanted = [(volume, piece) for volume in volumes for piece in self._wanted(volume)]
+        wanted.sort(key=lambda pair: pair[1].name == SUMS)  # last of all volumes' files, too
         self._progress.begin("uploading", len(wanted), sum(piece.size or 0 for _, piece in wanted))
         for volume, piece in wanted:
             self.send(volume, piece)
@@ -171,8 +177,9 @@ def headers(volume: Volume, piece: Piece) -> dict[str, str]:
     one; a manifest that replaces an older one leaves that in the item's history.
     """
     assert piece.md5 is not None
-    result = {"Content-MD5": piece.md5.hex(), "x-archive-size-hint": str(volume.size)}
-    if piece.day is None:
+    hint = max(volume.size, volume.size_to_be)
+    result = {"Content-MD5": piece.md5.hex(), "x-archive-size-hint": str(hint)}
+    if piece.day is None and volume.keeps_old:
         result["x-archive-keep-old-version"] = "1"
     return result
 

@@ -23,6 +23,8 @@ from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.ledger.thread import LedgerAccess
 from mapillary_crawler.terminal.program import program_name
 
+#: The fact that says when all of a finished collection was there.
+UPLOADED_AT = "uploaded_at"
 #: The states of what archive.org has accepted.
 SENT = (PieceState.UPLOADED, PieceState.REMOVED)
 
@@ -131,10 +133,31 @@ class UploadedCollection(ABC):
 
         def note(ledger: Ledger) -> None:
             with ledger.database.transaction():
-                uploaders = ledger.facts.get(UPLOADERS, {})
-                if item not in uploaders:
-                    ledger.facts.set(**{UPLOADERS: {**uploaders, item: None}})
+                self.take(ledger, item)
                 ledger.pieces.set_state(piece.name, PieceState.UPLOADED, item)
+
+        self.access.wait_for(note)
+
+    @staticmethod
+    def take(ledger: Ledger, item: str) -> None:
+        """Note that an item is ours, and not verified as it is now."""
+        with ledger.database.transaction():
+            uploaders, verified = (ledger.facts.get(name, {}) for name in (UPLOADERS, VERIFIED))
+            if item not in uploaders:
+                ledger.facts.set(**{UPLOADERS: {**uploaders, item: None}})
+            if verified.pop(item, None) is not None:
+                ledger.facts.set(**{VERIFIED: verified})
+
+    def note_lost(self, piece: Piece) -> None:
+        """Note that a piece is to be sent again, since archive.org does not have it."""
+        self.access.wait_for(lambda ledger: ledger.pieces.set_state(piece.name, PieceState.SEALED))
+
+    def note_verified(self, item: str) -> None:
+        """Note that all that an item was sent is there now."""
+
+        def note(ledger: Ledger) -> None:
+            verified = {**ledger.facts.get(VERIFIED, {}), item: int(time.time())}
+            ledger.facts.set(**{VERIFIED: verified})
 
         self.access.wait_for(note)
 
@@ -148,14 +171,9 @@ class UploadedCollection(ABC):
 
         self.access.wait_for(note)
 
-    def note_verified(self, item: str) -> None:
-        """Note that archive.org has just shown all of an item as it was sent."""
-
-        def note(ledger: Ledger) -> None:
-            verified = ledger.facts.get(VERIFIED, {})
-            ledger.facts.set(**{VERIFIED: {**verified, item: time.time()}})
-
-        self.access.wait_for(note)
+    def note_uploaded(self) -> None:
+        """Note that all that there is of the collection is on archive.org, as it should be."""
+        self.access.wait_for(lambda ledger: ledger.facts.set(**{UPLOADED_AT: int(time.time())}))
 
     def uploader(self, item: str) -> str | None:
         """Return who has uploaded an item, None if that is not known or it is not ours."""
@@ -191,6 +209,17 @@ class UploadedCollection(ABC):
                 f"{path} does not match its checksum; nothing is sent. "
                 f"See what is wrong with: {program_name()} verify"
             )
+
+
+def is_uploaded(ledger: Ledger, folder: Path, *, remove: bool) -> bool:
+    """Say whether a finished collection needs no upload; with `remove`, nor tars that are here."""
+    pieces = [piece for piece in ledger.pieces.all() if not piece.name.startswith(".")]
+    verified = ledger.facts.get(VERIFIED, {})
+    return (
+        ledger.facts.get(UPLOADED_AT, 0) >= int(ledger.facts.get("finished_at") or 0)
+        and all(piece.state in SENT and piece.item in verified for piece in pieces)
+        and not (remove and any(piece.day and exists(folder / piece.name) for piece in pieces))
+    )
 
 
 def refused(message: str) -> Refused:

@@ -8,19 +8,23 @@ from mapillary_crawler.archive.internet_archive.body import UnreadableFile
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.archive.internet_archive.options import Options
 from mapillary_crawler.archive.internet_archive.presence import RemoteItem
-from mapillary_crawler.archive.internet_archive.removed import NotRemoved, remove_tars
+from mapillary_crawler.archive.internet_archive.removed import NotRemoved
 from mapillary_crawler.archive.internet_archive.retry import Retry
 from mapillary_crawler.archive.internet_archive.session import ArchiveOrg
-from mapillary_crawler.archive.internet_archive.trouble import Denied, StillUnavailable, Trouble
+from mapillary_crawler.archive.internet_archive.trouble import (
+    Denied,
+    StillUnavailable,
+    Trouble,
+    denied_words,
+)
 from mapillary_crawler.archive.internet_archive.upload import (
-    Upload,
     plan,
     refuse_item,
     volumes_of,
 )
-from mapillary_crawler.archive.internet_archive.verified import NotVerified, UploadVerification
+from mapillary_crawler.archive.internet_archive.verified import NotVerified
+from mapillary_crawler.archive.internet_archive.whole_upload import WholeUpload
 from mapillary_crawler.collection.outcome import Outcome, Refused
-from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
 
@@ -91,30 +95,9 @@ class Uploads:
 
     def _upload(self, collection: FinishedCollection, *, remove: bool) -> None:
         retry = Retry(self._options.retry_wait, self._options.patience, self._shown.say)
-        upload = Upload(collection, self._archive, retry, self._shown)
-        verification = UploadVerification(
-            self._archive, retry, self._shown, upload.send, collection.note_uploader
-        )
-        volumes = volumes_of(collection, self._options)
-        upload.run(volumes)
-        for volume in volumes:
-            verification.run(volume)
-            collection.note_verified(volume.identifier)
-            self._shown.say(
-                f"{self._options.url}/details/{volume.identifier} verified: "
-                f"{len(volume.pieces)} files, {size(volume.size)}, {volume.images:,} images"
-            )
-        if remove:
-            removed = remove_tars(collection, self._archive, retry, volumes)
-            self._shown.say(f"{collection.title}: {removed} local tars removed")
+        WholeUpload(collection, self._archive, retry, self._shown, self._options).run(remove=remove)
 
 
 def _denial(collection: FinishedCollection, denied: Denied) -> tuple[Outcome, str]:
     outcome = Outcome.TOKEN_REFUSED if denied.status in {401, 403} else Outcome.REFUSED
-    if denied.explained or outcome is Outcome.REFUSED:
-        return outcome, f"{collection.title}: archive.org refused it: {denied}"
-    return outcome, (
-        f"{collection.title}: archive.org refused these keys ({denied}): they are wrong, the "
-        "item is another account's, or only members may put items into its collection; "
-        "IA_COLLECTION names another"
-    )
+    return outcome, denied_words(collection.title, denied)

@@ -17,9 +17,9 @@ from mapillary_crawler.terminal.work_display import WorkDisplay
 
 #: How often an item is read again before a file that is not in it counts as lost: a file appears
 #: some time after its task was queued, and its task some time after the file was accepted.
-_READINGS = 10
+READINGS = 10
 #: How often a lost file is sent again.
-_SENDINGS = 2
+SENDINGS = 2
 _BUSY = ("queued", "running", "paused")
 
 
@@ -45,7 +45,8 @@ class NotVerified(ProjectError):
 class UploadVerification:
     """The verification of volumes.
 
-    `send` sends a file again, `heard` hears who archive.org says has uploaded an item.
+    `send` sends a file again, `heard` hears who archive.org says has uploaded an item, `writing`
+    is for the request that replaces metadata, which is else tried once.
     """
 
     def __init__(
@@ -55,18 +56,23 @@ class UploadVerification:
         progress: WorkDisplay,
         send: Callable[[Volume, Piece], None],
         heard: Callable[[str, Any], None],
+        *,
+        writing: Retry | None = None,
     ) -> None:
         self._archive = archive
         self._retry = retry
         self._progress = progress
         self._send = send
         self._heard = heard
+        self._writing = writing
+        #: Items whose description could not be replaced, with why.
+        self.misdescribed: dict[str, str] = {}
         #: Items with a task in error, which only archive.org's staff can clear.
         self._failed: set[str] = set()
 
     def run(self, volume: Volume) -> None:
         """Wait for the tasks of an item and compare its files; raises `NotVerified`, `Trouble`."""
-        for sending in range(_SENDINGS + 1):
+        for sending in range(SENDINGS + 1):
             answer, wrong = self._compare(volume)
             item = RemoteItem(answer)
             if obstacle := answer_obstacle(answer, volume.identifier):
@@ -87,7 +93,7 @@ class UploadVerification:
                     f"{volume.identifier} no longer has {', '.join(removed[:3])}"
                     f"{' and more' if len(removed) > 3 else ''}, removed here after verification"
                 )
-            if sending < _SENDINGS:
+            if sending < SENDINGS:
                 self._progress.say(
                     f"{volume.identifier}: {_named(wrong)} not there as sent; sending again"
                 )
@@ -100,7 +106,7 @@ class UploadVerification:
 
     def _compare(self, volume: Volume) -> tuple[dict[str, Any], list[Piece]]:
         """Return the answer without tasks, and the files it does not name after all waiting."""
-        for reading in range(_READINGS):
+        for reading in range(READINGS):
             if reading:
                 self._retry.pause(reading - 1)
             self._wait_for_tasks(volume.identifier)
@@ -153,13 +159,22 @@ class UploadVerification:
             if tag in volume.metadata
         }
         try:
-            self._archive.set_metadata(volume.identifier, values)
+            self._write(volume.identifier, values)
         except Trouble as trouble:
-            self._progress.say(
-                f"{volume.identifier}: its description still says {_said(told)} ({trouble})"
-            )
+            line = f"{volume.identifier}: its description still says {_said(told)} ({trouble})"
+            self.misdescribed[volume.identifier] = line
+            self._progress.say(line)
         else:
             self._progress.say(f"{volume.identifier}: its description says {volume.images:,} now")
+
+    def _write(self, identifier: str, values: Mapping[str, str]) -> None:
+        def write() -> None:
+            self._archive.set_metadata(identifier, values)
+
+        if self._writing is None:
+            write()
+        else:
+            self._writing(identifier, write)
 
 
 def _said(images: int | None) -> str:

@@ -1,0 +1,403 @@
+"""The upload beside a crawl: a thread that sends sealed tars, and the end of it.
+
+It asks the ledger's thread and a process that speaks to archive.org, never the reactor's.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mapillary_crawler.archive.internet_archive.body import UnreadableFile
+from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
+from mapillary_crawler.archive.internet_archive.growing_collection import (
+    GrowingCollection,
+    accepted,
+    values_to_write,
+)
+from mapillary_crawler.archive.internet_archive.interim import interim_manifests
+from mapillary_crawler.archive.internet_archive.options import Options, options_of
+from mapillary_crawler.archive.internet_archive.remote_archive import RemoteArchive
+from mapillary_crawler.archive.internet_archive.removed import NotRemoved
+from mapillary_crawler.archive.internet_archive.retry import Retry
+from mapillary_crawler.archive.internet_archive.rolling import Rolling
+from mapillary_crawler.archive.internet_archive.trouble import (
+    Denied,
+    StillUnavailable,
+    Trouble,
+    denied_words,
+)
+from mapillary_crawler.archive.internet_archive.upload import Upload
+from mapillary_crawler.archive.internet_archive.verified import NotVerified
+from mapillary_crawler.archive.internet_archive.whole_upload import WholeUpload
+from mapillary_crawler.collection.durable import exists
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome, Refused, RunStopped
+from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.ledger.records import Piece, PieceState
+from mapillary_crawler.terminal.quantities import size
+from mapillary_crawler.terminal.work_display import WorkDisplay
+
+logger = logging.getLogger(__name__)
+
+#: The fact that says what the manifests on archive.org are of, and when they were sent.
+_INTERIM = "interim_manifests"
+#: Seconds after which the manifests so far are sent again.
+_A_DAY = 86_400.0
+#: Seconds that archive.org may stay away while the end of a run is told, and may refuse to
+#: replace metadata.
+_PATIENCE_AT_THE_END = 300.0
+#: Seconds that telling may take where the user has stopped the run.
+_HURRY = 2.0
+#: What ends no upload but the try: the next run may go on.
+_FAILURES = (Trouble, NotVerified, NotRemoved, UnreadableFile, Refused)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadState:
+    """How far the upload is; bytes and numbers are those of tars.
+
+    `here_bytes` lie in staging, sent or not, of which `waiting_bytes` are still to be accepted.
+    `can_free` says that what is on its way will make room here. `words` say what goes on, empty
+    for nothing; `trouble` says why nothing does.
+    """
+
+    waiting_bytes: int = 0
+    here_bytes: int = 0
+    uploaded: int = 0
+    verified: int = 0
+    removed: int = 0
+    can_free: bool = False
+    words: str = ""
+    trouble: str | None = None
+
+
+def check_upload(settings: Mapping[str, Any]) -> None:
+    """Raise `ArgumentRefused` or `CredentialsMissing` where nothing can be sent; no request."""
+    archive = RemoteArchive(options_of(settings))
+    try:
+        archive.check_keys()
+    finally:
+        archive.close()
+
+
+class RollingUpload:
+    """The upload of a run: `start`, `wake` for each sealed tar, `rest`, then one of the two ends.
+
+    `state` may be read by any thread.
+    """
+
+    def __init__(self, opened: OpenCollection, options: Options) -> None:
+        self.state = UploadState()
+        self._opened = opened
+        self._options = options
+        self._remove = opened.arguments.remove
+        self._shown = _Shown(self._say_words)
+        self._archive = RemoteArchive(options, self._shown.advance)
+        self._growing = GrowingCollection(opened.folder, opened.ledger, opened.collection)
+        self._rolling = Rolling(
+            self._growing,
+            self._archive,
+            self._retry(options.patience),
+            self._shown,
+            options,
+            remove=self._remove,
+        )
+        self._woken = threading.Event()
+        self._resting = False
+        self._stopped = False
+        #: Archive.org does not answer; it is asked once in a while.
+        self._is_away = False
+        #: Nothing can be sent in this run any more.
+        self._refused: str | None = None
+        self._trouble: str | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, with what an earlier run has left."""
+        work = copy_context().run
+        self._thread = threading.Thread(target=work, args=(self._work,), name="upload", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for sealed tars now, in the thread of the upload."""
+        self._woken.set()
+
+    def rest(self) -> None:
+        """End the thread once the tar in transfer is sent, and no later than a stop."""
+        self._resting = True
+        self._woken.set()
+        if self._thread:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """Let nothing go on, from any thread."""
+        self._stopped = self._resting = True
+        self._archive.kill()
+        self._woken.set()
+
+    def close(self) -> None:
+        """End what speaks to archive.org; nothing is asked any more."""
+        self.stop()
+        if self._thread:
+            self._thread.join()
+        self._archive.close()
+
+    # Beside the crawl
+
+    def _work(self) -> None:
+        try:
+            self._rolling.begin()
+            while not self._resting:
+                self._count()
+                sent = self._round()
+                self._count()
+                if not sent:
+                    self._woken.wait(self._pause())
+                    self._woken.clear()
+        except RunStopped:
+            return
+        except (sqlite3.Error, OSError, RuntimeError) as error:  # the crawl's own to tell of
+            self._refuse(f"the upload ended: {error}")
+
+    def _round(self) -> bool:
+        """Send a tar and look at what is due; return whether another may follow at once."""
+        sent = False
+        try:
+            sent = self._refused is None and self._rolling.send_one()
+            self._rolling.look()
+            self._is_back()
+            if self._interim_age() >= _A_DAY:
+                self._tell()
+        except StillUnavailable as trouble:
+            self._has_gone_away(trouble)
+        except Denied as denied:
+            self._refuse(denied_words(self._growing.title, denied))
+        except _FAILURES as trouble:
+            self._refuse(str(trouble))
+        return sent
+
+    def _pause(self) -> float | None:
+        """Return how long nothing is to be done unless a tar is sealed."""
+        if self._is_away:
+            return self._rolling.retry.delay(60)
+        return self._rolling.seconds_to_look
+
+    def _has_gone_away(self, trouble: StillUnavailable) -> None:
+        if not self._is_away:
+            self._is_away, self._trouble = True, str(trouble)
+            self._rolling.retry.patience = 0.0
+            logger.warning("The upload waits: %s", trouble)
+
+    def _is_back(self) -> None:
+        if self._is_away:
+            self._is_away, self._trouble = False, None
+            self._rolling.retry.patience = self._options.patience
+            logger.info("archive.org answers again; the upload goes on")
+
+    def _refuse(self, why: str) -> None:
+        if self._refused is None:
+            self._refused = self._trouble = why
+            logger.error("The upload does not go on in this run: %s", why)
+
+    def _count(self) -> None:
+        """Bring the state up to date."""
+        pieces, rolling = self._growing.pieces(), self._rolling
+        there = accepted(pieces)
+        waiting = [piece for piece in pieces if piece.state is PieceState.SEALED]
+        unseen = [piece for piece in there if piece.name not in rolling.verified]
+        overdue = rolling.overdue
+        late = f"archive.org is not done with {overdue} yet" if overdue else None
+        trouble = self._trouble or rolling.changed or late or rolling.obstacle
+        self.state = replace(
+            self.state,
+            waiting_bytes=_bytes(waiting),
+            here_bytes=_bytes(piece for piece in pieces if self._is_here(piece)),
+            uploaded=len(there),
+            verified=len(there) - len(unseen),
+            removed=sum(piece.state is PieceState.REMOVED for piece in pieces),
+            can_free=self._remove and trouble is None and bool(waiting or unseen),
+            words="waiting for archive.org's tasks" if unseen and not waiting else "",
+            trouble=trouble,
+        )
+
+    def _is_here(self, piece: Piece) -> bool:
+        return piece.state is not PieceState.REMOVED or exists(self._opened.folder / piece.name)
+
+    def _say_words(self, words: str) -> None:
+        self.state = replace(self.state, words=words)
+
+    def _retry(self, patience: float) -> Retry:
+        return Retry(self._options.retry_wait, patience, logger.info, sleep=self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait; raises `RunStopped` where that is over."""
+        until = time.monotonic() + seconds
+        while not self._resting and (left := until - time.monotonic()) > 0:
+            self._woken.wait(left)
+            self._woken.clear()
+        if self._resting:
+            raise RunStopped
+
+    # The end of a run that has not finished the collection
+
+    def end_early(self, *, hurry: bool) -> None:
+        """Send what is sealed, unless in a `hurry`, and what tells of it; raises nothing."""
+        with self._awake(hurry=hurry):
+            try:
+                if not hurry:
+                    self._drain()
+                self._tell()
+            except RunStopped:
+                logger.info("archive.org has not been told how far the collection is")
+            except (*_FAILURES, OSError, sqlite3.Error) as error:
+                logger.warning("archive.org could not be told how far the collection is: %s", error)
+
+    def _drain(self) -> None:
+        """Send and see all that is sealed, as far as archive.org lets that be done."""
+        while self._refused is None and not self._is_away:
+            sent = self._round()
+            self._count()
+            pause = self._rolling.seconds_to_look
+            if not sent and (pause is None or self._rolling.overdue or self._rolling.obstacle):
+                return
+            if not sent and pause:
+                self._sleep(pause)
+
+    @contextmanager
+    def _awake(self, *, hurry: bool) -> Iterator[None]:
+        """Let the thread that ends the run ask archive.org, after `rest`."""
+        timer = threading.Timer(_HURRY, self.stop)
+        timer.daemon = True
+        if hurry:
+            self._archive.resume()
+            self._stopped = False
+            timer.start()
+        self._resting = self._stopped
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _interim_age(self) -> float:
+        """Return the seconds since the manifests were sent, or since the first tar was accepted.
+
+        0 where there is nothing to tell that was not told.
+        """
+        told = self._growing.access.wait_for(lambda ledger: ledger.facts.get(_INTERIM))
+        there = len(accepted(self._growing.pieces()))
+        if told is None and there:
+            self._note_told(0)
+        if told is None or told["tars"] == there:
+            return 0.0
+        return float(time.time() - told["at"])
+
+    def _note_told(self, tars: int) -> None:
+        told = {_INTERIM: {"at": int(time.time()), "tars": tars}}
+        self._growing.access.wait_for(lambda ledger: ledger.facts.set(**told))
+
+    def _tell(self) -> None:
+        """Send the manifests of what is there so far, and replace the items' metadata."""
+        volumes = [
+            volume for volume in self._growing.volumes(self._options) if accepted(volume.pieces)
+        ]
+        if not volumes or self._refused is not None:
+            return
+        retry = self._retry(min(self._options.patience, _PATIENCE_AT_THE_END))
+        with interim_manifests(self._growing, lambda: self._stopped) as manifests:
+            first = replace(volumes[0], pieces=manifests.pieces(), keeps_old=False)
+            Upload(manifests, self._archive, retry, self._shown).run([first])
+        for volume in volumes:
+            self._describe(retry, volume.identifier, values_to_write(volume))
+        self._note_told(sum(len(accepted(volume.pieces)) for volume in volumes))
+
+    def _describe(self, retry: Retry, item: str, values: dict[str, str]) -> None:
+        said = retry(item, lambda: self._archive.metadata(item)).get("metadata", {})
+        if any(said.get(tag) != value for tag, value in values.items()):
+            retry(item, lambda: self._archive.set_metadata(item, values))
+
+    # The end of a run with a finished collection
+
+    def finish(self) -> EndOfRun | None:
+        """Send what a finished collection, now in the store, still has; None once it is verified.
+
+        Otherwise it returns how the run ends.
+        """
+        opened = self._opened
+        collection = FinishedCollection(opened.folder, opened.ledger)
+        with self._awake(hurry=False):
+            try:
+                collection.refuse_unfinished()
+            except Refused as refused:
+                return EndOfRun(refused.outcome, str(refused))
+            if self._refused:
+                return self._not_uploaded(self._refused)
+            try:
+                return self._finish(collection)
+            except RunStopped:
+                return EndOfRun(Outcome.INTERRUPTED, "")
+            except Denied as denied:
+                return self._not_uploaded(denied_words(collection.title, denied))
+            except (*_FAILURES, OSError, sqlite3.Error) as error:
+                return self._not_uploaded(str(error))
+
+    def _finish(self, collection: FinishedCollection) -> EndOfRun | None:
+        collection.begin_uploaders()
+        retry = self._retry(0.0 if self._is_away else self._options.patience)
+        writing = self._retry(min(self._options.patience, _PATIENCE_AT_THE_END))
+        whole = WholeUpload(
+            collection, self._archive, retry, self._shown, self._options, writing=writing
+        )
+        whole.send_tars()
+        whole.run(remove=self._remove and self._rolling.changed is None)
+        if self._rolling.changed:
+            return self._not_uploaded(f"{self._rolling.changed}; nothing was removed since")
+        if whole.misdescribed:
+            return self._not_uploaded(whole.misdescribed[0])
+        tars = [piece for piece in collection.pieces() if piece.day]
+        removed = [piece for piece in tars if piece.state is PieceState.REMOVED]
+        self.state = UploadState(
+            here_bytes=_bytes(tars) - _bytes(removed),
+            uploaded=len(tars),
+            verified=len(tars),
+            removed=len(removed),
+        )
+        return None
+
+    def _not_uploaded(self, why: str) -> EndOfRun:
+        self.state = replace(self.state, words="", trouble=why)
+        return EndOfRun(Outcome.NOT_UPLOADED, why)
+
+
+class _Shown(WorkDisplay):
+    """Says in the log what was done, and in words what is being done."""
+
+    def __init__(self, words: Callable[[str], None]) -> None:
+        self._words = words
+        self._name, self._size, self._done = "", 0, 0
+
+    def say(self, line: str) -> None:
+        logger.info("%s", line)
+
+    def begin_file(self, name: str, size: int) -> None:
+        self._name, self._size, self._done = name, size, 0
+        self._words(f"uploading {name}")
+
+    def advance(self, size: int) -> None:
+        self._done += size
+        if self._size:
+            self._words(f"uploading {self._name} {min(100, 100 * self._done // self._size)} %")
+
+    def end_file(self) -> None:
+        logger.info("uploaded %s, %s", self._name, size(self._size))
+        self._words("")
+
+
+def _bytes(pieces: Iterable[Piece]) -> int:
+    return sum(piece.size or 0 for piece in pieces)
