@@ -31,8 +31,8 @@ NEWSPIDER_MODULE = "mapillary_crawler.spiders"
 # Scrapy's own values (docs/extending.md).
 ADDONS = {"mapillary_crawler.crawl.other_spiders.OtherSpiders": 0}
 
-# scrapy crawl, archive, plan, status, verify, extract, tracks, clean, adopt, doctor, sandbox,
-# demo, ia_stats, ia_upload, completion
+# scrapy crawl, archive, plan, status, verify, extract, tracks, export, clean, adopt, doctor,
+# sandbox, demo, ia_stats, ia_upload, completion
 COMMANDS_MODULE = "mapillary_crawler.commands"
 
 # Default "Scrapy/VERSION (+https://scrapy.org)": the service should know who asks.

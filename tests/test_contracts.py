@@ -36,6 +36,7 @@ FORBIDDEN = {
         None,
     ),
     "piexif": ("image.xmp", "piexif", None),
+    "pyarrow": ("archive.export.rows", "pyarrow", None),
     "graph": ("graph.api", "mapillary_crawler.ledger.ledger", None),
     "image": ("image.fields", "scrapy", None),
     "collection": ("collection.lock", "scrapy", None),

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mapillary_crawler.archive.finish.manifest_reader import manifest_lines
 from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
@@ -19,8 +19,10 @@ from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, METADATA
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.records import ImageRecord, SavedImage
 from mapillary_crawler.terminal.program import program_name
+
+_Image = TypeVar("_Image", ImageRecord, SavedImage)
 
 
 @contextmanager
@@ -66,16 +68,20 @@ def _has_tars(folder: Path) -> bool:
         raise Refused(Outcome.ERROR, f"{folder}: {CHECKSUMS} cannot be read: {error}") from None
 
 
-def checked(images: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+def checked(images: Iterable[_Image]) -> Iterator[_Image]:
     """Yield images; raises `Refused` for one that no ledger of this program has.
 
     SQLite keeps anything in any column, and a ledger may come from elsewhere.
     """
     for image in images:
-        texts = (image.image_id, image.day, image.sequence, image.tar or "", image.extension or "")
-        numbers = (image.size or 0, image.offset or 0)
-        if not all(isinstance(text, str) for text in texts) or not all(
-            isinstance(number, int) for number in numbers
+        if not (
+            isinstance(image.image_id, str)
+            and isinstance(image.day, str)
+            and isinstance(image.sequence, str)
+            and isinstance(image.tar or "", str)
+            and isinstance(image.extension or "", str)
+            and isinstance(image.size or 0, int)
+            and isinstance(image.offset or 0, int)
         ):
             raise Refused(Outcome.ERROR, "the ledger is damaged: an image is no image")
         yield image

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.pages import Pages
-from mapillary_crawler.ledger.records import DayState, ImageRecord, Piece, State, StoredFile
+from mapillary_crawler.ledger.records import (
+    DayState,
+    ImageRecord,
+    Piece,
+    SavedImage,
+    State,
+    StoredFile,
+)
 
 #: Not only digits. GLOB would stop at a NUL, which an id from elsewhere may hold.
 _NO_NUMBER = "trim(id, '0123456789') <> ''"
@@ -112,9 +119,14 @@ class Images:
         where = "WHERE images.day = ? AND piece = ? ORDER BY offset"
         return iter(list(records(self._database, where, (piece.day, piece.number))))
 
-    def saved(self) -> Iterator[ImageRecord]:
+    def saved(self) -> Iterator[SavedImage]:
         """Yield the saved images in the order of listing, in which their rows lie, too."""
-        return self._saved("images.number")
+        rows = self._database.execute(
+            "SELECT id, images.state, captured_at, images.day, sequence, extension, size, "
+            f"pieces.name, offset, page, row FROM images {_WITH_TAR} "
+            f"WHERE {IS_SAVED} ORDER BY images.number"
+        )
+        return map(SavedImage._make, rows)
 
     def by_place(self) -> Iterator[ImageRecord]:
         """Yield the saved images as they lie on the disk: by day, by tar, by offset."""
@@ -125,6 +137,7 @@ class Images:
         return self._saved(f"sequence, {_IN_TIME}")
 
     def _saved(self, order: str) -> Iterator[ImageRecord]:
+        """Yield the saved images in an order."""
         return records(self._database, f"WHERE {IS_SAVED} ORDER BY {order}")
 
     def count_loose(self, day: str) -> int:
@@ -171,7 +184,7 @@ class Images:
         served = self._database.value("SELECT sha256_served FROM images WHERE id = ?", (image_id,))
         return bool(served == sha256)
 
-    def line(self, record: ImageRecord) -> bytes:
+    def line(self, record: ImageRecord | SavedImage) -> bytes:
         """Return an image's fields as listed: canonical JSON without URLs."""
         return self._pages.line(record.page, record.row)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.collection.outcome import ProjectError
@@ -141,6 +141,27 @@ class ImageRecord:
     def member(self) -> str:
         """Path of a saved image below the collection, which is its name in the tar."""
         assert self.extension is not None
+        return member_path(self.day, self.sequence, self.image_id, self.extension)
+
+
+class SavedImage(NamedTuple):
+    """What a table says of a saved image, of its `ImageRecord`: a quarter of that one's time."""
+
+    image_id: str
+    state: int
+    captured_at: int | None
+    day: str
+    sequence: str
+    extension: str
+    size: int | None
+    tar: str | None
+    offset: int | None
+    page: int
+    row: int
+
+    @property
+    def member(self) -> str:
+        """Path of the image below the collection, which is its name in the tar."""
         return member_path(self.day, self.sequence, self.image_id, self.extension)
 
 

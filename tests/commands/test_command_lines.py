@@ -15,7 +15,7 @@ from tests.crawling import PROJECT
 
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
-    "demo", "doctor", "tracks", "extract",
+    "demo", "doctor", "tracks", "extract", "export",
 ]  # fmt: skip
 
 
@@ -45,6 +45,9 @@ def run(*arguments: str) -> int:
         (["verify"], "say which collection"),
         (["verify", "nothing"], "there is no collection 'nothing'"),
         (["verify", "--quick", "x"], "unknown option --quick"),
+        (["export"], "say which collection"),
+        (["export", "x"], "say where to"),
+        (["export", "x", "--csv", "y"], "unknown option --csv"),
         (["extract", "x"], "say which collection, and where to"),
         (["extract", "x", "y", "--layout=z"], "--layout: invalid choice: 'z'"),
         (["extract", "x", "y", "--bbox=1"], "not west,south,east,north"),

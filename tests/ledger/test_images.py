@@ -304,9 +304,15 @@ def test_saved_images_come_by_listing_by_place_and_by_sequence(ledger: Ledger) -
     tar = ledger.pieces.start_tar("2024-01-15.tar", "2024-01-15", 0)
     ledger.pieces.seal_tar(tar, [(3, 1024), (2, 4096), (4, 2048)])
 
-    def numbers(records: Any) -> list[int]:
-        return [record.number for record in records]
+    def ids(images: Any) -> str:
+        return "".join(image.image_id for image in images)
 
-    assert numbers(ledger.images.saved()) == [1, 2, 3, 4, 6]
-    assert numbers(ledger.images.by_place()) == [3, 4, 2, 1, 6]
-    assert numbers(ledger.images.by_sequence()) == [4, 3, 2, 1, 6]
+    assert ids(ledger.images.saved()) == "12346"
+    assert ids(ledger.images.by_place()) == "34216"
+    assert ids(ledger.images.by_sequence()) == "43216"
+    records = {record.image_id: record for record in ledger.images.in_order()}
+    for image in ledger.images.saved():
+        record = records[image.image_id]
+        assert ledger.images.line(image) == ledger.images.line(record)
+        for name in (*image._fields, "member"):
+            assert getattr(image, name) == getattr(record, name)
