@@ -167,11 +167,11 @@ class RollingUpload:
             self._refuse(f"the upload ended: {error}")
 
     def _round(self) -> bool:
-        """Send a tar and look at what is due; return whether another may follow at once."""
+        """Send a tar and look at what is due; return whether another may wait to be sent."""
         sent = False
         try:
             sent = self._refused is None and self._rolling.send_one()
-            self._rolling.look()
+            sent = self._rolling.look() or sent
             self._is_back()
             if self._interim_age() >= _A_DAY:
                 self._tell()

@@ -104,11 +104,15 @@ class Rolling:
     def _upload(self) -> Upload:
         return Upload(self._growing, self._archive, self.retry, self._shown)
 
-    def look(self) -> None:
-        """Look at the items whose time has come; raises `Trouble`."""
-        now = self.retry.clock()
+    def look(self) -> bool:
+        """Look at the items whose time has come; raises `Trouble`.
+
+        Returns whether a tar is to be sent again.
+        """
+        sendings, now = self._sendings.total(), self.retry.clock()
         for item in [item for item, watched in self._watched.items() if watched.look_at <= now]:
             self._look(item, self._watched[item])
+        return self._sendings.total() > sendings
 
     @property
     def seconds_to_look(self) -> float | None:
