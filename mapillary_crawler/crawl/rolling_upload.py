@@ -50,8 +50,8 @@ logger = logging.getLogger(__name__)
 _INTERIM = "interim_manifests"
 #: Seconds after which the manifests so far are sent again.
 _A_DAY = 86_400.0
-#: Seconds that archive.org may stay away while the end of a run is told, and may refuse to
-#: replace metadata.
+#: Seconds for which archive.org is waited for at the end of a run that has not finished, and where
+#: it does not replace metadata.
 _PATIENCE_AT_THE_END = 300.0
 #: Seconds that telling may take where the user has stopped the run.
 _HURRY = 2.0
@@ -173,7 +173,7 @@ class RollingUpload:
             sent = self._refused is None and self._rolling.send_one()
             sent = self._rolling.look() or sent
             self._is_back()
-            if self._interim_age() >= _A_DAY:
+            if self._seconds_to_tell() == 0:
                 self._tell()
         except StillUnavailable as trouble:
             self._has_gone_away(trouble)
@@ -187,7 +187,8 @@ class RollingUpload:
         """Return how long nothing is to be done unless a tar is sealed."""
         if self._is_away:
             return self._rolling.retry.delay(60)
-        return self._rolling.seconds_to_look
+        times = (self._rolling.seconds_to_look, None if self._refused else self._seconds_to_tell())
+        return min((seconds for seconds in times if seconds is not None), default=None)
 
     def _has_gone_away(self, trouble: StillUnavailable) -> None:
         if not self._is_away:
@@ -260,15 +261,24 @@ class RollingUpload:
                 logger.warning("archive.org could not be told how far the collection is: %s", error)
 
     def _drain(self) -> None:
-        """Send and see all that is sealed, as far as archive.org lets that be done."""
+        """Send and see all that is sealed, as far as archive.org lets that be done soon."""
+        clock, patience = self._rolling.retry.clock, self._patience_at_the_end
+        self._rolling.retry.patience = patience
+        state, since = self.state, clock()
         while self._refused is None and not self._is_away:
             sent = self._round()
             self._count()
+            if self.state != state:
+                state, since = self.state, clock()
             pause = self._rolling.seconds_to_look
-            if not sent and (pause is None or self._rolling.overdue or self._rolling.obstacle):
+            if not sent and (pause is None or clock() - since >= patience):
                 return
             if not sent and pause:
                 self._sleep(pause)
+
+    @property
+    def _patience_at_the_end(self) -> float:
+        return min(self._options.patience, _PATIENCE_AT_THE_END)
 
     @contextmanager
     def _awake(self, *, hurry: bool) -> Iterator[None]:
@@ -285,21 +295,22 @@ class RollingUpload:
         finally:
             timer.cancel()
 
-    def _interim_age(self) -> float:
-        """Return the seconds since the manifests were sent, or since the first tar was accepted.
+    def _seconds_to_tell(self) -> float | None:
+        """Return when the manifests are to be sent again, None where all is told.
 
-        0 where there is nothing to tell that was not told.
+        A day after they were, or after the first tar was accepted.
         """
         told = self._growing.access.wait_for(lambda ledger: ledger.facts.get(_INTERIM))
         there = len(accepted(self._growing.pieces()))
-        if told is None and there:
+        if there == (told["tars"] if told else 0):
+            return None
+        if told is None:
             self._note_told(0)
-        if told is None or told["tars"] == there:
-            return 0.0
-        return float(time.time() - told["at"])
+            return _A_DAY
+        return max(0.0, float(told["at"] + _A_DAY - time.time()))
 
     def _note_told(self, tars: int) -> None:
-        told = {_INTERIM: {"at": int(time.time()), "tars": tars}}
+        told = {_INTERIM: {"at": time.time(), "tars": tars}}
         self._growing.access.wait_for(lambda ledger: ledger.facts.set(**told))
 
     def _tell(self) -> None:
@@ -309,7 +320,7 @@ class RollingUpload:
         ]
         if not volumes or self._refused is not None:
             return
-        retry = self._retry(min(self._options.patience, _PATIENCE_AT_THE_END))
+        retry = self._retry(self._patience_at_the_end)
         with interim_manifests(self._growing, lambda: self._stopped) as manifests:
             first = replace(volumes[0], pieces=manifests.pieces(), keeps_old=False)
             Upload(manifests, self._archive, retry, self._shown).run([first])
@@ -350,7 +361,7 @@ class RollingUpload:
     def _finish(self, collection: FinishedCollection) -> EndOfRun | None:
         collection.begin_uploaders()
         retry = self._retry(0.0 if self._is_away else self._options.patience)
-        writing = self._retry(min(self._options.patience, _PATIENCE_AT_THE_END))
+        writing = self._retry(self._patience_at_the_end)
         whole = WholeUpload(
             collection, self._archive, retry, self._shown, self._options, writing=writing
         )

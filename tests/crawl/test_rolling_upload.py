@@ -20,6 +20,7 @@ from mapillary_crawler.archive.internet_archive.options import options_of
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.layout import UPLOADING
+from mapillary_crawler.crawl import rolling_upload
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.rolling_upload import RollingUpload
 from mapillary_crawler.ledger.records import PieceState
@@ -280,6 +281,45 @@ def _manifest(sandbox, name):
         return [json.loads(line) for line in gzip.decompress(answer.read()).splitlines()]
 
 
+def test_a_day_later_manifests_follow_beside_the_crawl(crawling, sandbox, monkeypatch):
+    monkeypatch.setattr(rolling_upload, "_A_DAY", 1.0)
+    with crawling() as crawl:
+        crawl.seal(0)
+        wait_until(lambda: crawl.upload.state.removed == 1)
+        wait_until(lambda: "checksums.jsonl.gz" in held(sandbox))
+        told = len(puts(sandbox))
+        time.sleep(1.5)
+        assert len(puts(sandbox)) == told, "nothing is new"
+        crawl.seal(1)
+        wait_until(lambda: puts(sandbox).count("checksums.jsonl.gz") == 2)
+        wait_until(lambda: "At least 2 images so far" in description(sandbox))
+        assert "SHA256SUMS" not in puts(sandbox)
+
+
+def test_what_archive_org_is_not_done_with_does_not_hold_up_an_early_end(
+    crawling, sandbox, monkeypatch
+):
+    monkeypatch.setattr(rolling_upload, "_PATIENCE_AT_THE_END", 0.5)
+    sandbox.set_faults({"archive": {"tasks_paused": True}})
+    with crawling(IA_PATIENCE="1000") as crawl:
+        name = crawl.seal(0)
+        crawl.upload.rest()
+        crawl.upload.end_early(hurry=False)
+        assert "metadata.jsonl.gz" in puts(sandbox)
+        assert crawl.here() == {name}
+
+
+@pytest.mark.parametrize("fault", ["write_refused", "write_error"])
+def test_metadata_that_cannot_be_replaced_cost_nothing_else(crawling, sandbox, fault):
+    sandbox.set_faults({"archive": {fault: 1.0}})
+    with crawling() as crawl:
+        crawl.seal(0)
+        crawl.upload.rest()
+        crawl.upload.end_early(hurry=False)
+        assert crawl.here() == set()
+        assert "coverage" not in sandbox.archive()["items"][ITEM]["metadata"]
+
+
 def test_a_stop_is_told_in_a_hurry(crawling, sandbox):
     with crawling() as crawl:
         crawl.seal(0)
@@ -349,6 +389,20 @@ def test_a_tar_of_somebody_else_is_not_replaced(crawling, sandbox):
         wait_until(lambda: crawl.upload.state.trouble)
         assert "another 2024-01-16.tar already" in crawl.upload.state.trouble
         assert puts(sandbox) == ["2024-01-15.tar"]
+
+
+@pytest.mark.parametrize("what", ["link", "missing"])
+def test_no_link_is_followed_and_nothing_else_is_sent_for_a_tar(crawling, sandbox, what, tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(10_240))
+    with crawling() as crawl:
+        crawl.upload.rest()
+        path = crawl.opened.folder / crawl.seal(0)
+        path.unlink()
+        if what == "link":
+            path.symlink_to(tmp_path / "secret")
+        crawl.upload.end_early(hurry=False)
+        assert str(path) in (crawl.upload.state.trouble or "")
+        assert puts(sandbox) == []
 
 
 def test_volumes_are_those_of_their_order_and_leave_room_for_manifests(crawling, sandbox):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -18,16 +20,6 @@ from tests.crawling import Crawling, wait_until
 pytestmark = pytest.mark.slow
 
 ITEM = "mapillary-up-256"
-#: Not a tar, and not the log.
-OTHERS = {"metadata.jsonl.gz", "checksums.jsonl.gz", "gone.jsonl", "SHA256SUMS", "__ia_thumb.jpg"}
-OTHERS |= {"index.html", "sequences.geojson"}
-
-
-@pytest.fixture(scope="module")
-def running():
-    users = [{"username": "up", "images": 60, "days": 5.0, "dead": 2}]
-    with Sandbox.running(users, seed=5) as running:
-        yield running
 
 
 @pytest.fixture
@@ -164,3 +156,55 @@ def test_a_stop_in_the_last_phase_is_an_interruption(crawling, sandbox):
     assert process.returncode == 4, output
     progress = json.loads((crawling.store / ITEM / ".crawl/progress.json").read_text())
     assert progress["exit_code"] == 4
+
+
+def test_kills_cost_one_upload_each_and_nothing_else(crawling, sandbox, tmp_path):
+    whole = Crawling(tmp_path / "whole", sandbox)
+    assert whole.run(username="up", quality="256").code == 0
+    weather = {"slow_down": 0.1, "reset": 0.05, "latency_ms": 20, "task_seconds": 0.1}
+    sandbox.set_faults({"archive": weather})
+    generator, kills = random.Random(3), 0
+    while True:
+        with crawling.started(username="up", quality="256", upload=1, remove=1) as process:
+            if kills < 5:
+                target = len(sandbox.archive()["puts"]) + generator.randrange(1, 4)
+                while process.poll() is None and len(sandbox.archive()["puts"]) < target:
+                    time.sleep(0.01)
+                if process.poll() is None:
+                    process.kill()
+                    kills += 1
+            output, _ = process.communicate(timeout=120)
+            if process.returncode == 0:
+                break
+            assert process.returncode == -signal.SIGKILL, output
+    folder = crawling.store / ITEM
+    assert not list(folder.glob("*.tar"))
+    accepted = sandbox.archive()["accepted"]
+    tars = {path.name for path in (whole.store / ITEM).glob("*.tar")}
+    assert {name.rpartition("/")[2] for name in accepted} >= tars
+    assert sum(accepted.values()) - len(accepted) <= kills
+    for name in tars:
+        assert held(sandbox)[name] == published(whole.store / ITEM)[name]
+    sums = "SHA256SUMS"
+    assert (folder / sums).read_bytes() == (whole.store / ITEM / sums).read_bytes()
+
+
+def test_a_metadata_write_that_is_refused_is_tried_again_by_the_next_run(crawling, sandbox):
+    sandbox.set_faults({"archive": {"refusal": "item"}})
+    assert upload(crawling).code == 10
+    folder = crawling.store / ITEM
+    sandbox.set_faults({"archive": {"refusal": "", "write_refused": 1.0}})
+    assert upload(crawling).code == 0
+    text = "At least 3 images so far, of 60 listed"
+    sandbox.change_items({ITEM: {"metadata": {"description": text}}})
+    ledger = Ledger(folder / LEDGER_PATH)
+    try:
+        ledger.facts.set(uploaded_at=0)
+    finally:
+        ledger.close()
+    result = upload(crawling)
+    assert result.code == 10, result.output
+    assert "its description still says that more is to come" in result.lines[-1]
+    sandbox.set_faults({"archive": {"write_refused": 0.0}})
+    assert upload(crawling).code == 0
+    assert "Contains 58 images" in sandbox.archive()["items"][ITEM]["metadata"]["description"]

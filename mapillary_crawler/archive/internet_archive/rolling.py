@@ -96,6 +96,7 @@ class Rolling:
         if volume is None:
             return False
         piece = volume.waiting[0]
+        self._growing.check_size(piece)
         self._upload.run([replace(volume, pieces=[*accepted(volume.pieces), piece])])
         self._watch(volume.identifier)
         return True

@@ -190,17 +190,25 @@ class UploadedCollection(ABC):
             return False
         return True
 
+    def check_size(self, piece: Piece) -> None:
+        """Raise `Refused` where a local file is at a glance not what the ledger says."""
+        path = self.folder / piece.name
+        try:
+            status = descent.status(self.folder, piece.name)
+        except OSError as error:
+            raise refused(f"{path} cannot be read: {error.strerror}; nothing is sent") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise refused(f"{path} is no file; nothing is sent")
+        if status.st_size != piece.size:
+            raise refused(f"{path} has another size than when it was made; nothing is sent")
+
     def check_piece(self, piece: Piece, advance: Callable[[int], None]) -> None:
-        """Raise `Refused` where a local file is not what the ledger says."""
+        """Raise `Refused` where it is not that."""
         path = self.folder / piece.name
         if piece.state is PieceState.WRITING:
             raise refused(f"{path} was not finished; run the crawl again")
+        self.check_size(piece)
         try:
-            status = descent.status(self.folder, piece.name)
-            if not stat.S_ISREG(status.st_mode):
-                raise refused(f"{path} is no file; nothing is sent")
-            if status.st_size != piece.size:
-                raise refused(f"{path} has another size than when it was made; nothing is sent")
             sha256 = sha256_of(path, advance)
         except OSError as error:
             raise refused(f"{path} cannot be read: {error.strerror}; nothing is sent") from None
