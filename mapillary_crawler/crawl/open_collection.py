@@ -117,7 +117,8 @@ class OpenCollection:
         """Raise `Refused` where the collection is in the store; called under its lock."""
         end_move(self.folder, self.destination)
         if self.destination.exists():
-            _refuse_existing(self.destination, self.arguments, self.configuration)
+            asked = replace(self.arguments, upload=False) if self.plan else self.arguments
+            _refuse_existing(self.destination, asked, self.configuration)
 
     def _open(self) -> None:
         known_stores.require_disks(self.configuration)

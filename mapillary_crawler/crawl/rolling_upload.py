@@ -37,7 +37,8 @@ from mapillary_crawler.archive.internet_archive.trouble import (
 from mapillary_crawler.archive.internet_archive.upload import Upload
 from mapillary_crawler.archive.internet_archive.verified import NotVerified
 from mapillary_crawler.archive.internet_archive.whole_upload import WholeUpload
-from mapillary_crawler.collection.durable import exists
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import UPLOADING
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, Refused, RunStopped
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.ledger.records import Piece, PieceState
@@ -153,6 +154,7 @@ class RollingUpload:
 
     def _work(self) -> None:
         try:
+            descent.clear(self._opened.folder, UPLOADING)
             self._rolling.begin()
             while not self._resting:
                 self._count()
@@ -219,7 +221,7 @@ class RollingUpload:
         self.state = replace(
             self.state,
             waiting_bytes=_bytes(waiting),
-            here_bytes=_bytes(piece for piece in pieces if self._is_here(piece)),
+            here_bytes=_bytes(p for p in pieces if p.state is not PieceState.REMOVED),
             uploaded=len(there),
             verified=len(there) - len(unseen),
             removed=sum(piece.state is PieceState.REMOVED for piece in pieces),
@@ -227,9 +229,6 @@ class RollingUpload:
             words="waiting for archive.org's tasks" if unseen and not waiting else "",
             trouble=trouble,
         )
-
-    def _is_here(self, piece: Piece) -> bool:
-        return piece.state is not PieceState.REMOVED or exists(self._opened.folder / piece.name)
 
     def _say_words(self, words: str) -> None:
         self.state = replace(self.state, words=words)
@@ -354,9 +353,10 @@ class RollingUpload:
             except RunStopped:
                 return EndOfRun(Outcome.INTERRUPTED, "")
             except Denied as denied:
-                return self._not_uploaded(denied_words(collection.title, denied))
+                why = denied_words(collection.title, denied)
             except (*_FAILURES, OSError, sqlite3.Error) as error:
-                return self._not_uploaded(str(error))
+                why = str(error)
+        return self._not_uploaded(self._rolling.changed or why)
 
     def _finish(self, collection: FinishedCollection) -> EndOfRun | None:
         collection.begin_uploaders()

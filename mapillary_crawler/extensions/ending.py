@@ -127,6 +127,8 @@ async def _end_upload(run: Run, upload: RollingUpload) -> None:
     if run.outcome in (Outcome.ERROR, Outcome.REFUSED, Outcome.LOCKED, Outcome.ALREADY_ARCHIVED):
         return
     if run.outcome not in _FINISHED:
+        if run.collection.finished:
+            return
         hurry = run.outcome is Outcome.INTERRUPTED
         await asyncio.to_thread(lambda: upload.end_early(hurry=hurry))
         return

@@ -21,7 +21,6 @@ from scrapy.settings import BaseSettings
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.layout import LOG_NAME
-from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.collection.token import secrets_of
 from mapillary_crawler.crawl.run import CURRENT, run_of
 from mapillary_crawler.crawl.transfer import slots
@@ -51,7 +50,7 @@ class LogFile:
         self._crawler = crawler
         self._run = run_of(crawler)
         self._handler: CollectionHandler | None = None
-        self._run.when_finished.append(self._finished)
+        self._run.when_finished.append(self._ended)
         crawler.signals.connect(self._opened, signal=signals.spider_opened)
         crawler.signals.connect(self._requested, signal=signals.request_reached_downloader)
         crawler.signals.connect(self._ended, signal=signals.engine_stopped)
@@ -96,16 +95,10 @@ class LogFile:
                 self._requested, signal=signals.request_reached_downloader
             )
 
-    def _finished(self) -> None:
-        """End the file before it is uploaded; what follows is said elsewhere."""
-        self._end(Outcome.COMPLETE.words)
-
     def _ended(self) -> None:
-        self._end(self._run.words)
-
-    def _end(self, words: str) -> None:
+        """End the file: with the run, or before it is uploaded; what follows is said elsewhere."""
         if self._handler:
-            self._tell("%s: %s", words, self._run.balance)
+            self._tell("%s: %s", self._run.words, self._run.balance)
             logging.root.removeHandler(self._handler)
             self._handler.close()
             self._handler = None
