@@ -123,7 +123,7 @@ class Images:
         """Yield the saved images in the order of listing, in which their rows lie, too."""
         rows = self._database.execute(
             "SELECT id, images.state, captured_at, images.day, sequence, extension, size, "
-            f"pieces.name, offset, page, row FROM images {_WITH_TAR} "
+            f"pieces.name, offset, page, row FROM images {WITH_TAR} "
             f"WHERE {IS_SAVED} ORDER BY images.number"
         )
         return map(SavedImage._make, rows)
