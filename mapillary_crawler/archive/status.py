@@ -14,7 +14,7 @@ from mapillary_crawler.archive.on_archive_org import OnArchiveOrg, on_archive_or
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.layout import LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH
+from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.trouble import LedgerTrouble
@@ -65,7 +65,9 @@ def look_at(folder: Path, places: Places) -> Overview:
     """Return what a collection's files say; never waits, never writes."""
     try:
         if not (folder / LEDGER_PATH).is_file():
-            return Overview(folder.name, "no ledger: not made by this program")
+            ours = (folder / CHECKSUMS).is_file()
+            words = "no ledger: repair it" if ours else "no ledger: not made by this program"
+            return Overview(folder.name, words)
         return _look_at_ledger(folder, places)
     except OSError as error:
         return Overview(folder.name, f"cannot be read: {error.strerror}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -17,6 +16,7 @@ from mapillary_crawler.archive.finish.move import end_move
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
 from mapillary_crawler.archive.lost_parts import lost_parts, told
 from mapillary_crawler.archive.read_ledger import read_ledger
+from mapillary_crawler.archive.repair.identity import has_images, is_ours, mend_with
 from mapillary_crawler.collection import descent, known_stores
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.balance import Balance
@@ -351,14 +351,18 @@ def _unusable_ledger(error: sqlite3.DatabaseError, path: Path) -> Refused:
             f"{path} cannot be used: {error}; check its disk, then run the same command again",
         )
     return Refused(
-        Outcome.REFUSED,
+        Outcome.INCOMPLETE,
         f"{path} cannot be read ({error}); it and the images stay untouched. Put it back from a "
-        "backup, or set MAPILLARY_STORE to another folder to crawl from the start",
+        f"backup, or {mend_with(path.parent.parent)}",
     )
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder whose tars or metadata no ledger knows: they would be in the way."""
+    """Refuse a folder whose images or metadata no ledger knows: they would be in the way."""
+    if has_images(folder) and not (folder / METADATA).exists():
+        raise Refused(
+            Outcome.INCOMPLETE, f"{folder} has images, but no ledger; {mend_with(folder)}"
+        )
     if (folder / METADATA).exists() or any(folder.glob(f"*{TAR}")):
         raise Refused(
             Outcome.REFUSED,
@@ -412,6 +416,11 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     """
     path, collection = destination / LEDGER_PATH, arguments.collection
     if not path.is_file():
+        if is_ours(destination):
+            raise Refused(
+                Outcome.INCOMPLETE,
+                f"{destination} is archived, but its ledger is missing; {mend_with(destination)}",
+            )
         raise Refused(
             Outcome.REFUSED,
             f"{destination} exists and was not made by this program; it is left untouched. "
@@ -425,8 +434,14 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
             tar, encoder = facts.get("tar"), facts.get("encoder")
             lost = lost_parts(destination, ledger)
             uploaded = is_uploaded(ledger, destination, remove=arguments.remove)
-    except (sqlite3.DatabaseError, LedgerTooNew) as error:
+    except LedgerTooNew as error:
         raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
+    except sqlite3.OperationalError as error:  # the disk's trouble, not the ledger's
+        raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
+    except sqlite3.DatabaseError as error:
+        raise Refused(
+            Outcome.INCOMPLETE, f"{path} cannot be read: {error}; {mend_with(destination)}"
+        ) from None
     _ensure_same_user(destination, username, collection)
     _ensure_same_selection(destination, selection, collection)
     if finished is None:
@@ -440,7 +455,7 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
         raise Refused(
             Outcome.INCOMPLETE,
             f"{collection.title} is archived in {destination}, but of its files it lacks "
-            f"{told(lost)}; mend it with: {program_name()} repair {shlex.quote(destination.name)}",
+            f"{told(lost)}; {mend_with(destination)}",
         )
     if arguments.upload and not uploaded:
         _ensure_uploadable(tar, arguments)

@@ -379,8 +379,9 @@ def test_a_broken_ledger_in_the_store_is_named(
     path.parent.mkdir(parents=True)
     path.write_bytes(body)
     refusal = refused(open_staging)
-    assert refusal.outcome is Outcome.REFUSED
+    assert refusal.outcome is Outcome.INCOMPLETE
     assert f"{path} cannot be read" in str(refusal)
+    assert str(refusal).endswith(" repair mapillary-alice-2048")
     assert path.read_bytes() == body
 
 
@@ -391,9 +392,10 @@ def test_a_broken_ledger_in_the_staging_is_named_and_kept(
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no ledger at all" * 100)
     refusal = refused(open_staging)
-    assert refusal.outcome is Outcome.REFUSED
+    assert refusal.outcome is Outcome.INCOMPLETE
     assert "cannot be read" in str(refusal)
     assert "untouched" in str(refusal)
+    assert str(refusal).endswith(" repair mapillary-alice-2048")
     assert "away" not in str(refusal)
     assert path.read_bytes() == b"no ledger at all" * 100
 
@@ -512,16 +514,22 @@ def test_what_cannot_be_locked_or_moved_is_one_line(
     open_staging()
 
 
-@pytest.mark.parametrize("name", ["2024-01-15.tar", "metadata.jsonl.gz"])
+@pytest.mark.parametrize(
+    ("name", "outcome", "words"),
+    [
+        ("2024-01-15.tar", Outcome.INCOMPLETE, " repair mapillary-alice-2048"),
+        ("metadata.jsonl.gz", Outcome.REFUSED, "left untouched"),
+    ],
+)
 def test_tars_without_a_ledger_stay_untouched(
-    open_staging: Open, tmp_path: Path, name: str
+    open_staging: Open, tmp_path: Path, name: str, outcome: Outcome, words: str
 ) -> None:
     folder = tmp_path / "store/.incomplete" / ALICE.name
     folder.mkdir(parents=True)
     (folder / name).write_bytes(b"x")
     refusal = refused(open_staging)
-    assert refusal.outcome is Outcome.REFUSED
-    assert "left untouched" in str(refusal)
+    assert refusal.outcome is outcome
+    assert words in str(refusal)
     assert contents(folder) == {name}
 
 

@@ -239,3 +239,28 @@ def test_a_manifest_that_is_missing_is_written_again(
     result = crawling.scrapy("repair", NAME)
     assert result.code == 0, result.output
     assert_well(crawling, folder, wanted)
+
+
+@pytest.mark.parametrize("spoil", [without_state, with_garbage])
+def test_every_command_knows_what_mends_a_collection(
+    crawling: Crawling, folder: Path, spoil: Callable[[Path], None]
+) -> None:
+    spoil(folder)
+    for command, code in (
+        (("crawl", "user", "-a", "username=alice", "-a", "quality=256"), 3),
+        (("plan", "alice", "-a", "quality=256"), 3),
+    ):
+        result = crawling.scrapy(*command)
+        assert (result.code, result.lines[-1].endswith(f" repair {NAME}")) == (code, True)
+    if spoil is without_state:
+        assert f"repair {folder}" in crawling.scrapy("adopt", str(folder)).output
+        assert "repair it" in crawling.scrapy("status").output
+        assert f"repair {folder}" in crawling.scrapy("ia_upload", NAME).output
+
+
+def test_images_without_a_ledger_are_not_fetched_over_again(
+    crawling: Crawling, sandbox: Sandbox
+) -> None:
+    without_state(interrupted(crawling, sandbox))
+    result = crawling.run(**WHO)
+    assert (result.code, result.lines[-1].endswith(f" repair {NAME}")) == (3, True)

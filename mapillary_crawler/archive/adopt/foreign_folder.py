@@ -31,6 +31,7 @@ from mapillary_crawler.collection.layout import METADATA as PACKED_METADATA
 from mapillary_crawler.collection.limits import META_VALUES
 from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.terminal.program import program_name
 from mapillary_crawler.terminal.quoting import printable
 
 METADATA = (PACKED_METADATA, "metadata.jsonl")
@@ -91,7 +92,10 @@ class ForeignFolder:
             raise _refused(f"{path} is no folder")
         self.collection = collection_of(path)
         if any(os.path.lexists(path / name) for name in (STATE, CHECKSUMS)):
-            raise _refused(f"{path} was made by this program; only others' folders are adopted")
+            raise _refused(
+                f"{path} was made by this program; only others' folders are adopted. If it lacks "
+                f"its ledger: {program_name()} repair {path}"
+            )
         #: Folders with loose images, and images that lie beside them.
         self._loose: list[str] = []
         self._tars: list[ForeignTar] = []

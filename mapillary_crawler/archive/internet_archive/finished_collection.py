@@ -19,7 +19,7 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import (
     refused,
 )
 from mapillary_crawler.collection.durable import digests_of
-from mapillary_crawler.collection.layout import LEDGER_PATH, LOGS, METADATA
+from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, LOGS, METADATA
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.ledger.ledger import Ledger
@@ -159,12 +159,14 @@ def _refuse_name(folder: Path) -> None:
 def _open_ledger(folder: Path) -> Ledger:
     path = folder / LEDGER_PATH
     if not path.is_file():
-        hint = (
-            "; was it made by mapillary_downloader? "
-            f"Take it over with: {program_name()} adopt {folder}"
-            if (folder / METADATA).exists()
-            else ""
-        )
+        hint = ""
+        if (folder / CHECKSUMS).exists():
+            hint = f"; if it had one, make it anew with: {program_name()} repair {folder}"
+        elif (folder / METADATA).exists():
+            hint = (
+                "; was it made by mapillary_downloader? "
+                f"Take it over with: {program_name()} adopt {folder}"
+            )
         raise refused(f"{folder} is no collection of this program, it has no ledger{hint}")
     try:
         return Ledger(path, wal=False)

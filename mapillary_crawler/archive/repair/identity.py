@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mapillary_crawler.archive.adopt.image_paths import is_day
 from mapillary_crawler.archive.collection_arguments import collection_arguments
 from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.archive.finish.tags import Metadata
@@ -22,6 +24,7 @@ from mapillary_crawler.collection.names import (
     user_and_quality,
 )
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
+from mapillary_crawler.terminal.program import program_name
 
 #: `tags`: what `.meta` says of a selection, and of an encoder.
 _BBOX = re.compile(r"\bbbox (-?[0-9.e-]+(?:,-?[0-9.e-]+){3})")
@@ -39,6 +42,20 @@ def is_ours(folder: Path) -> bool:
     if not descent.is_file(folder, CHECKSUMS) or not descent.is_file(folder, METADATA):
         return False
     return any(value.startswith(_OURS) for value in read_metadata(folder).get("scanner", []))
+
+
+def mend_with(folder: Path) -> str:
+    """Return what to type to mend a collection."""
+    return f"mend it with: {program_name()} repair {shlex.quote(folder.name)}"
+
+
+def has_images(folder: Path) -> bool:
+    """Say whether images lie in a folder of this program's that has no ledger, loose or in tars."""
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return False
+    return any(is_day(name.partition(".")[0] if name.endswith(TAR) else name) for name in names)
 
 
 def collection_of(folder: Path) -> Collection:
