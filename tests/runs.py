@@ -44,6 +44,7 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "on_stop": lambda call: None,
         "encoding": 0,
         "throttle": None,
+        "upload": None,
         **members,
     }
     return SimpleNamespace(**named)

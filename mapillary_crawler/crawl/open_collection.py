@@ -37,7 +37,7 @@ from mapillary_crawler.crawl.encoding import (
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerThread
-from mapillary_crawler.ledger.trouble import is_locked
+from mapillary_crawler.ledger.trouble import is_locked, is_of_the_disk
 from mapillary_crawler.terminal.program import program_name
 
 
@@ -436,9 +436,9 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
             uploaded = is_uploaded(ledger, destination, remove=arguments.remove)
     except LedgerTooNew as error:
         raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
-    except sqlite3.OperationalError as error:  # the disk's trouble, not the ledger's
-        raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
     except sqlite3.DatabaseError as error:
+        if is_of_the_disk(error):
+            raise Refused(Outcome.REFUSED, f"{path} cannot be read: {error}") from None
         raise Refused(
             Outcome.INCOMPLETE, f"{path} cannot be read: {error}; {mend_with(destination)}"
         ) from None

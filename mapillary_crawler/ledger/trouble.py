@@ -56,6 +56,11 @@ def is_unreadable_in_place(error: sqlite3.Error) -> bool:
     return _kind(error) in {_READONLY, _IOERR, _FULL, _CANTOPEN, _PROTOCOL}
 
 
+def is_of_the_disk(error: sqlite3.Error) -> bool:
+    """Say whether an error is the disk's, or of who else has the ledger, and not the ledger's."""
+    return is_unreadable_in_place(error) or is_locked(error)
+
+
 def is_locked(error: sqlite3.Error) -> bool:
     """Say whether somebody else had the ledger for longer than SQLite waits."""
     return _kind(error) == _BUSY

@@ -68,7 +68,11 @@ def load_the_package() -> None:
     """Import every module, so that no class is missing."""
     for module in pkgutil.walk_packages(mapillary_crawler.__path__, "mapillary_crawler."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                if error.name not in {"pyarrow", "orjson"}:  # an extra that is not installed
+                    raise
 
 
 def tree(error: type[ProjectError], depth: int = 0) -> set[tuple[int, str, str]]:

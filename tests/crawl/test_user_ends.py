@@ -55,5 +55,5 @@ def test_a_complete_collection_whose_upload_is_not_needs_somebody(ends: UserEnds
     end = ends.end("alice", 10)
     assert end.words == "complete here (10)"
     assert end.needs_attention
-    assert ends.counted() == "1 user: 1 complete here (10)"
+    assert ends.counted() == "1 user: 1 complete here (10); run the same command again"
     assert end.fields()["archive_org"] is None

@@ -64,6 +64,10 @@ def with_garbage(folder: Path) -> None:
         path.unlink()
 
 
+def with_an_empty_one(folder: Path) -> None:
+    (folder / LEDGER_PATH).write_bytes(b"")
+
+
 def with_a_damaged_page(folder: Path) -> None:
     content = bytearray((folder / LEDGER_PATH).read_bytes())
     content[8192:12288] = bytes(4096)
@@ -71,7 +75,7 @@ def with_a_damaged_page(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [without_ledger, without_state, with_garbage, with_a_damaged_page]
+    "spoil", [without_ledger, without_state, with_garbage, with_an_empty_one, with_a_damaged_page]
 )
 def test_a_ledger_is_made_of_the_manifests(
     crawling: Crawling, folder: Path, wanted: Path, spoil: Callable[[Path], None]
@@ -86,7 +90,7 @@ def test_a_ledger_is_made_of_the_manifests(
     assert "of its manifests" in result.output
     assert "nothing more to mend" in result.lines[-1]
     kept = [path.name for path in folder.glob(".crawl/ledger.unreadable*")]
-    assert bool(kept) == (spoil in (with_garbage, with_a_damaged_page))
+    assert bool(kept) == (spoil not in (without_ledger, without_state))
     assert states(folder) == states(wanted)
     verified = crawling.scrapy("verify", NAME)
     assert verified.code == 0, verified.output

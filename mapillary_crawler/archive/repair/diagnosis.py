@@ -18,6 +18,7 @@ from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
 from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.ledger.trouble import is_of_the_disk
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
 
@@ -55,10 +56,9 @@ def diagnose(folder: Path) -> Diagnosis:
                 return _diagnosis(folder, ledger)
     except LedgerTooNew as error:
         raise Refused(Outcome.REFUSED, f"{folder}: {error}") from None
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        pass
+    except sqlite3.DatabaseError as error:
+        if is_of_the_disk(error):
+            raise
     finished = _finished_without_ledger(folder, has_sums=has_sums)
     return Diagnosis(LedgerState.UNREADABLE, finished)
 
