@@ -33,6 +33,7 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "arguments": SimpleNamespace(accept_failed=False, remove=False),
         "encoding": None,
         "run_number": 1,
+        "finished": False,
         **members.pop("opened", {}),
     }
     named: dict[str, Any] = {
@@ -45,6 +46,7 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "encoding": 0,
         "throttle": None,
         "upload": None,
+        "when_finished": [],
         **members,
     }
     return SimpleNamespace(**named)

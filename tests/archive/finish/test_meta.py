@@ -9,7 +9,13 @@ import pytest
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.meta import read_metadata, write_meta
-from mapillary_crawler.archive.finish.tags import Contents, image_count, tags
+from mapillary_crawler.archive.finish.tags import (
+    Contents,
+    growing_tags,
+    image_count,
+    is_growing,
+    tags,
+)
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH
@@ -51,6 +57,18 @@ def test_all_tags_of_the_items_that_are_there_already():
     assert len(tagged) == 13
     assert all(re.fullmatch("[A-Za-z][A-Za-z0-9._-]*", tag) for tag in tagged)
     assert all(text and text == text.strip() for several in tagged.values() for text in several)
+
+
+def test_a_growing_item_says_what_stays_true():
+    growing, whole = growing_tags(CONTENTS, 1_200), tags(CONTENTS)
+    assert {tag: growing[tag] for tag in growing if tag != "description"} == {
+        tag: whole[tag] for tag in whole if tag not in ("description", "date", "coverage")
+    }
+    (text,) = growing["description"]
+    assert "At least 1,200 images so far, of 12,400 listed, in original resolution" in text
+    assert image_count(text) is None, "it is counted once it is complete"
+    assert is_growing(text)
+    assert not is_growing(whole["description"][0])
 
 
 def test_the_description_has_the_numbers():
