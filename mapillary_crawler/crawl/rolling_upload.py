@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from mapillary_crawler.archive.internet_archive.body import UnreadableFile
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
@@ -119,6 +119,11 @@ class RollingUpload:
         self._refused: str | None = None
         self._trouble: str | None = None
         self._thread: threading.Thread | None = None
+
+    @classmethod
+    def of(cls, opened: OpenCollection, settings: Mapping[str, Any]) -> Self:
+        """Return the upload of a collection by a crawl's settings; raises `ArgumentRefused`."""
+        return cls(opened, options_of(settings))
 
     def start(self) -> None:
         """Begin, with what an earlier run has left."""

@@ -7,7 +7,7 @@ import logging
 import math
 import sqlite3
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
@@ -19,7 +19,6 @@ from mapillary_crawler.collection.outcome import EndOfRun, Outcome, end_of_run, 
 from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.estimate import disk_needed
-from mapillary_crawler.crawl.rolling_upload import RollingUpload
 from mapillary_crawler.crawl.run import Run, run_of
 from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.unknown_sequences import remarks
@@ -30,6 +29,9 @@ from mapillary_crawler.ledger.thread import LedgerAccess
 from mapillary_crawler.signals import collection_finished
 from mapillary_crawler.terminal.quoting import one_line
 from mapillary_crawler.terminal.terminal_log import OF_THE_LAST_LINE
+
+if TYPE_CHECKING:
+    from mapillary_crawler.crawl.rolling_upload import RollingUpload
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from scrapy.settings import Settings, default_settings
 from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.internet_archive import presence as archive_org
-from mapillary_crawler.archive.internet_archive.options import options_of
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.misspelt import misspelt
@@ -30,7 +29,6 @@ from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.lister import AHEAD, Lister, PageRequest
 from mapillary_crawler.crawl.on_end import read_on_end
 from mapillary_crawler.crawl.open_collection import OpenCollection
-from mapillary_crawler.crawl.rolling_upload import RollingUpload, check_upload
 from mapillary_crawler.crawl.run import CURRENT, Run, RunSpider
 from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
 from mapillary_crawler.crawl.transfer import slots
@@ -88,13 +86,19 @@ class UserSpider(RunSpider):
         spider.run = Run(crawler, opened, owned=owned)
         CURRENT.set(spider.run)
         if opened.arguments.upload and not opened.plan:
-            spider.run.upload = RollingUpload(opened, options_of(crawler.settings))
-            spider.run.on_stop(spider.run.upload.stop)
+            spider._begin_upload()
         if owned:
             spider.run.close_unless_started()
         ahead = None if opened.arguments.remove else cls.ahead
         spider._lister = Lister(spider.run, ahead=ahead)
         return spider
+
+    def _begin_upload(self) -> None:
+        """Make the upload beside the crawl; a crawl without one loads nothing of it."""
+        from mapillary_crawler.crawl.rolling_upload import RollingUpload  # noqa: PLC0415
+
+        upload = self.run.upload = RollingUpload.of(self.run.collection, self.crawler.settings)
+        self.run.on_stop(upload.stop)
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the feeder's request, and the listing's where it is not closed."""
@@ -191,6 +195,8 @@ def _open(settings: Settings, arguments: Mapping[str, Any]) -> OpenCollection:
         configuration = read_configuration(settings, os.environ)
         asked = validated(arguments)
         if asked.upload:
+            from mapillary_crawler.crawl.rolling_upload import check_upload  # noqa: PLC0415
+
             check_upload(settings)
         return OpenCollection.open(asked, configuration)
     except ArgumentRefused as error:
