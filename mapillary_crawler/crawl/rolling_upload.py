@@ -95,10 +95,12 @@ class RollingUpload:
     """
 
     def __init__(self, opened: OpenCollection, options: Options) -> None:
-        self.state = UploadState()
         self._opened = opened
         self._options = options
         self._remove = opened.arguments.remove
+        #: Until it is counted, what an earlier run has left may make room.
+        self.state = UploadState(can_free=self._remove)
+        self._state_lock = threading.Lock()
         self._shown = _Shown(self._say_words)
         self._archive = RemoteArchive(options, self._shown.advance)
         self._growing = GrowingCollection(opened.folder, opened.ledger, opened.collection)
@@ -132,8 +134,11 @@ class RollingUpload:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look for sealed tars now, in the thread of the upload."""
-        self._woken.set()
+        """Look for sealed tars now, in the thread of the upload: there is one that may go."""
+        with self._state_lock:
+            self._woken.set()
+            can_free = self._remove and self.state.trouble is None
+            self.state = replace(self.state, can_free=can_free)
 
     def rest(self) -> None:
         """End the thread once the tar in transfer is sent, and no later than a stop."""
@@ -220,23 +225,25 @@ class RollingUpload:
         there = accepted(pieces)
         waiting = [piece for piece in pieces if piece.state is PieceState.SEALED]
         unseen = [piece for piece in there if piece.name not in rolling.verified]
-        overdue = rolling.overdue
+        is_open, overdue = bool(waiting or unseen), rolling.overdue
         late = f"archive.org is not done with {overdue} yet" if overdue else None
         trouble = self._trouble or rolling.changed or late or rolling.obstacle
-        self.state = replace(
-            self.state,
-            waiting_bytes=_bytes(waiting),
-            here_bytes=_bytes(p for p in pieces if p.state is not PieceState.REMOVED),
-            uploaded=len(there),
-            verified=len(there) - len(unseen),
-            removed=sum(piece.state is PieceState.REMOVED for piece in pieces),
-            can_free=self._remove and trouble is None and bool(waiting or unseen),
-            words="waiting for archive.org's tasks" if unseen and not waiting else "",
-            trouble=trouble,
-        )
+        with self._state_lock:
+            self.state = replace(
+                self.state,
+                waiting_bytes=_bytes(waiting),
+                here_bytes=_bytes(p for p in pieces if p.state is not PieceState.REMOVED),
+                uploaded=len(there),
+                verified=len(there) - len(unseen),
+                removed=sum(piece.state is PieceState.REMOVED for piece in pieces),
+                can_free=self._remove and trouble is None and (is_open or self._woken.is_set()),
+                words="waiting for archive.org's tasks" if unseen and not waiting else "",
+                trouble=trouble,
+            )
 
     def _say_words(self, words: str) -> None:
-        self.state = replace(self.state, words=words)
+        with self._state_lock:
+            self.state = replace(self.state, words=words)
 
     def _retry(self, patience: float) -> Retry:
         return Retry(self._options.retry_wait, patience, logger.info, sleep=self._sleep)

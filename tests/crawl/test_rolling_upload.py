@@ -175,6 +175,18 @@ def test_nothing_is_removed_before_its_task_is_done(crawling, sandbox):
         wait_until(lambda: crawl.upload.state.removed == 1)
 
 
+def test_room_may_come_as_long_as_nothing_is_counted(crawling):
+    with crawling() as crawl:
+        wait_until(lambda: not crawl.upload.state.can_free)
+        crawl.upload.rest()
+        crawl.seal(0)
+        assert crawl.upload.state.can_free, "before the thread of the upload has looked"
+    with crawling(remove=False) as crawl:
+        crawl.upload.rest()
+        crawl.seal(1)
+        assert not crawl.upload.state.can_free
+
+
 def test_tasks_that_take_longer_than_patience_free_nothing(crawling, sandbox):
     sandbox.set_faults({"archive": {"tasks_paused": True}})
     with crawling(IA_PATIENCE="0.3") as crawl:

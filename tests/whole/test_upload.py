@@ -129,10 +129,16 @@ def test_refused_keys_cost_the_upload_alone(crawling, sandbox):
 def test_archive_org_away_is_waited_for_and_then_left(crawling, sandbox):
     crawling.environment["IA_PATIENCE"] = "0.2"
     sandbox.set_faults({"archive": {"slow_down": 1.0}})
-    result = upload(crawling)
+    result = upload(crawling, webp=1)
     assert result.code == 10, result.output
     assert "archive.org stayed unavailable" in result.lines[-1]
-    assert (crawling.store / ITEM / "SHA256SUMS").exists()
+    folder = crawling.store / f"{ITEM}-webp"
+    assert (folder / "SHA256SUMS").exists()
+    sandbox.set_faults({"archive": {"slow_down": 0.0}})
+    again = upload(crawling, webp=1)
+    assert again.code == 0, again.output
+    item = sandbox.archive()["items"][folder.name]
+    assert {file["name"] for file in item["files"]} == set(published(folder))
 
 
 def test_weather_costs_nothing(crawling, sandbox):
