@@ -45,6 +45,7 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "on_stop": lambda call: None,
         "encoding": 0,
         "throttle": None,
+        "sealing": None,
         "upload": None,
         "when_finished": [],
         **members,

@@ -23,8 +23,8 @@ _ENCODERS = {
     "WEBP_ENCODER": ("auto", "cwebp", "pillow"),
     "JXL_ENCODER": ("auto", "pylibjxl", "cjxl"),
 }
-#: The settings that a collection's first saved image fixes.
-_OF_ENCODERS = (*_ENCODERS, "WEBP_QUALITY", "WEBP_METHOD", "JXL_EFFORT")
+#: The settings that a collection's first saved image fixes, or its first tar.
+_FIXED = (*_ENCODERS, "WEBP_QUALITY", "WEBP_METHOD", "JXL_EFFORT", "TAR_MAX_BYTES")
 #: What a shell would have replaced: $NAME or ${NAME}.
 _VARIABLE = re.compile(r"\$[A-Za-z_{]")
 
@@ -55,10 +55,10 @@ class Configuration:
     new_store: bool = False
     jxl_encoder: str = "auto"
     jxl_effort: int = 3
-    #: Names of the encoders' settings that the user set; the others are defaults.
-    encoder_settings: frozenset[str] = frozenset()
+    #: Names of the settings that a collection fixes and the user set; the others are defaults.
+    explicit: frozenset[str] = frozenset()
     #: Those of them that only a configuration file has: defaults where a collection is finished.
-    encoder_defaults: frozenset[str] = frozenset()
+    of_files: frozenset[str] = frozenset()
 
 
 def read_configuration(
@@ -76,10 +76,8 @@ def read_configuration(
     for name, path in (("MAPILLARY_STORE", store), ("MAPILLARY_STAGING", staging)):
         if confined and not is_below(path, Path(confined)):
             raise ArgumentRefused(f"{name} {path} is not below MAPILLARY_STORE_ROOT {confined}")
-    given = frozenset(
-        name for name in _OF_ENCODERS if environment.get(name) or _is_set(settings, name)
-    )
-    of_files = frozenset(_OF_ENCODERS) & in_force().settings.keys()
+    given = frozenset(name for name in _FIXED if environment.get(name) or _is_set(settings, name))
+    of_files = frozenset(_FIXED) & in_force().settings.keys()
     configuration = Configuration(
         api_url=read_web_address(settings, "MAPILLARY_API_URL"),
         archive_org_url=read_web_address(settings, "ARCHIVE_ORG_URL"),
@@ -103,8 +101,8 @@ def read_configuration(
         new_store=bool(read_number(settings, "NEW_STORE", 0, int, 1)),
         jxl_encoder=str(settings["JXL_ENCODER"]),
         jxl_effort=read_number(settings, "JXL_EFFORT", 1, int, 9),
-        encoder_settings=given | of_files,
-        encoder_defaults=of_files - given,
+        explicit=given | of_files,
+        of_files=of_files - given,
     )
     if configuration.concurrency_min > configuration.concurrency_max:
         raise ArgumentRefused("MAPILLARY_CONCURRENCY_MIN is greater than MAPILLARY_CONCURRENCY_MAX")

@@ -73,7 +73,7 @@ def ensure_same_encoding(
     values["encoder"] = (asked.choice if asked.choice != "auto" else kind, kind)
     for name, (value, before) in values.items():
         setting = f"{asked.prefix}_{name.upper()}"
-        if setting in configuration.encoder_settings and value != before:
+        if setting in configuration.explicit and value != before:
             raise Refused(
                 Outcome.REFUSED,
                 f"{setting}={value} does not fit: this collection was begun with {before}",

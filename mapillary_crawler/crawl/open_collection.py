@@ -62,6 +62,8 @@ class OpenCollection:
         #: Which run of this collection it is, from 1 on.
         self.run_number = 0
         self.tar = True
+        #: Below which a tar stays: what the first one was made by, else what the settings say.
+        self.tar_max_bytes = configuration.tar_max_bytes
         #: How images are encoded, where they are.
         self.encoding: WebpEncoding | JxlEncoding | None = None
         self.balance = Balance()
@@ -215,6 +217,7 @@ class OpenCollection:
         _ensure_same_tar(fixed, asked)
         _ensure_uploadable(fixed, self.arguments)
         self.tar = fixed if fixed is not None else asked is not False
+        self.tar_max_bytes = _fixed_tar_max_bytes(facts.get("tar_max_bytes"), self.configuration)
         self.encoding = fix_encoding(ledger, self.configuration, self.collection)
         _ensure_same_selection(self.folder, facts.get("selection"), self.collection)
         facts.set(
@@ -409,6 +412,18 @@ def _ensure_uploadable(tar: bool | None, arguments: Arguments) -> None:
         )
 
 
+def _fixed_tar_max_bytes(fixed: int | None, configuration: Configuration) -> int:
+    """Return below which a collection's tars stay; raises `Refused` for another explicit size."""
+    asked = configuration.tar_max_bytes
+    if fixed not in (None, asked) and "TAR_MAX_BYTES" in configuration.explicit:
+        raise Refused(
+            Outcome.REFUSED,
+            f"TAR_MAX_BYTES={asked} does not fit: this collection's first tar was made "
+            f"with {fixed}",
+        )
+    return fixed or asked
+
+
 def _refuse_existing(destination: Path, arguments: Arguments, configuration: Configuration) -> None:
     """Say why a collection that is in the store already is not crawled.
 
@@ -449,8 +464,8 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     # What a file has as a default, nobody has asked of this collection.
     _ensure_same_tar(tar, None if "tar" in arguments.from_file else arguments.tar)
     if balance.saved and encoder:
-        asked = configuration.encoder_settings - configuration.encoder_defaults
-        ensure_same_encoding(encoder, replace(configuration, encoder_settings=asked), collection)
+        asked = configuration.explicit - configuration.of_files
+        ensure_same_encoding(encoder, replace(configuration, explicit=asked), collection)
     if lost:
         raise Refused(
             Outcome.INCOMPLETE,

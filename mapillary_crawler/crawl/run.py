@@ -28,6 +28,7 @@ from mapillary_crawler.crawl.client import GraphClient
 from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.scrapy_insides import has_engine, is_closing
+from mapillary_crawler.crawl.sealing import Sealing
 from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
@@ -84,6 +85,8 @@ class Run:
         )
         #: Set, for every thread to see, once the run is to end now.
         self.stopping = threading.Event()
+        #: Makes tars beside the crawl; a plan makes none.
+        self.sealing = None if collection.plan else Sealing(collection, self.stopping.is_set)
         self._woken = asyncio.Event()
         self._to_stop: list[Callable[[], object]] = []
         self._stop_at: asyncio.TimerHandle | None = None
@@ -198,6 +201,8 @@ class Run:
         """Close the collection if it is the run's own, off the reactor's thread."""
         if self._stop_at:
             self._stop_at.cancel()
+        if self.sealing:
+            await asyncio.to_thread(self.sealing.close)
         if self.upload:
             await asyncio.to_thread(self.upload.close)
         if self.owned:

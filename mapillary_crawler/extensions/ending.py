@@ -80,6 +80,8 @@ class Ending:
     async def _spider_closed(self, reason: str) -> None:
         run = self._run
         opened = run.collection
+        if run.sealing:
+            await asyncio.to_thread(run.sealing.close)
         try:
             opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
             await _name_unknown_sequences(run)
@@ -176,7 +178,7 @@ def _needed(ledger: Ledger, opened: OpenCollection) -> int | None:
         left=balance.unsettled,
         images=extent.images,
         largest_day=extent.largest_day,
-        tar_max_bytes=opened.configuration.tar_max_bytes if opened.tar else 0,
+        tar_max_bytes=opened.tar_max_bytes if opened.tar else 0,
     )
 
 
@@ -199,7 +201,7 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
             opened.folder,
             opened.destination,
             tar=opened.tar,
-            tar_max_bytes=opened.configuration.tar_max_bytes,
+            tar_max_bytes=opened.tar_max_bytes,
             accept_failed=accept_failed,
             stop=stop,
             say=logger.info,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.records import DayState, State
+
+_IMAGE = "EXISTS (SELECT 1 FROM images WHERE images.day = days.day AND images.state"
+_HAS_WANTED = f"{_IMAGE} = {State.UNSETTLED:d})"
+_HAS_SAVED = f"{_IMAGE} IN ({State.SAVED:d}, {State.DAMAGED:d}))"
 
 
 class Days:
@@ -16,17 +22,33 @@ class Days:
 
     def unsealed(self) -> list[str]:
         """Return the days that are not sealed."""
+        return self._unsealed("TRUE")
+
+    def done(self) -> list[str]:
+        """Return the days that are not sealed, and of which nothing is wanted any more."""
+        return self._unsealed(f"NOT {_HAS_WANTED}")
+
+    def begun(self) -> list[str]:
+        """Return the days of which some images are saved, and others wanted still."""
+        return self._unsealed(f"{_HAS_WANTED} AND {_HAS_SAVED}")
+
+    def _unsealed(self, condition: str) -> list[str]:
         rows = self._database.execute(
-            f"SELECT day FROM days WHERE state <> {DayState.SEALED:d} ORDER BY day"
+            f"SELECT day FROM days WHERE state <> {DayState.SEALED:d} AND {condition} ORDER BY day"
         )
         return [row[0] for row in rows]
 
+    def of_images(self, numbers: Collection[int]) -> set[str]:
+        """Return the days of a few images."""
+        marks = ",".join("?" * len(numbers))
+        rows = self._database.execute(
+            f"SELECT DISTINCT day FROM images WHERE number IN ({marks})", numbers
+        )
+        return {row[0] for row in rows}
+
     def all(self) -> list[str]:
         """Return all days that have a saved image."""
-        rows = self._database.execute(
-            "SELECT day FROM days WHERE EXISTS (SELECT 1 FROM images WHERE images.day = days.day "
-            f"AND images.state IN ({State.SAVED:d}, {State.DAMAGED:d})) ORDER BY day"
-        )
+        rows = self._database.execute(f"SELECT day FROM days WHERE {_HAS_SAVED} ORDER BY day")
         return [row[0] for row in rows]
 
     def in_order(self) -> list[str] | list[None]:

@@ -31,6 +31,10 @@ class Gone:
         self._queue.came_back([number])
         return len(unproven)
 
+    def unproven(self) -> set[int]:
+        """Return the numbers of images that are settled as gone, and may be wanted again."""
+        return {number for source in Source for number in self._unproven(source)}
+
     def prove(self, source: Source) -> None:
         """Note that those that were unproven are gone."""
         self._facts.set(**{source.value: []})

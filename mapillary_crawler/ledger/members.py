@@ -11,7 +11,7 @@ import string
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import COLUMNS, IS_SAVED, WITH_TAR, record_of
-from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.records import Bare, ImageRecord, State
 
 #: What a member's name begins with below its day, before the extension.
 KEY = "(iif(sequence = '', '', sequence || '/') || id || '.')"
@@ -45,12 +45,37 @@ class Members:
         )
         return bool(in_order)
 
+    def meet_nowhere(self, day: str) -> bool:
+        """Say whether a day's files are apart even where capitals count for small letters."""
+        meeting: int = self._database.value(
+            "SELECT EXISTS (SELECT 1 FROM images WHERE day = ? AND trim(id, '0123456789') <> '')",
+            (day,),
+        )
+        return not meeting
+
+    def in_no_tar(self, day: str, after: str, limit: int) -> list[tuple[str, ImageRecord]]:
+        """Return keys and images behind a key that are in no tar, saved or not."""
+        return self._behind(day, after, limit, "+piece IS NULL")
+
     def loose(self, day: str, after: str, limit: int) -> list[tuple[str, ImageRecord]]:
         """Return keys and images behind a key: saved ones that are in no tar."""
+        return self._behind(day, after, limit, f"+piece IS NULL AND +{IS_SAVED}")
+
+    def _behind(
+        self, day: str, after: str, limit: int, condition: str
+    ) -> list[tuple[str, ImageRecord]]:
         rows = self._database.execute(
             f"SELECT {KEY}, {COLUMNS} FROM images {WITH_TAR} "
-            f"WHERE images.day = ? AND {KEY} > ? AND +piece IS NULL AND +{IS_SAVED} "
-            f"ORDER BY {KEY} LIMIT ?",
+            f"WHERE images.day = ? AND {KEY} > ? AND {condition} ORDER BY {KEY} LIMIT ?",
             (day, after, limit),
         )
         return [(key, record_of(row)) for key, *row in rows]
+
+    def may_be_withdrawn(self, day: str) -> bool:
+        """Say whether a day has a loose image in another format, which may be a placeholder."""
+        found: int = self._database.value(
+            f"SELECT EXISTS (SELECT 1 FROM images WHERE day = ? AND state = {State.SAVED:d} "
+            "AND bare = ? AND piece IS NULL)",
+            (day, Bare.OTHER_FORMAT),
+        )
+        return bool(found)

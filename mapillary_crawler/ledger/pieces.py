@@ -104,6 +104,10 @@ class Pieces:
         )
         return [Amount(PieceState(state), *rest) for state, *rest in rows]
 
+    def has_lost(self, day: str) -> bool:
+        """Say whether a tar of a day was lost: its images are to be together in it again."""
+        return any(piece.state is PieceState.LOST for piece in self.of_day(day))
+
     def all(self) -> Iterator[Piece]:
         """Yield all pieces in bytewise order of their names."""
         return (_piece(row) for row in self._database.execute(f"SELECT {_COLUMNS} ORDER BY name"))

@@ -161,5 +161,5 @@ class PlanSpider(UserSpider):
             free=max(0, disk.free - opened.configuration.min_free_bytes) if disk.total else None,
             siblings=opened.siblings(),
             tar=opened.tar,
-            tar_max_bytes=opened.configuration.tar_max_bytes,
+            tar_max_bytes=opened.tar_max_bytes,
         )  # fmt: skip

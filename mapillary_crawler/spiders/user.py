@@ -99,6 +99,8 @@ class UserSpider(RunSpider):
 
         upload = self.run.upload = RollingUpload.of(self.run.collection, self.crawler.settings)
         self.run.on_stop(upload.stop)
+        if self.run.sealing:
+            self.run.sealing.on_sealed.append(upload.wake)
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the feeder's request, and the listing's where it is not closed."""
@@ -176,6 +178,8 @@ class UserSpider(RunSpider):
     async def feed(self, response: Response) -> AsyncIterator[ImageItem]:
         """Yield what the ledger says is due, until nothing can become due any more."""
         with self.run.ends_by_errors():
+            if self.run.sealing:
+                self.run.sealing.start()
             async for item in Feeder(self.run, lambda: self._lister.open).items():
                 yield item
 

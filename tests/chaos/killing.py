@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from tests.crawling import Crawling
 
 #: Seconds between two looks at the files, and those that a run may take.
@@ -41,8 +44,12 @@ class Run:
         return sum(words in line for line in self.lines)
 
     def stored(self) -> int:
-        """Return how many images have their names, in no tar yet."""
-        return sum(1 for path in self.staging.glob("[!.]*/**/*.*") if path.is_file())
+        """Return how many images are saved, in a tar or not; 0 while nobody can tell."""
+        address = f"{(self.staging / LEDGER_PATH).as_uri()}?mode=ro"
+        with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as ledger:
+            saved = "SELECT sum(images) FROM balance WHERE state IN (1, 2)"
+            return int(ledger.execute(saved).fetchone()[0] or 0)
+        return 0
 
     def read(self, output: IO[str]) -> None:
         """Keep what the process prints."""
@@ -86,6 +93,7 @@ MOMENTS = (
     Moment("listing", _line("Listed", 4), 0.1),
     Moment("fetching", _some_images, 0.3),
     Moment("encoding", _some_images, 0.3),
+    Moment("sealing beside", _line("[mapillary_crawler.crawl.sealing] INFO: sealing", 3), 0.1),
     Moment("sealing", _line("sealing day", 3), 0.05),
     Moment("manifests", _line("writing the manifests"), 0.05),
     Moment("moving", _copying, 0.02),

@@ -80,11 +80,11 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout(("fetching", "sealing", "moving", "in the store"), two_disks=True),
+    Layout(("fetching", "sealing beside", "sealing", "moving", "in the store"), two_disks=True),
     Layout(("listing", "encoding", "encoding", "manifests"), {"webp": 1}),
     Layout(("starting", "listing", "fetching", "manifests"), {"tar": 0}),
     Layout(("encoding", "sealing", "moving", "in the store"), {"webp": 1}, two_disks=True),
-    Layout(("fetching", "fetching", "sealing", "in the store")),
+    Layout(("fetching", "sealing beside", "sealing beside", "sealing", "in the store")),
     Layout(("encoding", "encoding", "sealing", "manifests"), {"jxl": 1}),
 )
 

@@ -117,12 +117,12 @@ def test_scrapy_s_settings_and_text_are_read_alike() -> None:
 def test_settings_that_the_user_chose_are_told_from_defaults() -> None:
     settings = Settings()
     settings.update(SETTINGS, priority="project")
-    assert read_configuration(settings, {}).encoder_settings == frozenset()
-    assert read_configuration(settings, {"WEBP_METHOD": ""}).encoder_settings == frozenset()
+    assert read_configuration(settings, {}).explicit == frozenset()
+    assert read_configuration(settings, {"WEBP_METHOD": ""}).explicit == frozenset()
     settings.set("WEBP_QUALITY", 75, priority="cmdline")
     chosen = read_configuration(
         settings, {"WEBP_ENCODER": "pillow", "IMAGE_ATTEMPTS": "3"}
-    ).encoder_settings
+    ).explicit
     assert chosen == {"WEBP_QUALITY", "WEBP_ENCODER"}
 
 

@@ -9,10 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -46,9 +47,11 @@ def open_staging(tmp_path: Path) -> Iterator[Open]:
         *,
         tar: bool | None = None,
         plan: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
         **folders: Any,
     ) -> OpenCollection:
-        configuration = limits_of(folders.get("store", tmp_path / "store"), folders.get("staging"))
+        store = folders.get("store", tmp_path / "store")
+        configuration = limits_of(store, folders.get("staging"), environment)
         opened.append(OpenCollection.open(Arguments(collection, tar=tar), configuration, plan=plan))
         return opened[-1]
 
@@ -58,9 +61,11 @@ def open_staging(tmp_path: Path) -> Iterator[Open]:
             one.close()
 
 
-def limits_of(store: Path, folder: Path | None = None) -> Configuration:
+def limits_of(
+    store: Path, folder: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+) -> Configuration:
     changed = {"MAPILLARY_STORE": str(store), "MAPILLARY_STAGING": str(folder or "")}
-    return read_configuration({**SETTINGS, **changed}, {})
+    return read_configuration({**SETTINGS, **changed, **environment}, environment)
 
 
 def refused(open_staging: Open, *given: Any, **options: Any) -> Refused:
@@ -602,6 +607,24 @@ def test_another_fixed_value_does_not_fit_what_is_archived(
     assert "tar=0 does not fit: this collection was begun with tar=1" in str(refusal)
     same = refused(open_staging, tar=True)
     assert same.outcome is Outcome.ALREADY_ARCHIVED
+
+
+def test_the_first_tar_fixes_the_size_of_all(open_staging: Open) -> None:
+    first = open_staging(environment={"TAR_MAX_BYTES": "20000"})
+    assert first.tar_max_bytes == 20_000
+    first.close()
+    again = open_staging(environment={"TAR_MAX_BYTES": "30 kB"})  # there is no tar yet
+    assert again.tar_max_bytes == 30_000
+    again.ledger.wait_for(lambda ledger: ledger.facts.set(tar_max_bytes=30_000))
+    again.close()
+    later = open_staging()
+    assert later.tar_max_bytes == 30_000
+    later.close()
+    refusal = refused(open_staging, environment={"TAR_MAX_BYTES": "20000"})
+    assert refusal.outcome is Outcome.REFUSED
+    assert "TAR_MAX_BYTES=20000 does not fit" in str(refusal)
+    assert "with 30000" in str(refusal)
+    assert open_staging(environment={"TAR_MAX_BYTES": "30000"}).tar_max_bytes == 30_000
 
 
 def test_a_discarded_collection_leaves_nothing(open_staging: Open, tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
 
+#: Why an image is fetched again whose file is not what the ledger says.
+CHANGED = "the stored file was missing or did not match its checksum"
+
 
 class FinishError(ProjectError):
     """The collection is not finished; what is there stays as it is."""

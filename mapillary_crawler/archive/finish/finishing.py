@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from mapillary_crawler.archive.finish.errors import DestinationTaken, ImagesChanged, NotSettled
+from mapillary_crawler.archive.finish.errors import (
+    CHANGED,
+    DestinationTaken,
+    ImagesChanged,
+    NotSettled,
+)
 from mapillary_crawler.archive.finish.manifests import write_manifests
 from mapillary_crawler.archive.finish.meeting_names import refuse_meeting_names
 from mapillary_crawler.archive.finish.meta import write_meta
@@ -30,8 +35,6 @@ from mapillary_crawler.ledger.thread import LedgerAccess
 
 #: Foreign files that are named one by one.
 _NAMED = 50
-#: Why an image is fetched again whose file is not what the ledger says.
-_CHANGED = "the stored file was missing or did not match its checksum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def _seal(work: Work, day: str, which: str, tar_max_bytes: int | None) -> int:
         work.say(f"{doing} {which}: {day}, {count} images")
     numbers = seal_day(work, day, tar_max_bytes) if tar_max_bytes else check_day(work, day)
     if numbers:
-        work.ledger.wait_for(lambda ledger: ledger.images.unsettle(numbers, _CHANGED))
+        work.ledger.wait_for(lambda ledger: ledger.images.unsettle(numbers, CHANGED))
     return len(numbers)
 
 

@@ -26,21 +26,40 @@ class Placed(NamedTuple):
     offset: int
 
 
+class Filling:
+    """A part that is being filled, image by image, with `end` bytes so far."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.end = 0
+
+    def take(self, record: ImageRecord) -> int | None:
+        """Return the offset of an image's own bytes, None where the part closes before it.
+
+        The first one fits, however large it is.
+        """
+        following = _behind(self.end, record)
+        if self.end and closed(following) >= self._max_bytes:
+            return None
+        self.end = following
+        return following - padded(size_of(record))
+
+
 def parts(records: Iterable[ImageRecord], max_bytes: int) -> Iterator[list[Placed]]:
     """Yield the parts of a day; each stays below `max_bytes`.
 
     An image that is larger by itself gets a part of its own. Memory: one part's records.
     """
     part: list[Placed] = []
-    end = 0
+    filling = Filling(max_bytes)
     for record in records:
-        following = _behind(end, record)
-        if part and closed(following) >= max_bytes:
+        offset = filling.take(record)
+        if offset is None:
             yield part
-            part = []
-            following = _behind(0, record)
-        part.append(Placed(record, following - padded(size_of(record))))
-        end = following
+            part, filling = [], Filling(max_bytes)
+            offset = filling.take(record)
+            assert offset is not None
+        part.append(Placed(record, offset))
     if part:
         yield part
 

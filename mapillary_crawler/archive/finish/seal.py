@@ -12,7 +12,7 @@ Whatever instant a crash picks, the next run finds one of these, and goes on:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 
@@ -40,7 +40,7 @@ from mapillary_crawler.collection.durable import CHUNK, WholeFile, exists, sha25
 from mapillary_crawler.collection.layout import tar_name
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import DayState, Piece
+from mapillary_crawler.ledger.records import DayState, ImageRecord, Piece
 
 
 def forget_unfinished(work: Work) -> None:
@@ -62,21 +62,45 @@ def seal_day(work: Work, day: str, max_bytes: int) -> list[int]:
     `RunStopped`, `OSError`.
     """
     _set_state(work, day, DayState.SEALING)
-    remove(work.folder, streams.members_in_tars(work.ledger, day))
+    remove_sealed(work, day)
     try:
         for piece, again in lost_tars(work, day):
-            _seal_part(work, day, again, piece.part)
+            _seal_part(work, day, again, max_bytes, piece.part)
             work.ledger.wait_for(partial(_forget, piece))
         for part in parts(streams.loose(work.ledger, day), max_bytes):
-            _seal_part(work, day, part)
+            _seal_part(work, day, part, max_bytes)
     except MemberChanged:
-        numbers = changed(work, streams.loose(work.ledger, day))
-        if not numbers:  # neither is the disk's word to be trusted
-            raise ReadBackFailed(work.folder / day) from None
-        return numbers
+        return _changed(work, day, streams.loose(work.ledger, day))
     remove_empty(work.folder, day)
     _set_state(work, day, DayState.SEALED)
     return []
+
+
+def seal_first_part(work: Work, day: str, max_bytes: int) -> list[int]:
+    """Bring the first part of a day's loose files into a tar.
+
+    All images before its end are to be settled (`Front`). Returns the numbers of images whose
+    files are missing or changed; then no tar was made. Raises what `seal_day` does.
+    """
+    part = next(parts(streams.loose(work.ledger, day), max_bytes))
+    try:
+        _seal_part(work, day, part, max_bytes)
+    except MemberChanged:
+        return _changed(work, day, [record for record, _ in part])
+    return []
+
+
+def remove_sealed(work: Work, day: str) -> None:
+    """Remove the files that a crash has left of images that are in a day's tars."""
+    remove(work.folder, streams.members_in_tars(work.ledger, day))
+
+
+def _changed(work: Work, day: str, records: Iterable[ImageRecord]) -> list[int]:
+    """Return the numbers of those images whose files are not what the ledger says."""
+    numbers = changed(work, records)
+    if not numbers:  # neither is the disk's word to be trusted
+        raise ReadBackFailed(work.folder / day) from None
+    return numbers
 
 
 def check_day(work: Work, day: str) -> list[int]:
@@ -101,11 +125,13 @@ def _forget(piece: Piece, ledger: Ledger) -> None:
     ledger.lost.forget(piece)
 
 
-def _seal_part(work: Work, day: str, part: list[Placed], lost: int | None = None) -> None:
+def _seal_part(
+    work: Work, day: str, part: list[Placed], max_bytes: int, lost: int | None = None
+) -> None:
     tell = work.ledger.wait_for
     number = tell(lambda ledger: ledger.pieces.next_part(day)) if lost is None else lost
     path = work.folder / tar_name(day, number)
-    require_space(work.folder, tar_size(part), path.name)
+    require_space(work.folder, tar_size(part), path.name, work.reserve)
     if exists(path):
         raise ForeignTar(path)
     piece = tell(lambda ledger: ledger.pieces.start_tar(path.name, day, number))
@@ -119,8 +145,17 @@ def _seal_part(work: Work, day: str, part: list[Placed], lost: int | None = None
         if exists(path):
             raise ForeignTar(path)
     places = [(record.number, offset) for record, offset in part]
-    tell(lambda ledger: ledger.pieces.seal_tar(piece, places))
+    tell(lambda ledger: _record(ledger, piece, places, max_bytes))
+    work.sealed()
     remove(work.folder, (record.member for record, _ in part))
+
+
+def _record(ledger: Ledger, piece: int, places: list[tuple[int, int]], max_bytes: int) -> None:
+    """Record a tar, the first of which fixes how large the others may be."""
+    with ledger.database.transaction():
+        ledger.pieces.seal_tar(piece, places)
+        if ledger.facts.get("tar_max_bytes") is None:
+            ledger.facts.set(tar_max_bytes=max_bytes)
 
 
 def contents(work: Work, part: list[Placed]) -> Iterator[bytes]:

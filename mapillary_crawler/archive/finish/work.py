@@ -25,6 +25,10 @@ class Work:
     folder: Path
     stop: Callable[[], bool]
     say: Callable[[str], None]
+    #: Called once a tar has its name and is recorded.
+    sealed: Callable[[], None] = lambda: None
+    #: Bytes that are to stay free on the disk while a tar is written.
+    reserve: int = 0
 
     @property
     def scratch(self) -> Path:
@@ -51,9 +55,13 @@ class Work:
             raise RunStopped
 
 
-def require_space(folder: Path, size: int, purpose: str) -> None:
-    """Raise ENOSPC, saying what is needed, before a large file is begun in vain."""
+def require_space(folder: Path, size: int, purpose: str, reserve: int = 0) -> None:
+    """Raise ENOSPC, saying what is needed, before a large file is begun in vain.
+
+    `reserve` are bytes that have to stay free beside it.
+    """
     disk = shutil.disk_usage(folder)
+    size += reserve
     if disk.total and disk.free < size:  # some network file systems know neither
         raise OSError(
             errno.ENOSPC,
