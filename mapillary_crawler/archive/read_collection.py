@@ -6,10 +6,9 @@ import json
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 from mapillary_crawler.archive.finish.manifest_reader import manifest_lines
 from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
@@ -19,10 +18,7 @@ from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, METADATA
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import ImageRecord, SavedImage
 from mapillary_crawler.terminal.program import program_name
-
-_Image = TypeVar("_Image", ImageRecord, SavedImage)
 
 
 @contextmanager
@@ -66,31 +62,3 @@ def _has_tars(folder: Path) -> bool:
         return isinstance(fields, dict) and isinstance(fields.get("tar"), str)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise Refused(Outcome.ERROR, f"{folder}: {CHECKSUMS} cannot be read: {error}") from None
-
-
-def checked(images: Iterable[_Image]) -> Iterator[_Image]:
-    """Yield images; raises `Refused` for one that no ledger of this program has.
-
-    SQLite keeps anything in any column, and a ledger may come from elsewhere.
-    """
-    for image in images:
-        if not (
-            isinstance(image.image_id, str)
-            and isinstance(image.day, str)
-            and isinstance(image.sequence, str)
-            and isinstance(image.tar or "", str)
-            and isinstance(image.extension or "", str)
-            and isinstance(image.size or 0, int)
-            and isinstance(image.offset or 0, int)
-        ):
-            raise Refused(Outcome.ERROR, "the ledger is damaged: an image is no image")
-        yield image
-
-
-def fields_of(ledger: Ledger, image: ImageRecord) -> dict[str, Any]:
-    """Return an image's fields as listed; none where a ledger from elsewhere has no such row."""
-    try:
-        fields = json.loads(ledger.images.line(image))
-    except (ValueError, TypeError, IndexError, RecursionError, zlib.error):
-        return {}
-    return fields if isinstance(fields, dict) else {}

@@ -54,6 +54,7 @@ Examples
         from mapillary_crawler.archive.read_collection import read_collection
         from mapillary_crawler.archive.tracks.geojson import feature_collection
         from mapillary_crawler.archive.tracks.sequences import lines_of
+        from mapillary_crawler.ledger.thread import LedgerHere
 
         if len(args) != 1:
             raise ArgumentRefused(f"say which collection, one: {self.typed} COLLECTION")
@@ -67,7 +68,7 @@ Examples
                 f"say where to: {self.typed} {args[0]} > FILE, or --gpx FOLDER, or --kml FILE"
             )
         with read_collection(folder) as ledger:
-            lines = _Counted(lines_of(ledger))
+            lines = _Counted(lines_of(LedgerHere(ledger)))
             if opts.gpx is not None:
                 _write_gpx(lines, _named(opts.gpx))
             elif opts.kml is not None:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
-from mapillary_crawler.ledger.images import COLUMNS, IS_SAVED, MANIFEST_ORDER, WITH_TAR, record_of
+from mapillary_crawler.ledger.images import (
+    COLUMNS,
+    IN_TIME,
+    IS_SAVED,
+    MANIFEST_ORDER,
+    WITH_TAR,
+    record_of,
+)
 from mapillary_crawler.ledger.records import ImageRecord, State
 
 
@@ -68,6 +75,12 @@ class Arranged:
         """Lay out a day's images that are in tars, in no order."""
         return self._lay_out(
             f"SELECT number FROM images WHERE day = ? AND piece IS NOT NULL AND {IS_SAVED}", [day]
+        )
+
+    def by_sequence(self) -> Order:
+        """Lay out the saved images by sequence, within each in the order of the manifests."""
+        return self._lay_out(
+            f"SELECT number FROM images WHERE {IS_SAVED} ORDER BY sequence, {IN_TIME}"
         )
 
     def _lay_out(self, numbers: str, parameters: list[str] | None = None) -> Order:

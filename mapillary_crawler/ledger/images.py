@@ -20,12 +20,12 @@ from mapillary_crawler.ledger.records import (
 _NO_NUMBER = "trim(id, '0123456789') <> ''"
 #: The order of all manifests: dated first, by capture time, then by id as an integer
 #: (length before digits), ids that are no decimal number last, bytewise.
-_IN_TIME = f"""
+IN_TIME = f"""
     captured_at IS NULL, captured_at, {_NO_NUMBER},
     iif({_NO_NUMBER}, 0, length(ltrim(id, '0'))),
     iif({_NO_NUMBER}, id, ltrim(id, '0')), id
 """
-MANIFEST_ORDER = f"ORDER BY {_IN_TIME}"
+MANIFEST_ORDER = f"ORDER BY {IN_TIME}"
 
 #: What a record is made of, in `record_of`.
 COLUMNS = (
@@ -130,14 +130,7 @@ class Images:
 
     def by_place(self) -> Iterator[ImageRecord]:
         """Yield the saved images as they lie on the disk: by day, by tar, by offset."""
-        return self._saved("images.day, images.piece, offset, images.number")
-
-    def by_sequence(self) -> Iterator[ImageRecord]:
-        """Yield the saved images by sequence, within each in the order of the manifests."""
-        return self._saved(f"sequence, {_IN_TIME}")
-
-    def _saved(self, order: str) -> Iterator[ImageRecord]:
-        """Yield the saved images in an order."""
+        order = "images.day, images.piece, offset, images.number"
         return records(self._database, f"WHERE {IS_SAVED} ORDER BY {order}")
 
     def count_loose(self, day: str) -> int:

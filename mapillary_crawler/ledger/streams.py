@@ -61,6 +61,16 @@ def members_in_tars(access: LedgerAccess, day: str) -> Iterator[str]:
     )
 
 
+def by_sequence(
+    access: LedgerAccess, read: Callable[[Ledger, ImageRecord], _Read]
+) -> Iterator[_Read]:
+    """Yield what `read` makes, in the ledger's thread, of the saved images, by sequence and time.
+
+    To lay out the order takes a while.
+    """
+    return _arranged(access, lambda ledger: ledger.arranged.by_sequence(), read)
+
+
 def _in_order(
     access: LedgerAccess, read: Callable[[Ledger, ImageRecord], _Read]
 ) -> Iterator[_Read]:

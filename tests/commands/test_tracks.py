@@ -10,6 +10,7 @@ import pytest
 
 from mapillary_crawler.archive.read_collection import read_collection
 from mapillary_crawler.archive.tracks.sequences import sequences_geojson
+from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import Picture
 from tests.commands.in_process import BODIES, NAME, Commands, made, tree
 
@@ -31,7 +32,7 @@ def test_geojson_goes_to_standard_output(commands: Commands) -> None:
     ] == [(None, 1), ("a_uX-1", 2), ("b", 2)]
     assert tree(folder) == before
     with read_collection(folder) as ledger:
-        assert b"".join(sequences_geojson(ledger)).decode() == commands.out
+        assert b"".join(sequences_geojson(LedgerHere(ledger))).decode() == commands.out
 
 
 @pytest.mark.parametrize("tar", [True, False])

@@ -309,8 +309,9 @@ def test_saved_images_come_by_listing_by_place_and_by_sequence(ledger: Ledger) -
 
     assert ids(ledger.images.saved()) == "12346"
     assert ids(ledger.images.by_place()) == "34216"
-    assert ids(ledger.images.by_sequence()) == "43216"
-    records = {record.image_id: record for record in streams.in_order(LedgerHere(ledger))}
+    here = LedgerHere(ledger)
+    assert ids(streams.by_sequence(here, lambda _, record: record)) == "43216"
+    records = {record.image_id: record for record in streams.in_order(here)}
     for image in ledger.images.saved():
         record = records[image.image_id]
         assert ledger.images.line(image) == ledger.images.line(record)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mapillary_crawler.archive.export.rows import COLUMNS, Box, Rows
-from mapillary_crawler.archive.read_collection import checked
+from mapillary_crawler.archive.saved_images import checked
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SavedImage
 

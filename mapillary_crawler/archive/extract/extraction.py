@@ -23,7 +23,7 @@ from mapillary_crawler.archive.extract.sources import (
     loose,
 )
 from mapillary_crawler.archive.internet_archive.ranges import Ranges
-from mapillary_crawler.archive.read_collection import checked, fields_of
+from mapillary_crawler.archive.saved_images import checked, fields_of
 from mapillary_crawler.archive.verify.inventory import Kind, Problem
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import new_file

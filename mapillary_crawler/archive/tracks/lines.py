@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,16 +58,15 @@ class Line:
 
 
 def lines(
-    images: Iterable[ImageRecord], fields_of: Callable[[ImageRecord], Mapping[str, Any]]
+    images: Iterable[tuple[ImageRecord, Mapping[str, Any]]],
 ) -> Iterator[Line]:
-    """Yield the lines of images that come by sequence and, within, by time.
+    """Yield the lines of images, with their fields, that come by sequence and, within, by time.
 
     A line that crosses the 180th meridian goes on in a further one (RFC 7946, 3.1.9). Sequences
     without a place have no line. At most one line is in memory.
     """
     line: Line | None = None
-    for image in images:
-        fields = fields_of(image)
+    for image, fields in images:
         captured_at = capture_time(image.captured_at)
         day = "" if image.sequence else image.day
         if line is None or (line.part, line.day) != (image.sequence, day):

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from typing import Any
 
-from mapillary_crawler.archive.read_collection import checked, fields_of
+from mapillary_crawler.archive.saved_images import check, fields_of
 from mapillary_crawler.archive.tracks.geojson import feature_collection
 from mapillary_crawler.archive.tracks.lines import Line, lines
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.thread import LedgerAccess
 
 
-def lines_of(ledger: Ledger) -> Iterator[Line]:
+def lines_of(access: LedgerAccess) -> Iterator[Line]:
     """Yield the saved images' lines, by the path parts of their sequences."""
-    return lines(checked(ledger.images.by_sequence()), partial(fields_of, ledger))
+    return lines(streams.by_sequence(access, _read))
 
 
-def sequences_geojson(ledger: Ledger) -> Iterator[bytes]:
+def sequences_geojson(access: LedgerAccess) -> Iterator[bytes]:
     """Yield sequences.geojson, row by row, from the ledger alone: the same bytes for the same rows.
 
     Memory does not grow with the number of images, but for SQLite's sorting, which goes to disk.
     """
-    return feature_collection(lines_of(ledger))
+    return feature_collection(lines_of(access))
+
+
+def _read(ledger: Ledger, image: ImageRecord) -> tuple[ImageRecord, dict[str, Any]]:
+    check(image)
+    return image, fields_of(ledger, image)

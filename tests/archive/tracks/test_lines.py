@@ -27,7 +27,7 @@ def lines_of(taken: Sequence[Taken]) -> list[Line]:
         )
         for number, (part, time, _) in enumerate(taken)
     ]  # fmt: skip
-    return list(lines(records, lambda record: taken[record.number][2]))
+    return list(lines((record, taken[record.number][2]) for record in records))
 
 
 def at(longitude: object, latitude: object = 1.0, **fields: Any) -> dict[str, Any]:
