@@ -124,7 +124,7 @@ def exif_block(
     """
     ours: Directories = {
         "0th": _camera(metadata, username),
-        "Exif": {ExifIFD.ExifVersion: _VERSION},
+        "Exif": {ExifIFD.ExifVersion: _VERSION, **_lens(metadata)},
         "GPS": _place(metadata),
     }
     if captured_at is not None:
@@ -154,6 +154,18 @@ def _camera(metadata: Mapping[str, Any], username: str) -> dict[int, Entry]:
         ImageIFD.Copyright: image_fields.rights(username),
     }
     return {tag: Entry(ASCII, text.encode()) for tag, text in texts.items() if text}
+
+
+def _lens(metadata: Mapping[str, Any]) -> dict[int, Entry]:
+    """Return the focal length on film, as OpenSfM and ODM take it.
+
+    Not the one in mm: that needs the sensor's size, which Mapillary does not know, and who knows
+    the camera's would compute a field of view from one that was made up.
+    """
+    focal_length = image_fields.focal_length(metadata)
+    if focal_length is None:
+        return {}
+    return {ExifIFD.FocalLengthIn35mmFilm: Entry(SHORT, (focal_length,))}
 
 
 def _place(metadata: Mapping[str, Any]) -> dict[int, Entry]:

@@ -20,6 +20,8 @@ _LOWEST, _HIGHEST = -12_000, 100_000
 # Degrees; further away a float no longer tells one direction from another.
 _LARGEST_ANGLE = 1_000_000
 _WRAP = 2**32
+# Shares of the larger side; from the widest lens that is none for fish-eyes to any telescope.
+_FOCAL = (0.1, 100)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # Halves of surrogate pairs and what XML cannot hold.
@@ -78,6 +80,19 @@ def heading(metadata: Mapping[str, Any]) -> float | None:
             return None
     # Rounded first: 359.9999999 must not be written as 360.
     return round(angle * 1_000_000) % 360_000_000 / 1_000_000
+
+
+def focal_length(metadata: Mapping[str, Any]) -> int | None:
+    """Return the focal length on 35 mm film, in mm, of a picture in central projection.
+
+    Graph API: `camera_parameters` begin with the focal length as a share of the larger side,
+    which is 36 mm on film. For other projections the number stands for something else.
+    """
+    parameters = metadata.get("camera_parameters")
+    if metadata.get("camera_type") != "perspective" or metadata.get("is_pano") is True:
+        return None
+    share = _number(parameters[0], *_FOCAL) if isinstance(parameters, list) and parameters else None
+    return None if share is None else round(36 * share)
 
 
 def is_sphere(metadata: Mapping[str, Any], width: int, height: int) -> bool | None:

@@ -11,7 +11,7 @@ from mapillary_crawler.collection.outcome import ProjectError
 
 #: Number of a collection's format: the set of its files, their fields, their bytes. The finish
 #: records it as the fact `format`; a ledger without one has format 1.
-FORMAT = 2
+FORMAT = 3
 
 
 class State(IntEnum):

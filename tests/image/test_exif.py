@@ -126,6 +126,20 @@ def test_heading_zero_is_north():
     assert (float(gps[17]), gps[16]) == (0, "T")
 
 
+def test_focal_length_on_film_is_that_of_the_camera_as_computed():
+    metadata = {"camera_type": "perspective", "camera_parameters": [0.826, 0, 0]}
+    own = {"Exif": {piexif.ExifIFD.FocalLength: (6, 1), piexif.ExifIFD.FocalLengthIn35mmFilm: 26}}
+    _, photo, _ = read(write(with_exif(own), metadata).data)
+    assert (photo[0x920A], photo[0xA405]) == (6, 30)
+    _, photo, _ = read(write(picture(), metadata).data)
+    assert photo[0xA405] == 30
+    assert 0x920A not in photo  # needs the sensor's size
+    _, photo, _ = read(write(with_exif(own), {**metadata, "camera_type": "fisheye"}).data)
+    assert photo[0xA405] == 26
+    _, photo, _ = read(write(picture(), {}).data)
+    assert 0xA405 not in photo
+
+
 def test_names_survive_as_utf8():
     metadata = {"make": "Citroën\0", "model": "日本 \U0001f4f7"}
     data = exif.write(picture(), metadata, captured_at=None, username="josé").data

@@ -75,6 +75,29 @@ def test_heading(computed: Any, raw: Any, degrees: float | None):
     assert image_fields.heading(metadata) == degrees
 
 
+@pytest.mark.parametrize(
+    ("fields", "millimetres"),
+    [
+        ({}, 31),
+        ({"is_pano": False}, 31),
+        ({"camera_parameters": [0.4686]}, 17),
+        ({"camera_parameters": [1]}, 36),
+        ({"camera_type": "fisheye"}, None),
+        ({"camera_type": "spherical"}, None),
+        ({"camera_type": None}, None),
+        ({"camera_type": ["perspective"]}, None),
+        ({"is_pano": True}, None),
+        ({"camera_parameters": []}, None),
+        ({"camera_parameters": 0.85}, None),
+        ({"camera_parameters": {"0": 0.85}}, None),
+        *(({"camera_parameters": [share]}, None) for share in (0, 0.05, -0.85, 101, *NO_NUMBERS)),
+    ],
+)
+def test_focal_length_on_film(fields: dict[str, Any], millimetres: int | None):
+    metadata = {"camera_type": "perspective", "camera_parameters": [0.85136388143343, -0.1, 0]}
+    assert image_fields.focal_length(metadata | fields) == millimetres
+
+
 @given(st.floats(-1_000_000, 1_000_000))
 def test_heading_is_never_360(angle: float):
     heading = image_fields.heading({"computed_compass_angle": angle})

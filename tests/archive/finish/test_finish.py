@@ -94,7 +94,7 @@ def test_nothing_of_the_work_is_left(staging, store):
     assert not list(staging.parent.iterdir())
     ledger = Ledger(folder / LEDGER_PATH, read_only=True)
     assert isinstance(ledger.facts.get("finished_at"), float)
-    assert ledger.facts.get("format") == 2
+    assert ledger.facts.get("format") == 3
     recorded = {piece.name: piece for piece in ledger.pieces.all()}
     ledger.close()
     files = set(deterministic_set(folder)) | {"__ia_thumb.jpg"}

@@ -51,7 +51,7 @@ def test_all_tags_of_the_items_that_are_there_already():
     assert tagged["source"] == ["https://www.mapillary.com/app/user/ann"]
     assert tagged["scanner"] == [f"mapillary_crawler {__version__}"]
     assert tagged["mapillary_downloader"] == [__version__]
-    assert tagged["mapillary_crawler_format"] == ["2"]
+    assert tagged["mapillary_crawler_format"] == ["3"]
     assert tagged["mediatype"] == ["data"]
     assert tagged["collection"] == ["mapillary-images"]
     assert len(tagged) == 13
