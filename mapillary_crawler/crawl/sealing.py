@@ -81,6 +81,8 @@ class Sealing:
         self._woken.set()
         if self._thread:
             self._thread.join()
+        if self._work:
+            self._work.jpeg_of.close()
 
     def _watch(self) -> None:
         while not self._closing:

@@ -27,8 +27,8 @@ _SHARE, _PIXEL = 0.02, 1
 _TURNED = frozenset({5, 6, 7, 8})
 
 _PILLOW = str(Path(PIL.__file__).parent)
-# The filters of warnings are the process's, and decoding takes place in several threads.
-_warnings = threading.Lock()
+#: The filters of warnings are the process's, and decoding takes place in several threads.
+WARNINGS = threading.Lock()
 
 
 class OtherFormatError(ValueError):
@@ -53,7 +53,7 @@ def decode(body: bytes, extension: str, most_pixels: int) -> tuple[int, int]:
 
     Raises `OtherFormatError`; MemoryError, which says nothing of the body, passes through.
     """
-    with _warnings, warnings.catch_warnings(record=True) as warned:
+    with WARNINGS, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
             if extension == "png":  # without it Pillow reads no checksum of the picture's data

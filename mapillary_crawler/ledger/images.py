@@ -38,6 +38,15 @@ _RECORDS = f"SELECT {COLUMNS} FROM images {WITH_TAR}"
 IS_SAVED = f"images.state IN ({State.SAVED:d}, {State.DAMAGED:d})"
 
 
+def manifest_place(record: ImageRecord) -> tuple[bool, int, bool, int, str, str]:
+    """Return by what records are sorted into the order of the manifests."""
+    name = record.image_id
+    odd = bool(name.strip("0123456789"))
+    digits = name if odd else name.lstrip("0")
+    undated, captured_at = record.captured_at is None, record.captured_at or 0
+    return undated, captured_at, odd, 0 if odd else len(digits), digits, name
+
+
 class Images:
     """Listed images by state, by day, and in the order of the manifests."""
 

@@ -24,6 +24,7 @@ from mapillary_crawler.ledger.pages import Pages
 from mapillary_crawler.ledger.pieces import Pieces
 from mapillary_crawler.ledger.queue import Queue
 from mapillary_crawler.ledger.records import State, StoredFile
+from mapillary_crawler.ledger.samples import Samples
 from mapillary_crawler.ledger.survey import Survey
 
 
@@ -49,6 +50,7 @@ class Ledger:
         self.days = Days(self.database, self.facts)
         self.pieces = Pieces(self.database)
         self.lost = Lost(self.database, self.images, self.pieces)
+        self.samples = Samples(self.database)
         self.survey = Survey(self.database)
 
     def start_run(self) -> int:

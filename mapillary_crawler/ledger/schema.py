@@ -146,6 +146,12 @@ MIGRATIONS = (
         sha256 BLOB NOT NULL
     );
     """,
+    # A small picture of each day, of the image of that number.
+    """
+    CREATE TABLE samples (
+        day TEXT PRIMARY KEY, number INTEGER NOT NULL REFERENCES images, jpeg BLOB NOT NULL
+    );
+    """,
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.

@@ -33,6 +33,7 @@ from tests.archive.finish.made import (
     saved,
     settle,
 )
+from tests.archive.finish.test_samples import samples
 
 NAME = ANN.name
 MAX_BYTES = 10_240 * 2
@@ -114,6 +115,7 @@ def test_whenever_a_day_is_sealed_its_tars_are_the_same(
     found = crawl.finish(tar=tar)
     assert sorted(found) == sorted(whole)
     assert [name for name in whole if found[name] != whole[name]] == []
+    assert samples(crawl.store / NAME) == samples(tmp_path / "once" / "whole" / NAME)
 
 
 MANY = [Picture(str(number), body=bytes([number]) * 3000) for number in range(10, 30)]

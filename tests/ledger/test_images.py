@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import CAPTURE_TIME_END, member_path
 from mapillary_crawler.ledger import streams
+from mapillary_crawler.ledger.images import manifest_place
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, State
 from mapillary_crawler.ledger.thread import LedgerHere
@@ -199,6 +200,7 @@ def test_manifests_are_in_the_order_of_the_design(listed: list[tuple[str, int | 
         assert [(record.image_id, record.captured_at) for record in records] == sorted(
             listed, key=place
         )
+        assert records == sorted(records, key=manifest_place)
         saved = [record.number for record in records][::2]
         ledger.save([stored(number) for number in saved])
         assert [record.number for record in ledger.images.first_saved(3)] == saved[:3]

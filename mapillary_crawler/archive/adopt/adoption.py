@@ -134,6 +134,7 @@ def _write_manifests(collection: Collection, place: Path, say: Callable[[str], N
         write_meta(work, Contents(collection, balance, days, tar, adopted=adopted))
         write_sums(work)
     finally:
+        work.jpeg_of.close()
         work.clear_scratch()
         ledger.close()
     return balance

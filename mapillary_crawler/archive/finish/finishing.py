@@ -29,6 +29,7 @@ from mapillary_crawler.collection.batch import remove_incoming
 from mapillary_crawler.collection.durable import exists
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FORMAT, PieceState
 from mapillary_crawler.ledger.thread import LedgerAccess
@@ -72,20 +73,40 @@ def finish_collection(
     `OSError`, `ReadBackFailed` and ENOSPC among them;
     `sqlite3.OperationalError` where the ledger finds the disk full.
     """
-    work = Work(access, folder, stop, say)
+    with Decoder() as jpeg_of:
+        work = Work(access, folder, stop, say, jpeg_of=jpeg_of)
+        balance, absent = _finish(
+            work,
+            collection,
+            destination,
+            tar_max_bytes if tar else None,
+            accept_failed=accept_failed,
+        )
+    move_collection(folder, destination, absent=absent, stop=stop, say=say)
+    return Finished(destination, balance)
+
+
+def _finish(
+    work: Work,
+    collection: Collection,
+    destination: Path,
+    tar_max_bytes: int | None,
+    *,
+    accept_failed: bool,
+) -> tuple[Balance, set[str]]:
+    """Do all but the move; return the balance, and the files that are not here any more."""
+    access, tar = work.ledger, tar_max_bytes is not None
     access.wait_for(lambda ledger: _require_settled(ledger, accept_failed=accept_failed))
     if exists(destination):
         raise DestinationTaken(destination)
     work.make_scratch()
     refuse_meeting_names(work, destination, tar=tar)
-    _seal_days(work, tar_max_bytes if tar else None)
+    _seal_days(work, tar_max_bytes)
     _write_files(work, collection, tar=tar)
     _name_foreign(work)
     work.clear_scratch()
-    remove_incoming(folder)
-    balance, absent = access.wait_for(_conclude)
-    move_collection(folder, destination, absent=absent, stop=stop, say=say)
-    return Finished(destination, balance)
+    remove_incoming(work.folder)
+    return access.wait_for(_conclude)
 
 
 def _conclude(ledger: Ledger) -> tuple[Balance, set[str]]:

@@ -35,6 +35,7 @@ from mapillary_crawler.archive.finish.parts import (
     size_of,
     tar_size,
 )
+from mapillary_crawler.archive.finish.samples import Sample, sample_of
 from mapillary_crawler.archive.finish.work import Work, require_space
 from mapillary_crawler.collection.durable import CHUNK, WholeFile, exists, sha256_of, sync_folder
 from mapillary_crawler.collection.layout import tar_name
@@ -113,6 +114,8 @@ def check_day(work: Work, day: str) -> list[int]:
     if not numbers:
         for record in streams.loose(work.ledger, day):
             set_capture_time(work.folder, record)
+        if sample := sample_of(work, day, streams.loose(work.ledger, day)):
+            work.ledger.wait_for(sample.keep)
         _set_state(work, day, DayState.SEALED)
     return numbers
 
@@ -145,14 +148,23 @@ def _seal_part(
         if exists(path):
             raise ForeignTar(path)
     places = [(record.number, offset) for record, offset in part]
-    tell(lambda ledger: _record(ledger, piece, places, max_bytes))
+    sample = sample_of(work, day, (record for record, _ in part))
+    tell(lambda ledger: _record(ledger, piece, places, max_bytes, sample))
     work.sealed()
     remove(work.folder, (record.member for record, _ in part))
 
 
-def _record(ledger: Ledger, piece: int, places: list[tuple[int, int]], max_bytes: int) -> None:
+def _record(
+    ledger: Ledger,
+    piece: int,
+    places: list[tuple[int, int]],
+    max_bytes: int,
+    sample: Sample | None,
+) -> None:
     """Record a tar, the first of which fixes how large the others may be."""
     with ledger.database.transaction():
+        if sample:
+            sample.keep(ledger)
         ledger.pieces.seal_tar(piece, places)
         if ledger.facts.get("tar_max_bytes") is None:
             ledger.facts.set(tar_max_bytes=max_bytes)

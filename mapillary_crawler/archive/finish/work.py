@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import SCRATCH
 from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.ledger.thread import LedgerAccess
 
 
@@ -29,6 +30,8 @@ class Work:
     sealed: Callable[[], None] = lambda: None
     #: Bytes that are to stay free on the disk while a tar is written.
     reserve: int = 0
+    #: Gives back the JPEG of a JPEG XL; to be closed.
+    jpeg_of: Decoder = field(default_factory=Decoder)
 
     @property
     def scratch(self) -> Path:

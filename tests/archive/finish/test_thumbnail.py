@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mapillary_crawler.archive.finish.thumbnail import shrink
+from mapillary_crawler.archive.finish.pictures import shrink
 from tests.archive.finish.made import ANN, DAY, NOON, Picture, add, finish, jpeg
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
