@@ -98,6 +98,11 @@ def adopting(target: Path) -> Path:
     return target.with_name(f".adopting-{target.name}")
 
 
+def fetching(target: Path) -> Path:
+    """Return where a collection is made of its item on archive.org, beside where it will be."""
+    return target.with_name(f".fetching-{target.name}")
+
+
 def progress_writing(folder: Path) -> Path:
     """Return where a collection's progress is written, before it has its name.
 

@@ -9,27 +9,30 @@ from pathlib import Path
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.adopt.findings import Finding, Findings
-from mapillary_crawler.archive.adopt.foreign_folder import ForeignFolder, ForeignTar, is_image_like
+from mapillary_crawler.archive.adopt.foreign_folder import (
+    TOOL,
+    Adoptable,
+    ForeignTar,
+    is_image_like,
+)
 from mapillary_crawler.archive.adopt.judged import Judge, Judged
 from mapillary_crawler.archive.adopt.listed_rows import ListedRows, row_of_file
 from mapillary_crawler.archive.adopt.moves import Moves
 from mapillary_crawler.archive.adopt.unpacking import portions, unpack
-from mapillary_crawler.archive.finish.meta import read_metadata
-from mapillary_crawler.collection.durable import digests_of, sync_folder
+from mapillary_crawler.collection.durable import sync_folder
 from mapillary_crawler.collection.layout import ADOPTING_PATH, LEDGER_PATH, is_clutter
 from mapillary_crawler.collection.limits import STRANGERS, TAR_STRANGERS
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.adopted import Adopted
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow, Taken
+from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow, PieceState, Taken
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
 #: Files settled in one transaction.
 _BATCH = 200
 #: Bytes of rows that are in memory at once, but for one more.
 _PAGE_BYTES = 16 << 20
-_TOOL = "mapillary_downloader"
 
 
 class AdoptedLedger:
@@ -41,7 +44,7 @@ class AdoptedLedger:
 
     def __init__(
         self,
-        folder: ForeignFolder,
+        folder: Adoptable,
         place: Path,
         say: Callable[[str], None],
         shown: WorkDisplay,
@@ -77,34 +80,34 @@ class AdoptedLedger:
         unfinished.rename(path)
 
     def _fill(self, ledger: Ledger, findings: Findings) -> None:
-        tool = read_metadata(self._folder.path).get(_TOOL, ["unknown version"])[0]
         complete = self._list(ledger, findings)
         with Judge(walk=self._walk) as judge:
             tars = self._folder.tars()
             loose = sum((self._folder.path / name).lstat().st_size for name in self._folder.loose())
-            sizes = [tar.path.stat().st_size for tar in tars]
+            sizes = [tar.size for tar in tars]
             self._shown.begin("adopting", len(tars) + 1, sum(sizes) + loose)
             for number, tar in enumerate(tars, 1):
                 self._say(f"tar {number} of {len(tars)}: {tar.path.name}")
                 self._shown.begin_file(tar.path.name, sizes[number - 1])
                 self._adopt_tar(ledger, judge, tar, findings)
                 self._shown.end_file()
-            self._say(f"what lies loose in {self._folder.path}")
+            if self._folder.is_here:
+                self._say(f"what lies loose in {self._folder.source}")
             self._shown.begin_file("loose files", loose)
             self._take(ledger, judge.loose(self._folder), None, findings)
             self._shown.end_file()
         for image_id, _, _ in ledger.images.failures():
-            if image_id not in self._unreadable:
+            if self._folder.is_read and image_id not in self._unreadable:
                 findings.note(Finding.LOST, image_id)
         ledger.listing.reopen()
         ledger.facts.set(
             username=self._folder.collection.username,
             versions=[__version__],
             adopted={
-                "tool": _TOOL,
-                "version": tool,
+                "tool": TOOL,
+                "version": self._folder.version,
                 "listing_complete": complete,
-                "folder": str(self._folder.path),
+                "folder": self._folder.source,
             },
             passed_over=self._passed_over,
             damaged_tars=self._damaged,
@@ -144,11 +147,14 @@ class AdoptedLedger:
             self._take(ledger, members, tar, findings)
             return
         number = ledger.pieces.start_tar(tar.path.name, tar.day, tar.part)
-        ledger.pieces.written(number, **asdict(digests_of(tar.path)))
         places = self._take(ledger, members, tar, findings)
+        ledger.pieces.written(number, **asdict(tar.digests()))
         ledger.pieces.seal_tar(number, places)
         ledger.days.set_state(tar.day, DayState.SEALED)
-        self._moves.add(tar.path.name, tar.path.name)
+        if tar.remote:
+            ledger.pieces.set_state(tar.path.name, PieceState.REMOVED, tar.remote.item)
+        else:
+            self._moves.add(tar.path.name, tar.path.name)
 
     def _take(
         self, ledger: Ledger, judged: Iterator[Judged], tar: ForeignTar | None, findings: Findings
@@ -226,7 +232,7 @@ class AdoptedLedger:
         if (tar and self._strangers[name] > TAR_STRANGERS) or of_all > STRANGERS:
             raise Refused(
                 Outcome.REFUSED,
-                f"{self._folder.path / name} has {self._strangers[name]:,} members or more that "
+                f"{self._folder.source}/{name} has {self._strangers[name]:,} members or more that "
                 "stand for no image: it is no such file; nothing was changed",
             )
 

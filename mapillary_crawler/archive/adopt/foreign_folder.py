@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, Protocol, cast
 
 from mapillary_crawler.archive.adopt.image_paths import IMAGE_LIKE, ImagePath, image_path, is_day
+from mapillary_crawler.archive.finish.meta import read_metadata
+from mapillary_crawler.archive.verify.tar_walk import TarWalk
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.descent import NotFollowed
+from mapillary_crawler.collection.durable import Digests, digests_of
 from mapillary_crawler.collection.layout import (
     CHECKSUMS,
     LOGS,
@@ -36,6 +40,9 @@ from mapillary_crawler.terminal.quoting import printable
 
 METADATA = (PACKED_METADATA, "metadata.jsonl")
 
+TOOL = "mapillary_downloader"
+UNKNOWN_VERSION = "unknown version"
+
 #: Its logs may hold absolute paths and URLs with the token; its thumbnail has another name.
 _OWN = (*METADATA, "progress.json*", ".api_cursor*", "__ia_thumb*.jpg", LOGS)
 
@@ -48,9 +55,22 @@ _NAME = re.compile(
 _TAR = re.compile(r"(?P<stem>[^/]+?)(?:\.(?P<part>[1-9][0-9]{0,8}))?\.tar")
 
 
+class RemoteTar(Protocol):
+    """A tar of an item, read from there; what `TarWalk` needs of a file, and a little more."""
+
+    item: str
+    size: int
+
+    def digests(self) -> Digests:
+        """Return the checksums of all of it; raises `Refused` where it is not as described."""
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignTar:
-    """A tar of that tool: DAY.tar, then DAY.1.tar and so on; before 0.7 of other names."""
+    """A tar of that tool: DAY.tar, then DAY.1.tar and so on; before 0.7 of other names.
+
+    One that is `remote` is in an item on archive.org, and its path is but a name.
+    """
 
     path: Path
     #: None where the name says none.
@@ -58,6 +78,22 @@ class ForeignTar:
     part: int
     #: That its images may have.
     extensions: tuple[str, ...] = WITHOUT_JXL
+    remote: RemoteTar | None = None
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.remote.size if self.remote else self.path.stat().st_size
+
+    def walk(self) -> TarWalk:
+        """Open it; raises `OSError`."""
+        if self.remote:
+            return TarWalk(cast("BinaryIO", self.remote), self.remote.size)
+        return TarWalk.of(self.path)
+
+    def digests(self) -> Digests:
+        """Return its checksums; reads all of it. Raises `Refused`, `OSError`."""
+        return self.remote.digests() if self.remote else digests_of(self.path)
 
     def image_path(self, member: str) -> ImagePath | None:
         """Return what a member's path says, None if it is no image's, or of another day."""
@@ -83,11 +119,39 @@ def collection_of(path: Path) -> Collection:
     )
 
 
+class Adoptable(Protocol):
+    """What that tool made, be it here or on archive.org: where its metadata is, its images lie."""
+
+    path: Path
+    collection: Collection
+    #: The names of its metadata files.
+    metadata: list[str]
+    #: Where it was found, told to people.
+    source: str
+    #: The version of that tool, as its metadata has it.
+    version: str
+    #: It is a folder, with images that may lie loose.
+    is_here: bool
+    #: All that it holds is looked at, so what is found nowhere is lost.
+    is_read: bool
+
+    def tars(self) -> list[ForeignTar]:
+        """Return the tars, those of days first, by day and part."""
+
+    def loose(self) -> Iterator[str]:
+        """Yield the paths of images that lie in folders, or beside them."""
+
+    def unknown(self, path: str) -> Refused:
+        """Return the refusal of what no known version of that tool makes."""
+
+
 class ForeignFolder:
     """The folder; raises `Refused` if it is none of that tool's, or holds what is not known."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.source = str(path)
+        self.is_here = self.is_read = True
         if not path.is_dir():
             raise _refused(f"{path} is no folder")
         self.collection = collection_of(path)
@@ -109,6 +173,7 @@ class ForeignFolder:
         self.metadata = [name for name in METADATA if os.path.lexists(path / name)]
         if not self.metadata:
             raise _refused(f"{path} has no {METADATA[0]}: nothing says what was listed")
+        self.version = read_metadata(path).get(TOOL, [UNKNOWN_VERSION])[0]
 
     def _know(self, name: str) -> None:
         """Find out what an entry is; raises `Refused`, and `NotFollowed` for what is special."""

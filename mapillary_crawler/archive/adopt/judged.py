@@ -84,7 +84,7 @@ class Judge:
         self, tar: ForeignTar, damaged: Callable[[str], None]
     ) -> Iterator[Future[Judged] | Judged]:
         try:
-            walk = TarWalk(tar.path)
+            walk = tar.walk()
         except OSError as error:
             damaged(f"{tar.path.name}: {error.strerror}")
             return

@@ -26,7 +26,7 @@ def unpack(tar: ForeignTar, place: Path, files: list[tuple[Judged, str]]) -> Non
     Raises `DiskFull`, `OSError`; the images are what was judged, or else it is an OSError.
     """
     place.mkdir(parents=True, exist_ok=True)
-    with closing(TarWalk(tar.path)) as walk:
+    with closing(TarWalk.of(tar.path)) as walk:
         for some in portions(files, _IMAGES, lambda file: file[0].size, _BYTES):
             new = [
                 NewFile(

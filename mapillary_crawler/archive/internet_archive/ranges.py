@@ -1,9 +1,11 @@
-"""Bytes of an item's files by range requests, one at a time; nobody has to say who asks."""
+"""What an item has, and bytes of its files, one request at a time; nobody has to say who asks."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -17,6 +19,7 @@ from mapillary_crawler.archive.internet_archive.trouble import (
     trouble,
 )
 from mapillary_crawler.collection.addresses import is_loopback
+from mapillary_crawler.collection.limits import ANSWER_BYTES
 from mapillary_crawler.collection.outcome import RunStopped
 
 _AGENT = "mapillary_crawler (reads images of its collections)"
@@ -26,9 +29,11 @@ _CHUNK = 1 << 16
 #: Bytes of an answer that is no success and may say why.
 _WORDS = 10_000
 
+_Result = TypeVar("_Result")
+
 
 class Ranges:
-    """Reads from `{url}/download/{item}/{name}`; for any thread.
+    """Reads from `{url}/download/{item}/{name}` and `{url}/metadata/{item}`; for any thread.
 
     `timeout` is how many seconds an answer may stand still, `wait` and `patience` those of
     `Retry`. Once archive.org has been away for longer nothing more is asked of it.
@@ -59,11 +64,22 @@ class Ranges:
 
     def read(self, item: str, name: str, start: int, size: int) -> bytes:
         """Return `size` bytes of a file from `start` on; raises `Trouble`, `RunStopped`."""
+        return self._once(f"{item}/{name}", lambda: self._read(item, name, start, size))
+
+    def metadata(self, item: str) -> dict[str, Any]:
+        """Return what the metadata API says of an item now, nothing for an absent one.
+
+        Raises `Trouble`, `RunStopped`.
+        """
+        return self._once(item, lambda: self._metadata(item))
+
+    def _once(self, what: str, work: Callable[[], _Result]) -> _Result:
+        """Ask as often as it takes, but nothing more once archive.org has been away too long."""
         with self._lock:
             if self.away:
                 raise self.away
             try:
-                return self._retry(f"{item}/{name}", lambda: self._read(item, name, start, size))
+                return self._retry(what, work)
             except StillUnavailable as error:
                 self.away = error
                 raise
@@ -81,13 +97,31 @@ class Ranges:
             raise RunStopped
 
     def _read(self, item: str, name: str, start: int, size: int) -> bytes:
-        url = f"{self._url}/download/{quote(item, safe='')}/{quote(name, safe='')}"
-        asked = {"Range": f"bytes={start}-{start + size - 1}"}
+        return self._get(
+            f"download/{quote(item, safe='')}/{quote(name, safe='')}",
+            {"Range": f"bytes={start}-{start + size - 1}"},
+            lambda answer: self._body(answer, start, size),
+        )
+
+    def _metadata(self, item: str) -> dict[str, Any]:
+        body = self._get(f"metadata/{quote(item, safe='')}", {}, self._whole)
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            raise Unavailable("an answer that is no JSON") from None
+        return answer if isinstance(answer, dict) else {}
+
+    def _get(
+        self,
+        path: str,
+        headers: dict[str, str],
+        read: Callable[[requests.Response], bytes],
+    ) -> bytes:
         try:
             with self._session.get(
-                url, headers=asked, timeout=self._timeout, stream=True
+                f"{self._url}/{path}", headers=headers, timeout=self._timeout, stream=True
             ) as answer:
-                return self._body(answer, start, size)
+                return read(answer)
         except requests.Timeout:
             raise Unavailable("no answer in time") from None
         except requests.TooManyRedirects:
@@ -101,6 +135,21 @@ class Ranges:
         span = answer.headers.get("Content-Range", "")
         if not span.startswith(f"bytes {start}-{start + size - 1}/"):
             raise Denied("the file there is shorter, or another range was sent", 206)
+        body = self._at_most(answer, size)
+        if len(body) != size:
+            raise Unavailable(f"{len(body)} bytes came instead of {size}")
+        return body
+
+    def _whole(self, answer: requests.Response) -> bytes:
+        if answer.status_code != 200:
+            raise self._refusal(answer)
+        body = self._at_most(answer, ANSWER_BYTES)
+        if len(body) > ANSWER_BYTES:
+            raise Denied(f"the answer has more than {ANSWER_BYTES:,} bytes", 200)
+        return body
+
+    def _at_most(self, answer: requests.Response, size: int) -> bytes:
+        """Return the body, cut off once it has more than `size` bytes."""
         body = bytearray()
         for chunk in answer.iter_content(_CHUNK):
             if self._stopped.is_set():
@@ -108,8 +157,6 @@ class Ranges:
             body += chunk
             if len(body) > size:
                 break
-        if len(body) != size:
-            raise Unavailable(f"{len(body)} bytes came instead of {size}")
         return bytes(body)
 
     def _refusal(self, answer: requests.Response) -> Trouble:

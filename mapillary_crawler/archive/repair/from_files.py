@@ -104,16 +104,14 @@ def _find(ledger: Ledger, staged: StagedFiles, judge: Judge, shown: WorkDisplay)
 
     def take(judged: Iterator[Judged], piece: int | None, tar: str = "") -> None:
         nonlocal images, size
-        while batch := list(islice(judged, _BATCH)):
-            good = [each for each in batch if each.place and each.sha256 and not each.fault]
-            bad = [each for each in batch if each not in good]
+        for good, bad in found_files(judged, piece):
             refused.extend(each.name for each in bad)
             if piece is not None:
                 passed_over.extend((tar, each.name, each.offset) for each in bad)
-            ledger.found.add([_file(each, piece) for each in good])
+            ledger.found.add(good)
             images += len(good)
             size += sum(each.size for each in good)
-            shown.advance(sum(each.size for each in batch))
+            shown.advance(sum(file.size for file in good) + sum(each.size for each in bad))
 
     for tar, tar_size in zip(tars, sizes, strict=True):
         assert tar.day is not None
@@ -130,6 +128,19 @@ def _find(ledger: Ledger, staged: StagedFiles, judge: Judge, shown: WorkDisplay)
     shown.end_file()
     ledger.facts.set(passed_over=passed_over)
     return Found(images, size, tuple(refused))
+
+
+def found_files(
+    judged: Iterator[Judged], piece: int | None
+) -> Iterator[tuple[list[FoundFile], list[Judged]]]:
+    """Yield what was judged, some at a time: good images, of a tar if `piece` is one, and others.
+
+    A good one lies where an image of its id is stored.
+    """
+    while batch := list(islice(judged, _BATCH)):
+        good = [each for each in batch if each.place and each.sha256 and not each.fault]
+        bad = [each for each in batch if each not in good]
+        yield [_file(each, piece) for each in good], bad
 
 
 def _file(judged: Judged, piece: int | None) -> FoundFile:

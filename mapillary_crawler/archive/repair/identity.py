@@ -34,6 +34,7 @@ _WEBP = re.compile(
     r"(?P<kind>\S+) (?P<version>.*), WebP quality (?P<quality>\d+), method (?P<method>\d+)"
 )
 _JXL = re.compile(r"(?P<kind>\S+) (?P<version>.*), JPEG XL effort (?P<effort>\d+)")
+_TAKEN = re.compile(r"\btaken over as (?P<tool>\S+)(?: (?P<version>.+?))? had stored them\b")
 _OURS = "mapillary_crawler "
 
 
@@ -41,7 +42,12 @@ def is_ours(folder: Path) -> bool:
     """Say whether a folder was made by this program, whether or not it has its state still."""
     if not descent.is_file(folder, CHECKSUMS) or not descent.is_file(folder, METADATA):
         return False
-    return any(value.startswith(_OURS) for value in read_metadata(folder).get("scanner", []))
+    return says_ours(read_metadata(folder))
+
+
+def says_ours(meta: Metadata) -> bool:
+    """Say whether metadata is that of a collection of this program."""
+    return any(value.startswith(_OURS) for value in meta.get("scanner", []))
 
 
 def mend_with(folder: Path) -> str:
@@ -63,27 +69,32 @@ def collection_of(folder: Path) -> Collection:
 
     A selection's box and sequences are in the description; the folder's name proves them.
     """
-    meta = read_metadata(folder)
-    parts = user_and_quality(folder.name)
-    username = next(iter(meta.get("creator", [])), None)
-    if parts and username is None:
-        username = unescape(parts[0])
-    if parts and username is not None and parts[1] in QUALITIES:
-        base, _, suffix = folder.name.partition("+")
-        collection = Collection(
-            username,
-            parts[1],
-            webp=base.endswith("-webp"),
-            jxl=base.endswith("-jxl"),
-            selection=_selection(f"+{suffix}" if suffix else "", meta),
-        )
-        if collection.name == folder.name:
-            return collection
+    if collection := collection_named(folder.name, read_metadata(folder)):
+        return collection
     raise Refused(
         Outcome.REFUSED,
         f"{folder} does not have the name of the collection that its .meta is of; give it its "
         "name back: mapillary-USERNAME-QUALITY, with what stood behind that",
     )
+
+
+def collection_named(name: str, meta: Metadata) -> Collection | None:
+    """Return the collection of a name, with what its metadata says; None where they disagree."""
+    parts = user_and_quality(name)
+    username = next(iter(meta.get("creator", [])), None)
+    if parts and username is None:
+        username = unescape(parts[0])
+    if not parts or username is None or parts[1] not in QUALITIES:
+        return None
+    base, _, suffix = name.partition("+")
+    collection = Collection(
+        username,
+        parts[1],
+        webp=base.endswith("-webp"),
+        jxl=base.endswith("-jxl"),
+        selection=_selection(f"+{suffix}" if suffix else "", meta),
+    )
+    return collection if collection.name == name else None
 
 
 def _selection(suffix: str, meta: Metadata) -> Selection:
@@ -109,7 +120,13 @@ def _dates(suffix: str) -> tuple[date | None, date | None]:
 
 def facts_of(folder: Path, collection: Collection) -> dict[str, Any]:
     """Return the facts that the ledger of a finished collection has, as far as files say them."""
-    meta = read_metadata(folder)
+    finished_at = (folder / SUMS).stat().st_mtime
+    said = facts_said(read_metadata(folder), collection)
+    return said | {"tar": has_tars(folder), "finished_at": finished_at}
+
+
+def facts_said(meta: Metadata, collection: Collection) -> dict[str, Any]:
+    """Return the facts of a collection that its name and its metadata say."""
     form = next(iter(meta.get("mapillary_crawler_format", [])), "1")
     facts: dict[str, Any] = {
         "username": collection.username,
@@ -117,12 +134,12 @@ def facts_of(folder: Path, collection: Collection) -> dict[str, Any]:
         "webp": collection.webp,
         "jxl": collection.jxl,
         "selection": collection.selection.told,
-        "tar": has_tars(folder),
         "format": int(form) if form.isascii() and form.isdigit() and len(form) < 4 else 1,
-        "finished_at": (folder / SUMS).stat().st_mtime,
     }
     if encoder := _encoder(meta):
         facts["encoder"] = encoder
+    if taken := _TAKEN.search(" ".join(meta.get("description", []))):
+        facts["adopted"] = {"tool": taken["tool"], "version": taken["version"]}
     return facts
 
 

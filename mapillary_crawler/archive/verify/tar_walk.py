@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Self
 
 from mapillary_crawler.archive.finish.parts import padded
 from mapillary_crawler.collection import descent
@@ -64,9 +65,15 @@ class _Header(tarfile.TarInfo):
 class TarWalk:
     """The headers of a tar from a place on; a damaged one is found, not passed over."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = os.fdopen(descent.open_file(path.parent, path.name), "rb")
-        self.size = os.fstat(self._file.fileno()).st_size
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self.size = size
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Open the tar at a path; raises `NotFollowed`, `OSError`."""
+        file = os.fdopen(descent.open_file(path.parent, path.name), "rb")
+        return cls(file, os.fstat(file.fileno()).st_size)
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """Yield what is found; a last one without a name where the tar does not end as it must."""

@@ -123,7 +123,7 @@ class TarCheck:
 
     def run(self) -> None:
         """Go through the tar; raises OSError where it cannot be opened."""
-        walk = TarWalk(self._path)
+        walk = TarWalk.of(self._path)
         try:
             place: int | None = 0
             while place is not None:

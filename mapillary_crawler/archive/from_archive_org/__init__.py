@@ -1,0 +1,1 @@
+"""A collection begun from its item on archive.org alone: manifests are fetched, no tars."""
