@@ -22,7 +22,11 @@ META_BYTES, META_VALUES = MIB, 1000
 #: `.crawl/progress.json` and what an adoption found last time.
 STATE_BYTES = MIB
 #: An answer of archive.org's metadata API: an item of 10,000 files, its rule of thumb, has 4 MB.
-ANSWER_BYTES = 64 * MIB
+ANSWER_BYTES = 16 * MIB
+#: Files of an item and its volumes; an item should not have more than 10,000.
+ITEM_FILES = 1_000_000
+#: SHA256SUMS of a collection with tars: a line has about 80 bytes.
+SUMS_BYTES = 64 * MIB
 #: What stands before a member of a tar, a long name or attributes in pax format, and how many
 #: attributes may hold for all that follow. Such headers nest, so all of them are in memory.
 TAR_HEADER_BYTES, TAR_ATTRIBUTES = 64 * 1024, 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -167,6 +167,9 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
                 )
         finally:
             lock.release()
+            for folder in (places.staging, places.store):
+                with suppress(OSError):  # what is empty was made for nothing
+                    folder.rmdir()
         known_stores.remember(configuration)
         self._say_item(adopted)
 

@@ -276,6 +276,7 @@ Examples
             reason=self._reason,
             folder=opened.destination,
             command=self._again(outcome),
+            adopt=f"{program_name()} adopt --item {opened.collection.identifier}",
         )
 
     def _again(self, outcome: Outcome) -> str | None:

@@ -34,6 +34,7 @@ from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
 from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.untaken import untaken_in_a_line
 from mapillary_crawler.items import ImageItem
+from mapillary_crawler.terminal.program import program_name
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,10 @@ class UserSpider(RunSpider):
             self.run.end(EndOfRun(Outcome.ALREADY_ARCHIVED, line))
             return True
         if presence is not archive_org.Presence.ABSENT:
-            logger.warning("archive.org: %s %s; going on", place, presence.value)
+            adopt = f"{program_name()} adopt --item {self.collection.identifier}"
+            half = presence is archive_org.Presence.INCOMPLETE
+            other = f" (its upload goes on with: {adopt})" if half else ""
+            logger.warning("archive.org: %s %s%s; going on", place, presence.value, other)
         return False
 
     async def presence(self) -> archive_org.Presence:

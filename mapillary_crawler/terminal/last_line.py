@@ -22,11 +22,13 @@ def last_line(
     reason: str = "",
     folder: Path,
     command: str | None,
+    adopt: str = "",
 ) -> str:
     """Return the outcome, its reason unless that says it already, the balance, and what follows.
 
     `folder` is where a finished collection is; `command` is what makes a run go on, or, where
     archive.org has the collection, what fetches it all the same: None for a job of a server.
+    `adopt` is what takes over what archive.org has.
     """
     because = one_line(reason, _REASON)
     words = f"{outcome.words} ({because})" if because else outcome.words
@@ -38,7 +40,9 @@ def last_line(
         names = f"; {GONE} there names the {lacking} that are not" if lacking else ""
         line = f"{line}; it is in {folder}{names}"
     if outcome is Outcome.ALREADY_ARCHIVED:
-        return f"{line}; nothing was fetched. To fetch it all the same: {command or 'check_ia=0'}"
+        taken = f"To go on from there, without its tars: {adopt}. " if adopt else ""
+        anyway = f"To fetch it all the same: {command or 'check_ia=0'}"
+        return f"{line}; nothing was fetched. {taken}{anyway}"
     if not outcome.advice:
         return line
     if command is None:

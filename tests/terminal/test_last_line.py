@@ -18,7 +18,15 @@ UNFINISHED = Balance(saved=3, failed=1, left=2)
 def line(
     outcome: Outcome, balance: Balance, reason: str = "", command: str | None = COMMAND
 ) -> str:
-    return last_line(FOLDER.name, outcome, balance, reason=reason, folder=FOLDER, command=command)
+    return last_line(
+        FOLDER.name,
+        outcome,
+        balance,
+        reason=reason,
+        folder=FOLDER,
+        command=command,
+        adopt="scrapy adopt --item a",
+    )
 
 
 def test_a_finished_collection_says_where_it_is_and_who_is_missing() -> None:
@@ -65,7 +73,8 @@ def test_a_job_of_a_server_is_scheduled_again() -> None:
 def test_what_archive_org_has_was_not_fetched(command: str | None) -> None:
     said = line(Outcome.ALREADY_ARCHIVED, Balance(), "archive.org has it: https://x/a", command)
     assert "already archived (archive.org has it: https://x/a): listed 0 = " in said
-    assert "; nothing was fetched. To fetch it all the same: " in said
+    adopt = "; nothing was fetched. To go on from there, without its tars: scrapy adopt --item a. "
+    assert f"{adopt}To fetch it all the same: " in said
     assert said.endswith("check_ia=0")
 
 

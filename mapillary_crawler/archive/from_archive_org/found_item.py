@@ -18,6 +18,7 @@ from mapillary_crawler.archive.internet_archive.presence import RemoteItem
 from mapillary_crawler.archive.internet_archive.removal import answer_obstacle
 from mapillary_crawler.archive.repair.identity import says_ours
 from mapillary_crawler.collection.layout import TAR
+from mapillary_crawler.collection.limits import ITEM_FILES
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.terminal.quoting import printable
 
@@ -55,7 +56,6 @@ class FoundItem:
     identifier: str
     metadata: Metadata
     uploader: str | None
-    items: tuple[str, ...]
     files: Mapping[str, ItemFile]
     is_busy: bool
 
@@ -91,28 +91,26 @@ def find_item(identifier: str, source: ItemSource) -> FoundItem:
     first = source.metadata(identifier)
     if _is_absent(first):
         raise refused(f"archive.org has no item {identifier}")
-    answers = {identifier: _checked(first, identifier)}
+    _check(first, identifier)
+    metadata = _metadata(first["metadata"])
     uploader = first["metadata"].get("uploader")
+    files: dict[str, ItemFile] = {}
+    is_busy, name, answer = False, identifier, first
     for number in range(2, _VOLUMES):
+        is_busy = is_busy or RemoteItem(answer).is_busy
+        for file in _files(name, answer):
+            files.setdefault(file.name, file)
+        if len(files) > ITEM_FILES:
+            raise refused(f"{identifier} has more than {ITEM_FILES:,} files")
         name = volume_identifier(identifier, number)
         answer = source.metadata(name)
         if _is_absent(answer):
             break
-        if _checked(answer, name)["metadata"].get("uploader") != uploader:
+        _check(answer, name)
+        if answer["metadata"].get("uploader") != uploader:
             break
-        answers[name] = answer
-    files: dict[str, ItemFile] = {}
-    for item, answer in answers.items():
-        for file in _files(item, answer):
-            files.setdefault(file.name, file)
-    return FoundItem(
-        identifier,
-        _metadata(first["metadata"]),
-        uploader if isinstance(uploader, str) else None,
-        tuple(answers),
-        files,
-        any(RemoteItem(answer).is_busy for answer in answers.values()),
-    )
+    known = uploader if isinstance(uploader, str) else None
+    return FoundItem(identifier, metadata, known, files, is_busy)
 
 
 def refuse_name(identifier: str) -> None:
@@ -134,11 +132,10 @@ def _is_absent(answer: Mapping[str, Any]) -> bool:
     return not (answer.get("metadata") or answer.get("is_dark") or answer.get("error"))
 
 
-def _checked(answer: dict[str, Any], item: str) -> dict[str, Any]:
-    """Return an answer that is one; raises `Refused`."""
+def _check(answer: Mapping[str, Any], item: str) -> None:
+    """Raise `Refused` for what is no answer about an item."""
     if obstacle := answer_obstacle(answer, item):
         raise refused(f"{item} cannot be adopted now: {obstacle}")
-    return answer
 
 
 def _files(item: str, answer: Mapping[str, Any]) -> list[ItemFile]:

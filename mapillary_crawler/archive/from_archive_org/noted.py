@@ -11,7 +11,7 @@ from mapillary_crawler.archive.on_archive_org import UPLOADERS, VERIFIED
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
 
-#: The fact that says from which item the collection was begun.
+#: The fact that says from which item the collection was begun, whose that was, and when.
 FROM_ITEM = "from_item"
 
 
@@ -37,7 +37,7 @@ def note_item(ledger: Ledger, found: FoundItem) -> None:
     now = int(time.time())
     there = {piece.item for piece in ledger.pieces.all() if piece.item}
     facts: dict[str, Any] = {
-        FROM_ITEM: found.identifier,
+        FROM_ITEM: {"identifier": found.identifier, "uploader": found.uploader, "at": now},
         UPLOADERS: {},
         VERIFIED: {} if found.is_busy else dict.fromkeys(sorted(there), now),
         "versions": sorted({*found.metadata.get("mapillary_downloader", [])[:1], __version__})

@@ -41,7 +41,7 @@ from mapillary_crawler.collection.layout import (
     SUMS,
     THUMBNAIL,
 )
-from mapillary_crawler.collection.limits import META_BYTES
+from mapillary_crawler.collection.limits import META_BYTES, SUMS_BYTES
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FORMAT, Piece, PieceState
@@ -83,7 +83,7 @@ class OurItem:
         ledger_path = self._place / LEDGER_PATH
         try:
             rebuild_ledger(self._place, ledger_path, self.collection, tar=True, facts=facts)
-        except (ManifestsDisagree, ValueError) as error:
+        except (ManifestsDisagree, ValueError, OverflowError, RecursionError) as error:
             raise refused(
                 f"the manifests of {self._found.identifier} are damaged: {error}"
             ) from None
@@ -124,6 +124,8 @@ class OurItem:
         """Say whether the manifests are those of a finished collection: SHA256SUMS names them."""
         if not set(_PACKED) | {SUMS} <= self._found.files.keys():
             return False
+        if self._found.files[SUMS].size > SUMS_BYTES:
+            raise refused(f"{SUMS} of {self._found.identifier} is too large to be one")
         try:
             sums = dict(read_sums(self._place / SUMS))
         except ValueError:
@@ -178,20 +180,26 @@ class OurItem:
         with Judge(walk=walk) as judge:
             for file, day, part in tars:
                 self._shown.begin_file(file.name, file.size)
-                remote = TarOfItem(self._source, file)
-                number = ledger.pieces.start_tar(file.name, day, part)
-                tar = ForeignTar(Path(file.name), day, part, EXTENSIONS, remote)
-                for good, bad in found_files(judge.tar(tar, self.lines.append), number):
-                    wanted = ledger.listing.known([each.image_id for each in good])
-                    ledger.found.add([each for each in good if wanted.get(each.image_id, True)])
-                    self.lines += [f"{file.name}: {each.name} is no whole image" for each in bad]
-                    self._shown.advance(
-                        sum(each.size for each in good) + sum(each.size for each in bad)
-                    )
-                ledger.pieces.seal_tar(number, [])
-                note_there(ledger, file, remote.digests().sha256)
+                self._read_one(ledger, judge, file, day, part)
                 self._shown.end_file()
         ledger.found.take(1)
+
+    def _read_one(self, ledger: Ledger, judge: Judge, file: ItemFile, day: str, part: int) -> None:
+        remote = TarOfItem(self._source, file)
+        number = ledger.pieces.start_tar(file.name, day, part)
+        tar = ForeignTar(Path(file.name), day, part, EXTENSIONS, remote)
+        damage: list[str] = []
+        others = 0
+        for good, bad in found_files(judge.tar(tar, damage.append), number):
+            wanted = ledger.listing.known([each.image_id for each in good])
+            ledger.found.add([each for each in good if wanted.get(each.image_id, True)])
+            others += len(bad)
+            self._shown.advance(sum(each.size for each in good) + sum(each.size for each in bad))
+        ledger.pieces.seal_tar(number, [])
+        note_there(ledger, file, remote.digests().sha256)
+        if others:
+            self.lines.append(f"{others:,} members of {file.name} are no whole images")
+        self.lines += damage[:1]
 
     def _finish(self, ledger: Ledger) -> None:
         """Complete what a finished collection has beside its tars."""

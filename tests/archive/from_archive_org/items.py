@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mapillary_crawler.archive.finish.meta import read_metadata
+from mapillary_crawler.archive.finish.tags import Metadata
 from mapillary_crawler.archive.internet_archive.trouble import Denied
 
 
@@ -24,24 +25,19 @@ class Items:
         self, item: str, folder: Path, wanted: Callable[[str], bool] = lambda _: True
     ) -> dict[str, Any]:
         """Put files of a folder into an item, as a collection's upload does; return its answer."""
-        answer = self.answers.setdefault(
-            item,
-            {
-                "metadata": {
-                    "identifier": item,
-                    "uploader": "us@example.org",
-                    **{
-                        tag: values if len(values) > 1 else values[0]
-                        for tag, values in read_metadata(folder).items()
-                    },
-                },
-                "files": [],
-            },
-        )
+        if item not in self.answers:
+            self.make(item, read_metadata(folder))
+        answer = self.answers[item]
         for path in sorted(folder.iterdir()):
             if path.is_file() and not path.name.startswith(".") and wanted(path.name):
                 self.add(item, path.name, path.read_bytes())
         return answer
+
+    def make(self, item: str, metadata: Metadata) -> None:
+        """Make an item without files."""
+        tags = {tag: each if len(each) > 1 else each[0] for tag, each in metadata.items()}
+        metadata_of = {"identifier": item, "uploader": "us@example.org", **tags}
+        self.answers[item] = {"metadata": metadata_of, "files": []}
 
     def add(self, item: str, name: str, body: bytes) -> None:
         """Put a file into an item, in the place of one of that name."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mapillary_crawler.archive.finish.seal import seal_day
+from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.archive.from_archive_org import fetched
 from mapillary_crawler.archive.from_archive_org.adoption import AdoptedItem, adopt_item
+from mapillary_crawler.archive.internet_archive.growing_collection import GrowingCollection
+from mapillary_crawler.archive.internet_archive.interim import interim_manifests
 from mapillary_crawler.archive.internet_archive.removal import removal_obstacle
 from mapillary_crawler.archive.internet_archive.trouble import Denied
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
 from mapillary_crawler.archive.verify.verification import Verification, open_inventory
-from mapillary_crawler.collection.layout import LEDGER_PATH, MANIFESTS, fetching
+from mapillary_crawler.collection.layout import LEDGER_PATH, THUMBNAIL, fetching
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.graph.rows import listed_row
@@ -27,7 +32,7 @@ from mapillary_crawler.ledger.records import PieceState, State
 from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import PeerFolder
-from tests.archive.finish.made import ANN, NOON, add, finish, jpeg, pictures
+from tests.archive.finish.made import ANN, NOON, Picture, add, finish, jpeg, pictures, settle
 from tests.archive.from_archive_org.items import Items
 
 NAME = ANN.name
@@ -187,15 +192,38 @@ def test_a_lost_tar_is_all_that_is_wanted(items, places, original):
     assert sorted(path.name for path in folder.iterdir()) == [".crawl"]
 
 
-def interim(items: Items, original: Path, there: set[str], keep: int) -> None:
-    """Put what a rolling upload has sent when its machine was lost: some tars, `keep` rows."""
-    items.put(NAME, original, lambda name: name in there or name in MANIFESTS)
-    rows = [json.loads(line) for line in lines(items, "checksums.jsonl.gz")]
-    listed = lines(items, "metadata.jsonl.gz")
-    put(items, "checksums.jsonl.gz", [json.dumps(row) for row in rows if row["tar"] in there])
-    put(items, "metadata.jsonl.gz", [line.decode() for line in listed[:keep]])
-    for name in ("gone.jsonl", "damaged.jsonl", "bare.jsonl"):
-        items.drop(NAME, name)
+def interim(
+    items: Items,
+    staging: Path,
+    some: Sequence[Picture],
+    there: set[str],
+    late: Sequence[str] = (),
+    *,
+    tar_max_bytes: int = 1 << 20,
+) -> dict[str, tuple[Any, ...]]:
+    """Put what a rolling upload has sent when its machine was lost: tars, then manifests.
+
+    `late` are days whose tars came after the manifests. Returns what was sealed, by id.
+    """
+    add(staging, some, ANN)
+    with closing(Ledger(staging / LEDGER_PATH)) as ledger:
+        work = Work(LedgerHere(ledger), staging, lambda: False, lambda _: None)
+        growing = GrowingCollection(staging, work.ledger, ANN)
+        work.make_scratch()
+        for day in sorted(there):
+            assert seal_day(work, day, tar_max_bytes) == []
+        for piece in growing.pieces():
+            ledger.pieces.set_state(piece.name, PieceState.UPLOADED, NAME)
+        metadata = growing.metadata_of(1, growing.pieces(), several=True)
+        items.make(NAME, metadata)
+        with interim_manifests(growing, lambda: False) as manifests:
+            for piece in manifests.pieces():
+                items.add(NAME, piece.name, (manifests.folder / piece.name).read_bytes())
+        for day in late:
+            assert seal_day(work, day, tar_max_bytes) == []
+    for path in staging.glob("*.tar"):
+        items.add(NAME, path.name, path.read_bytes())
+    return {image[0]: image for image in images(staging)}
 
 
 def lines(items: Items, name: str) -> list[bytes]:
@@ -206,69 +234,92 @@ def put(items: Items, name: str, text: list[str]) -> None:
     items.add(NAME, name, gzip.compress("".join(f"{line}\n" for line in text).encode()))
 
 
-def test_an_upload_that_did_not_come_to_its_end(items, places, original):
-    (first, *_) = tars(original)
-    there = {first, f"{DAY}.tar"}
-    interim(items, original, there, keep=99)
+def test_an_upload_that_did_not_come_to_its_end(items, places, tmp_path):
+    days = {DAY, "unknown-date"}
+    before = interim(items, tmp_path / "made" / NAME, pictures(), days)
     adopted = adopt(items, places)
     folder = places.staging / NAME
     assert (adopted.finished, adopted.folder, adopted.lines) == (False, folder, [])
-    before = {image[0]: image for image in images(original)}
     now = images(folder)
     assert {image[0] for image in now} == set(before)
     for image in now:
-        if before[image[0]][5] in there:
-            assert image[5:10] == before[image[0]][5:10]
-            assert image[1] in (State.SAVED, State.DAMAGED)
+        was = before[image[0]]
+        if was[5] is not None or was[1] in (State.GONE, State.UNAVAILABLE):
+            assert image == was
         else:
             assert image[1] is State.UNSETTLED
     with closing(Ledger(folder / LEDGER_PATH)) as ledger:
         assert not ledger.listing.position().closed, "nobody knows whether that was all"
         pieces = {piece.name: piece for piece in ledger.pieces.all()}
-        assert set(pieces) == there
+        assert {piece.day for piece in pieces.values()} == days
         for piece in pieces.values():
             assert (piece.state, piece.item) == (PieceState.REMOVED, NAME)
             assert piece.md5.hex() == items.entry(NAME, piece.name)["md5"]
-        assert ledger.pieces.find(f"{DAY}.1.tar") is None, "its name is free"
         assert ledger.facts.get("uploaders") == {}
         assert ledger.facts.get("tar") is True
+
+
+def test_the_rest_is_added_and_finished(items, places, tmp_path):
+    """What was fetched again lies in tars of its own names; the manifests are the undisturbed."""
+    some = pictures()
+    interim(items, tmp_path / "made" / NAME, some, {DAY, "unknown-date"}, tar_max_bytes=10_240 * 2)
+    folder = adopt(items, places, read_tars=True).folder
+    lost = unsettled(folder)
+    with closing(Ledger(folder / LEDGER_PATH)) as ledger:
+        ledger.listing.commit(None, None, [listed_row(picture.row, ANN) for picture in some])
+        number = {image.image_id: image.number for image in streams.in_order(LedgerHere(ledger))}
+        numbered = [(number[str(each.image_id)], each) for each in some]
+        settle(folder, ledger, [each for each in numbered if str(each[1].image_id) in lost])
+        ledger.listing.close()
+    finish(folder, places.store, ANN)
+    add(tmp_path / "whole" / NAME, some, ANN)
+    finish(tmp_path / "whole" / NAME, tmp_path / "store", ANN)
+    wanted = files(tmp_path / "store" / NAME)
+    found = files(places.store / NAME)
+    there = {name for _, name in items.bodies if name.endswith(".tar")}
+    wanted.pop(THUMBNAIL)  # of what is here
+    found.pop(THUMBNAIL, None)
+    assert found == {name: body for name, body in wanted.items() if name not in there}
 
 
 def test_what_came_after_the_manifests_is_read_if_asked_for(items, places, tmp_path):
     """Not before an upload has told of it does a manifest know a tar."""
     some = [
-        picture
-        for picture in pictures(days=2, a_day=2)
-        if picture.sequence == "Zz" or picture.image_id == "99"
+        Picture(str(number), NOON + number % 2 * 86_400_000, body=jpeg(40, 30))
+        for number in range(10, 16)
     ]
-    some = [type(each)(each.image_id, each.captured_at, body=jpeg(40, 30)) for each in some]
-    add(tmp_path / "made" / NAME, some, ANN)
-    finish(tmp_path / "made" / NAME, tmp_path / "store", ANN)
-    original = tmp_path / "store" / NAME
-    interim(items, original, set(), keep=1)
-    for name in tars(original):
-        items.add(NAME, name, (original / name).read_bytes())
+    late = [DAY, "2024-01-16"]
+    before = interim(items, tmp_path / "made" / NAME, some[:5], set(), late)
     adopted = adopt(items, places)
-    assert adopted.balance.saved == 0
+    assert (adopted.balance.saved, adopted.balance.left) == (0, 5)
+    assert "2 tars of it" in adopted.lines[0]
     assert "--read-tars reads them" in adopted.lines[0]
 
     adopted = adopt(items, places, read_tars=True)
-    assert adopted.balance.saved == 1
+    assert adopted.balance.saved == 5
     assert not list(places.staging.rglob("*.tar"))
     with closing(Ledger(places.staging / NAME / LEDGER_PATH)) as ledger:
-        for name in tars(original):
-            piece = ledger.pieces.find(name)
+        for day in late:
+            piece = ledger.pieces.find(f"{day}.tar")
             assert (piece.state, piece.item) == (PieceState.REMOVED, NAME)
-        rows = [listed_row(picture.row, ANN) for picture in some]
-        ledger.listing.commit(None, None, rows)
-        assert ledger.images.balance().saved == len(some), "listed again, it is saved already"
-    before = {image[0]: image for image in images(original)}
     for image in images(places.staging / NAME):
-        assert image[2:9] == before[image[0]][2:9]
+        assert image[:9] == before[image[0]][:9]
+
+
+def test_tars_of_which_no_manifest_has_come_are_read_before_they_are_listed(
+    items, places, tmp_path
+):
+    some = [Picture(str(number), body=jpeg(40, 30)) for number in range(10, 15)]
+    interim(items, tmp_path / "made" / NAME, some, set(), [DAY])
+    items.drop(NAME, "metadata.jsonl.gz")
+    assert adopt(items, places, read_tars=True).balance.listed == 0
+    with closing(Ledger(places.staging / NAME / LEDGER_PATH)) as ledger:
+        ledger.listing.commit(None, None, [listed_row(picture.row, ANN) for picture in some])
+        assert ledger.images.balance().saved == len(some), "listed, it is saved already"
 
 
 def test_a_collection_that_is_crawled_is_not_replaced(items, places, original):
-    interim(items, original, {f"{DAY}.tar"}, keep=99)
+    items.put(NAME, original, lambda name: name != "SHA256SUMS")
     adopt(items, places)
     with closing(Ledger(places.staging / NAME / LEDGER_PATH)) as ledger:
         ledger.start_run()
