@@ -1,4 +1,4 @@
-"""archive.org's downloads in miniature: files by range, and what can go wrong with them."""
+"""archive.org in miniature: files by range, answers, and what can go wrong with them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Downloads:
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
+    #: Of the metadata API, by item.
+    answers: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
@@ -48,6 +50,9 @@ def downloads() -> Iterator[Downloads]:
             path = unquote(self.path)
             if served.redirected and path.startswith("/download/"):
                 self._send(302, b"", {"Location": self.path.replace("/download/", "/1/items/")})
+                return
+            if path.startswith("/metadata/"):
+                self._send(200, served.answers.get(path.removeprefix("/metadata/"), b"{}"), {})
                 return
             body = served.files.get(re.sub("^/(download|1/items)/", "", path))
             span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))

@@ -65,6 +65,8 @@ class OurItem:
             raise refused(f"{found.identifier} names another user than its metadata does")
         self.collection = collection
         self.lines: list[str] = []
+        #: Bytes of each tar whose sha256 nobody knows.
+        self._unhashed: list[int] = []
         self._found = found
         self._source = source
         self._place = place
@@ -148,6 +150,12 @@ class OurItem:
                 f"{len(unknown):,} tars of it ({quantities.size(size)}) came after its manifests; "
                 "--read-tars reads them and keeps nothing, else their images are fetched again"
             )
+        if self._unhashed:
+            size = sum(self._unhashed)
+            self.lines.append(
+                f"{SUMS} will not name {len(self._unhashed):,} tars of it: their sha256 is known "
+                f"to who reads them, with --read-tars ({quantities.size(size)})"
+            )
         finished = closed and not lost and not ledger.images.balance().unsettled
         if finished:
             self._finish(ledger)
@@ -167,6 +175,8 @@ class OurItem:
             sha256 = piece.sha256
             if sha256 is None and read:
                 sha256 = TarOfItem(self._source, file).digests().sha256
+            elif sha256 is None:
+                self._unhashed.append(file.size)
             note_there(ledger, file, sha256)
             return True
         ledger.images.unsettle([image.number for image in images], _NOT_THERE)

@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from mapillary_crawler.archive.internet_archive import ranges as module
 from mapillary_crawler.archive.internet_archive.ranges import Ranges
 from mapillary_crawler.archive.internet_archive.trouble import Denied, StillUnavailable
 from mapillary_crawler.collection.outcome import RunStopped
@@ -36,6 +37,32 @@ def ranges(served: Downloads, said: list[str]) -> Iterator[Ranges]:
 def test_a_range_is_asked_for_and_nothing_else(served: Downloads, ranges: Ranges) -> None:
     assert ranges.read("an item", "a b.tar", 10, 3) == b"\x0a\x0b\x0c"
     assert served.asked == [("/download/an%20item/a%20b.tar", "bytes=10-12")]
+
+
+def test_what_an_item_has(
+    served: Downloads, ranges: Ranges, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.answers["an item"] = b'{"files": []}'
+    assert ranges.metadata("an item") == {"files": []}
+    assert ranges.metadata("another") == {}
+    served.answers["an item"] = b"[]"
+    assert ranges.metadata("an item") == {}
+    served.statuses = [503]
+    assert ranges.metadata("../x") == {}
+    assert served.asked[-1][0] == "/metadata/..%2Fx"
+    assert len(said) == 1
+    monkeypatch.setattr(module, "ANSWER_BYTES", 10)
+    served.answers["an item"] = b" " * 11
+    with pytest.raises(Denied, match="more than 10 bytes"):
+        ranges.metadata("an item")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000])
+def test_an_answer_that_is_none_is_asked_for_again(served: Downloads, body: bytes) -> None:
+    served.answers["an item"] = body
+    made = Ranges(served.url, wait=0.001, patience=0.01, timeout=5, say=lambda _: None)
+    with closing(made), pytest.raises(StillUnavailable, match="no JSON"):
+        made.metadata("an item")
 
 
 def test_names_lead_nowhere_else(served: Downloads, ranges: Ranges) -> None:
