@@ -30,6 +30,22 @@ class Downloads:
     redirected: bool = False
     url: str = ""
 
+    def answer(self, path: str, wanted: str) -> tuple[int, bytes, dict[str, str]]:
+        """Return status, body and headers of the answer to a range, or about an item."""
+        if path.startswith("/metadata/"):
+            return 200, self.answers.get(path.removeprefix("/metadata/"), b"{}"), {}
+        body = self.files.get(re.sub("^/(download|1/items)/", "", path))
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)
+        if body is None or span is None:
+            return 404, b"", {}
+        if self.whole:
+            return 200, body, {}
+        if (first := int(span[1])) >= len(body):
+            return 416, b"", {}
+        part = body[first : int(span[2]) + 1]
+        last = first + len(part) - 1
+        return 206, part, {"Content-Range": f"bytes {first}-{last}/{len(body)}"}
+
 
 @contextmanager
 def downloads() -> Iterator[Downloads]:
@@ -51,21 +67,7 @@ def downloads() -> Iterator[Downloads]:
             if served.redirected and path.startswith("/download/"):
                 self._send(302, b"", {"Location": self.path.replace("/download/", "/1/items/")})
                 return
-            if path.startswith("/metadata/"):
-                self._send(200, served.answers.get(path.removeprefix("/metadata/"), b"{}"), {})
-                return
-            body = served.files.get(re.sub("^/(download|1/items)/", "", path))
-            span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-            if body is None or span is None:
-                self._send(404, b"", {})
-            elif served.whole:
-                self._send(200, body, {})
-            elif (first := int(span[1])) >= len(body):
-                self._send(416, b"", {})
-            else:
-                part = body[first : int(span[2]) + 1]
-                last = first + len(part) - 1
-                self._send(206, part, {"Content-Range": f"bytes {first}-{last}/{len(body)}"})
+            self._send(*served.answer(path, self.headers.get("Range", "")))
 
         def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
