@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import shlex
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -18,16 +20,20 @@ from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_op
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.names import user_and_quality
-from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
+from mapillary_crawler.collection.outcome import ArgumentRefused, EndOfRun, Outcome, end_of_run
 from mapillary_crawler.collection.places import Places
+from mapillary_crawler.collection.token import read_token, secrets_of
 from mapillary_crawler.commands import crawl
 from mapillary_crawler.terminal.command import crawl_options
 from mapillary_crawler.terminal.program import program, program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.crawl.open_collection import OpenCollection
+    from mapillary_crawler.crawl.plan.update import WouldBring
     from mapillary_crawler.spiders.user import UserSpider
 
+#: Seconds for an answer of the API about a finished collection.
+_TIMEOUT = 120.0
 #: Options that are not passed on where there are several users.
 _FOR_ONE = {
     "output": "-o",
@@ -52,7 +58,8 @@ class Command(crawl.Command):
     epilog = f"""\
 The listing is kept, so a crawl with the same arguments does not list again, and the sample's
 images of the chosen quality count as saved. --json prints one line a user, and for several one
-more, whose username is null: their sum; null stands for what is not known. Several users are
+more, whose username is null: their sum; null stands for what is not known. Of a finished
+collection it says how many new images an update would bring, and writes nothing. Several users are
 planned one after another, with -a, -s, -L, -v, -q, --logfile, --nolog.
 
 Exit codes
@@ -104,7 +111,8 @@ Examples
             self._item_max_bytes = read_options(settings).item_max_bytes
             users = _check(self._usernames, opts, settings)
             given = arglist_to_dict(opts.spargs)
-            self._quality = validated({**given, **users[0]}).collection.quality
+            self._collection = validated({**given, **users[0]}).collection
+            self._quality = self._collection.quality
             if len(users) > 1:
                 _check_several(opts)
         if len(users) == 1:
@@ -182,10 +190,45 @@ Examples
         """Say in one line why there is nothing to plan, and end."""
         from mapillary_crawler.terminal.json_lines import line
 
-        if outcome is Outcome.ALREADY_ARCHIVED and self._json:
-            fields = {"username": self._usernames[0], "archived": True, "message": str(message)}
-            print(line(fields), flush=True)
+        if outcome is Outcome.ALREADY_ARCHIVED:
+            found = self._would_bring()
+            message = f"{message}; {found if isinstance(found, EndOfRun) else found.words}"
+            if isinstance(found, EndOfRun):
+                self.exitcode = found.outcome.exit_code
+            if self._json:
+                new = None if isinstance(found, EndOfRun) else found.new
+                fields = {"username": self._usernames[0], "archived": True, "new": new}
+                print(line({**fields, "message": str(message)}), flush=True)
         super().end(outcome, message)
+
+    def _would_bring(self) -> WouldBring | EndOfRun:
+        """Return what an update of the finished collection would bring, or why nobody knows."""
+        from mapillary_crawler.archive.read_ledger import read_ledger
+        from mapillary_crawler.crawl.doctor.asking import NoReply, ask
+        from mapillary_crawler.crawl.plan.update import would_bring
+        from mapillary_crawler.graph.answers import Answer, Meaning, read_answer
+        from mapillary_crawler.terminal.redaction import Redactor
+
+        configuration = self.configuration()
+        redactor = Redactor(secrets=secrets_of(os.environ), hosts=())
+        headers = {
+            "Accept": "application/json",
+            "Authorization": f"OAuth {read_token(os.environ)}",
+            "User-Agent": str(self.given_settings["USER_AGENT"]),
+        }
+
+        def answer(url: str) -> Answer:
+            reply = ask(url, headers, _TIMEOUT)
+            if isinstance(reply, NoReply):
+                return Answer(Meaning.RETRY, f"there is no answer ({reply.said})")
+            return read_answer(reply.status, reply.body, redactor=redactor)
+
+        folder = configuration.store / self._collection.name
+        try:
+            with closing(read_ledger(folder)) as ledger:
+                return would_bring(ledger, self._collection, configuration.api_url, answer)
+        except (EndOfRun, sqlite3.Error) as error:
+            return end_of_run(error)
 
     def _settings_of(self, opts: argparse.Namespace) -> Settings:
         """Return a copy of the settings with those given: the crawl takes its own over."""

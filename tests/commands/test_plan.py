@@ -60,6 +60,7 @@ def test_plan_then_crawl(crawling: Crawling, sandbox: Sandbox) -> None:
 
     (again,) = plan(crawling, "carol", "-a", "quality=256")
     assert again["archived"] is True
+    assert again["new"] == 0
 
 
 def test_report_for_people(crawling: Crawling) -> None:
