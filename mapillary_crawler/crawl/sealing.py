@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks, where that is more than so many times what a look takes.
+#: Seconds between two looks, where that is more than so many times what a look costs the ledger.
 _LOOK_AGAIN, _TIMES = 1.0, 50
 #: Seconds until it is looked again where the disk has no room for a tar.
 _NO_ROOM = 30.0
@@ -56,6 +56,8 @@ class Sealing:
         self._keeps_case = True
         #: How far days are settled that are fetched still; None for those not sealed in parts.
         self._fronts: dict[str, Front | None] = {}
+        #: Seconds that the last look has cost the ledger's thread.
+        self._cost = 0.0
         #: Days that are left to the finish.
         self._left: set[str] = set()
 
@@ -94,10 +96,9 @@ class Sealing:
 
     def _look(self) -> float | None:
         """Seal what is done; return when to look again, None where that is of no use."""
-        began = time.monotonic()
         try:
             while self._seal_what_is_done():
-                began = time.monotonic()
+                continue
         except RunStopped:
             return None
         except (ProjectError, OSError, sqlite3.Error) as error:
@@ -107,15 +108,27 @@ class Sealing:
             self.trouble = str(error)
             logger.warning("No more tars are made before the crawl ends: %s", error)
             return None
-        return max(_LOOK_AGAIN, _TIMES * (time.monotonic() - began))
+        return max(_LOOK_AGAIN, _TIMES * self._cost)
 
     def _seal_what_is_done(self) -> bool:
         """Seal all that is done, day by day; say whether there was anything."""
-        ask = self._collection.ledger.wait_for
-        sealed = [self._seal(day) for day in ask(_done)]
+        self._cost = 0.0
+        sealed = [self._seal(day) for day in self._ask(_done)]
         if self._collection.tar:
-            sealed += [self._seal_full_parts(day) for day in ask(_begun)]
+            sealed += [self._seal_full_parts(day) for day in self._ask(_begun)]
         return any(sealed)
+
+    def _ask(self, work: Callable[[Ledger], list[str]]) -> list[str]:
+        """Ask the ledger, and note what that costs its thread: it grows with the days."""
+
+        def measured(ledger: Ledger) -> list[str]:
+            began = time.thread_time()
+            try:
+                return work(ledger)
+            finally:
+                self._cost += time.thread_time() - began
+
+        return self._collection.ledger.wait_for(measured)
 
     def _seal(self, day: str) -> bool:
         """Seal a day of which nothing is wanted any more, unless that is left to the finish."""
