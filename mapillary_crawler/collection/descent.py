@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Self
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: A pipe would be waited for, a terminal taken over.
@@ -131,17 +132,43 @@ def _split(root: Path, path: str) -> tuple[str, str]:
 
 def open_file(root: Path, path: str) -> int:
     """Return a descriptor for reading a regular file below `root`; raises as `opened_folder`."""
-    below, name = _split(root, path)
-    handle = _open_folder(root, below)
+    with Visit(root) as visit:
+        return visit.open_file(path)
+
+
+class Visit:
+    """Opens many files below a folder, of neighbours their own folder only once; a context."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._below = ""
+        self._handle: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def open_file(self, path: str) -> int:
+        """Return a descriptor for reading a regular file; raises as `opened_folder`."""
+        below, name = _split(self._root, path)
+        if self._handle is None or below != self._below:
+            self.__exit__()
+            self._handle, self._below = _open_folder(self._root, below), below
+        return _open_regular(self._handle, name, self._root / path)
+
+
+def _open_regular(handle: int, name: str, path: Path) -> int:
     try:
         file = os.open(name, os.O_RDONLY | _FILE, dir_fd=handle)
     except OSError as error:
-        raise _told(error, handle, name, root / path) from None
-    finally:
-        os.close(handle)
+        raise _told(error, handle, name, path) from None
     if not stat.S_ISREG(mode := os.fstat(file).st_mode):
         os.close(file)
-        raise NotFollowed(root / path, kind(mode))
+        raise NotFollowed(path, kind(mode))
     return file
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.parts import size_of
@@ -23,14 +24,15 @@ class MemberChanged(Exception):
     """A stored file is missing, unreadable, or not what the ledger says."""
 
 
-def read(folder: Path, record: ImageRecord) -> Iterator[bytes]:
+def read(folder: Path, record: ImageRecord, visit: descent.Visit | None = None) -> Iterator[bytes]:
     """Yield the bytes of a stored file; raises `MemberChanged` if it is gone or of another size.
 
-    Its content is not checked.
+    Its content is not checked. `visit` is that of the folder, where many files are read.
     """
     left = size_of(record)
     try:
-        handle = descent.open_file(folder, record.member)
+        open_file = visit.open_file if visit else partial(descent.open_file, folder)
+        handle = open_file(record.member)
         try:
             if os.fstat(handle).st_size != left:
                 raise MemberChanged
@@ -53,16 +55,17 @@ def read(folder: Path, record: ImageRecord) -> Iterator[bytes]:
 def changed(work: Work, records: Iterable[ImageRecord]) -> list[int]:
     """Return the numbers of all images whose files are not what the ledger says."""
     numbers = []
-    for record in records:
-        work.check_stop()
-        if not _is_as_stored(work.folder, record):
-            numbers.append(record.number)
+    with descent.Visit(work.folder) as visit:
+        for record in records:
+            work.check_stop()
+            if not _is_as_stored(work.folder, record, visit):
+                numbers.append(record.number)
     return numbers
 
 
-def _is_as_stored(folder: Path, record: ImageRecord) -> bool:
+def _is_as_stored(folder: Path, record: ImageRecord, visit: descent.Visit) -> bool:
     try:
-        return sha256_of_chunks(read(folder, record)) == record.sha256_stored
+        return sha256_of_chunks(read(folder, record, visit)) == record.sha256_stored
     except MemberChanged:
         return False
 

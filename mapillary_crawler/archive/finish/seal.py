@@ -37,7 +37,15 @@ from mapillary_crawler.archive.finish.parts import (
 )
 from mapillary_crawler.archive.finish.samples import Sample, sample_of
 from mapillary_crawler.archive.finish.work import Work, require_space
-from mapillary_crawler.collection.durable import CHUNK, WholeFile, exists, sha256_of, sync_folder
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.durable import (
+    CHUNK,
+    WholeFile,
+    chunks,
+    exists,
+    sha256_of,
+    sync_folder,
+)
 from mapillary_crawler.collection.layout import tar_name
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
@@ -171,12 +179,28 @@ def _record(
 
 
 def contents(work: Work, part: list[Placed]) -> Iterator[bytes]:
-    """Yield the bytes of a part's tar; raises `MemberChanged`, `RunStopped`."""
-    for record, _ in part:
-        work.check_stop()
-        yield header(record)
-        yield from read(work.folder, record)
-        yield padding(size_of(record))
+    """Yield the bytes of a part's tar; raises `MemberChanged`, `RunStopped`.
+
+    Some megabytes at once: while they are hashed and written, others work.
+    """
+    gathered: list[bytes] = []
+    size = 0
+    for data in _pieces(work, part):
+        gathered.append(data)
+        size += len(data)
+        if size >= CHUNK:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
+
+
+def _pieces(work: Work, part: list[Placed]) -> Iterator[bytes]:
+    with descent.Visit(work.folder) as visit:
+        for record, _ in part:
+            work.check_stop()
+            yield header(record)
+            yield from read(work.folder, record, visit)
+            yield padding(size_of(record))
     yield ending(part)
 
 
@@ -187,20 +211,36 @@ def read_back(work: Work, file: WholeFile, part: list[Placed]) -> None:
     was written is not what the ledger has.
     """
     whole = hashlib.sha256()
-    good = True
-    with file.temporary.open("rb", buffering=CHUNK) as tar:
-        for record, offset in part:
-            work.check_stop()
-            whole.update(tar.read(offset - tar.tell()))
-            member = hashlib.sha256()
-            left = size_of(record)
-            while left and (chunk := tar.read(min(left, CHUNK))):
-                whole.update(chunk)
-                member.update(chunk)
-                left -= len(chunk)
-            good = good and member.digest() == record.sha256_stored
-        whole.update(tar.read())
+    members = _Members(part)
+    for chunk in chunks(file.temporary):
+        work.check_stop()
+        whole.update(chunk)
+        members.take(chunk)
     if whole.digest() != file.digests.sha256:
         raise ReadBackFailed(file.path)
-    if not good:
+    if not members.are_as_recorded:
         raise MemberChanged
+
+
+class _Members:
+    """The images of a part, hashed as the bytes of its tar go by."""
+
+    def __init__(self, part: list[Placed]) -> None:
+        self._left = iter(part)
+        self._placed = next(self._left, None)
+        self._sha256 = hashlib.sha256()
+        self._position = 0
+        self.are_as_recorded = True
+
+    def take(self, chunk: bytes) -> None:
+        """Take what comes next of the tar."""
+        view, start = memoryview(chunk), self._position
+        self._position += len(chunk)
+        while self._placed and self._placed.offset < self._position:
+            record, offset = self._placed
+            end = offset + size_of(record)
+            self._sha256.update(view[max(0, offset - start) : end - start])
+            if end > self._position:
+                return
+            self.are_as_recorded &= self._sha256.digest() == record.sha256_stored
+            self._placed, self._sha256 = next(self._left, None), hashlib.sha256()

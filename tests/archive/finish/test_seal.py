@@ -95,8 +95,8 @@ def test_a_tar_that_reads_otherwise_is_not_believed(staging, monkeypatch, at):
 def test_files_that_change_between_two_looks_are_the_disks_fault(staging, monkeypatch):
     read = seal.read
 
-    def wrong(folder: Path, record: Any) -> Iterator[bytes]:
-        yield from (bytes(len(chunk)) for chunk in read(folder, record))
+    def wrong(folder: Path, record: Any, *rest: Any) -> Iterator[bytes]:
+        yield from (bytes(len(chunk)) for chunk in read(folder, record, *rest))
 
     monkeypatch.setattr(seal, "read", wrong)
     with pytest.raises(ReadBackFailed, match="2024-01-15"):
