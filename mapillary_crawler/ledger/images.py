@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from mapillary_crawler.collection.balance import Balance
@@ -105,6 +106,20 @@ class Images:
         """Settle all that is unsettled as accepted by the user."""
         numbers = [row[0] for row in self._database.execute("SELECT number FROM unsettled")]
         self.settle(numbers, State.ACCEPTED)
+
+    def accept_given_up(self, days: Sequence[str]) -> int:
+        """Settle as accepted by the user what this run has given up of some days.
+
+        Returns how many images that are.
+        """
+        marks = ",".join("?" * len(days))
+        rows = self._database.execute(
+            "SELECT number FROM unsettled CROSS JOIN images USING (number) "
+            f"WHERE retry_at = ? AND day IN ({marks})",
+            (math.inf, *days),
+        ).fetchall()
+        self.settle([number for (number,) in rows], State.ACCEPTED)
+        return len(rows)
 
     def want_accepted(self) -> None:
         """Want again what the user accepted as failed: no failure is final by itself."""

@@ -88,6 +88,16 @@ class Queue:
         """Return those of some images that are wanted and not on their way, due or not."""
         return self._draw(sorted(numbers))
 
+    def draw_missing(
+        self, day: str, first: str, last: str, now: float, limit: int
+    ) -> list[DueImage]:
+        """Return up to `limit` of a day's wanted images, from one member key to another.
+
+        Those that are due, whether they were tried before or not, and not on their way.
+        """
+        numbers = self._way.due(day, first, last, now, limit + len(self._drawn))
+        return self._draw([number for number in numbers if number not in self._drawn][:limit])
+
     def _draw(self, numbers: Sequence[int], now: float = math.inf) -> list[DueImage]:
         """Return those of some images that are wanted, due and not on their way, in their order."""
         if not numbers:

@@ -213,6 +213,36 @@ class Committed:
     idle: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StagedBytes:
+    """Loose images and their bytes, bytes of tars that are here, images to be tried again."""
+
+    loose: int
+    loose_bytes: int
+    tar_bytes: int
+    to_retry: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedDay:
+    """A day's missing images, of which `failed` are given up by this run, and its loose ones."""
+
+    day: str
+    missing: int
+    loose: int
+    loose_bytes: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """An image by its member key: bytes of a loose one, None for one that is missing."""
+
+    key: str
+    size: int | None
+    failed: bool
+
+
 class CursorMoved(ProjectError):
     """The page answers a cursor that the listing has left; it is not committed."""
 

@@ -40,6 +40,12 @@ class Survey:
         rows = self._database.execute("SELECT state, images, bytes FROM balance")
         return {State(state): (images, size) for state, images, size in rows}
 
+    def kept_saved(self) -> tuple[int, int]:
+        """Return how many images are saved, and their bytes, as the balance has them."""
+        kept = self.kept()
+        saved, damaged = kept[State.SAVED], kept[State.DAMAGED]
+        return saved[0] + damaged[0], saved[1] + damaged[1]
+
     def members(self, piece: Piece) -> Iterator[Member]:
         """Yield the images in a tar by their offset."""
         rows = self._database.execute(

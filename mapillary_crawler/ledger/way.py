@@ -8,6 +8,9 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.members import KEY
 from mapillary_crawler.ledger.records import State
 
+#: Behind every key: no text has a code point above it.
+_BEHIND_ALL = "\U0010ffff"
+
 
 class Way:
     """Goes through the days, dated ones first and ascending, once; within a day by member.
@@ -45,6 +48,18 @@ class Way:
             (day, after, limit),
         )
         return rows.fetchall()
+
+    def due(self, day: str, first: str, last: str, now: float, limit: int) -> list[int]:
+        """Return the numbers of a day's wanted images that are due, from a key to another.
+
+        Whether they were tried before or not; `last` is empty for the end of the day.
+        """
+        rows = self._database.execute(
+            "SELECT images.number FROM images CROSS JOIN unsettled USING (number) "
+            f"WHERE day = ? AND {KEY} >= ? AND {KEY} <= ? AND retry_at <= ? ORDER BY {KEY} LIMIT ?",
+            (day, first, last or _BEHIND_ALL, now, limit),
+        )
+        return [number for (number,) in rows]
 
     def _following(self, day: str) -> str | None:
         """Return the next day of which something is wanted."""

@@ -40,6 +40,12 @@ QUESTIONS: dict[str, Callable[[Ledger], Any]] = {
     "fail": lambda ledger: ledger.queue.fail([FailedAttempt(2, "reset", 1.0)]),
     "renew": lambda ledger: ledger.queue.renew({2: ("https://x/2", 1)}),
     "damaged": lambda ledger: ledger.queue.damaged(2, b"x", fresh=True, run=1),
+    "staged bytes": lambda ledger: ledger.staged.bytes(),
+    "staged days": lambda ledger: ledger.staged.days(),
+    "staged rows": lambda ledger: ledger.staged.rows("2024-01-15", "", 10),
+    "kept": lambda ledger: ledger.staged.kept(),
+    "draw missing": lambda ledger: ledger.queue.draw_missing("2024-01-15", "", "", 1.0, 9),
+    "accept given up": lambda ledger: ledger.images.accept_given_up(["2024-01-15"]),
     "came": lambda ledger: ledger.other_formats.came(2, b"x"),
 }
 
@@ -53,6 +59,7 @@ def asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[s
         list_rows(ledger, [row(number) for number in range(1, 6)])
         ledger.save([stored(3)])
         ledger.listing.close()
+        ledger.staged.make()
         execute, steps = ledger.database.execute, []
 
         def explained(statement: str, parameters: Any = ()) -> sqlite3.Cursor:
