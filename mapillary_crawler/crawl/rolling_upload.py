@@ -113,6 +113,8 @@ class RollingUpload:
             remove=self._remove,
         )
         self._woken = threading.Event()
+        #: Set with `_resting`.
+        self._ended = threading.Event()
         self._resting = False
         self._stopped = False
         #: Archive.org does not answer; it is asked once in a while.
@@ -143,6 +145,7 @@ class RollingUpload:
     def rest(self) -> None:
         """End the thread once the tar in transfer is sent, and no later than a stop."""
         self._resting = True
+        self._ended.set()
         self._woken.set()
         if self._thread:
             self._thread.join()
@@ -150,6 +153,7 @@ class RollingUpload:
     def stop(self) -> None:
         """Let nothing go on, from any thread."""
         self._stopped = self._resting = True
+        self._ended.set()
         self._archive.kill()
         self._woken.set()
 
@@ -175,8 +179,10 @@ class RollingUpload:
                     self._woken.clear()
         except RunStopped:
             return
-        except (sqlite3.Error, OSError, RuntimeError) as error:  # the crawl's own to tell of
-            self._refuse(f"the upload ended: {error}")
+        except Exception as error:  # noqa: BLE001  a crawl would wait for it for ever
+            self._refuse(f"the upload ended: {str(error) or type(error).__name__}")
+            with self._state_lock:
+                self.state = replace(self.state, can_free=False, words="", trouble=self._trouble)
 
     def _round(self) -> bool:
         """Send a tar and look at what is due; return whether another may wait to be sent."""
@@ -250,11 +256,7 @@ class RollingUpload:
 
     def _sleep(self, seconds: float) -> None:
         """Wait; raises `RunStopped` where that is over."""
-        until = time.monotonic() + seconds
-        while not self._resting and (left := until - time.monotonic()) > 0:
-            self._woken.wait(left)
-            self._woken.clear()
-        if self._resting:
+        if self._ended.wait(seconds):  # a tar that is sealed meanwhile is not to be forgotten
             raise RunStopped
 
     # The end of a run that has not finished the collection
@@ -301,6 +303,8 @@ class RollingUpload:
             self._stopped = False
             timer.start()
         self._resting = self._stopped
+        if not self._stopped:
+            self._ended.clear()
         try:
             yield
         finally:

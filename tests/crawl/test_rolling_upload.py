@@ -16,6 +16,8 @@ import pytest
 from mapillary_crawler import settings as defaults
 from mapillary_crawler.archive.finish.seal import seal_day
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.archive.internet_archive import uploaded_collection
+from mapillary_crawler.archive.internet_archive.growing_collection import GrowingCollection
 from mapillary_crawler.archive.internet_archive.options import options_of
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
@@ -67,7 +69,7 @@ class Crawl:
         } | {
             "MAPILLARY_API_URL": sandbox.url, "ARCHIVE_ORG_URL": sandbox.url,
             "ARCHIVE_ORG_S3_URL": sandbox.url, "MAPILLARY_STORE": str(store),
-            "IA_RETRY_WAIT": "0.02", "IA_PATIENCE": "30", **settings,
+            "TAR_MAX_BYTES": "10MB", "IA_RETRY_WAIT": "0.02", "IA_PATIENCE": "30", **settings,
         }  # fmt: skip
         arguments = {"username": "ann", "upload": "1", "remove": f"{remove:d}"}
         self.opened = OpenCollection.open(validate(arguments), read_configuration(values, {}))
@@ -426,3 +428,44 @@ def test_volumes_are_those_of_their_order_and_leave_room_for_manifests(crawling,
         assert len(held(sandbox, f"{ITEM}-vol02")) == 4
         title = sandbox.archive()["items"][f"{ITEM}-vol02"]["metadata"]["title"]
         assert title == "Mapillary images by ann (volume 2)"
+
+
+def test_a_tar_that_is_sealed_while_archive_org_is_asked_again_is_sent(crawling, sandbox):
+    sandbox.set_faults({"archive": {"tasks_paused": True}})
+    with crawling(IA_RETRY_WAIT="0.2") as crawl:
+        crawl.seal(0)
+        wait_until(lambda: crawl.upload.state.uploaded == 1)
+        sandbox.set_faults({"archive": {"tasks_paused": False, "reset": 1.0}})
+        sandbox.change_items({ITEM: {"tasks": "done"}})
+        resets = sandbox.counters()["faults"].get("archive.reset", 0)
+        wait_until(lambda: sandbox.counters()["faults"].get("archive.reset", 0) > resets)
+        crawl.seal(1)
+        time.sleep(1)  # it waits to ask again
+        sandbox.set_faults({"archive": {"reset": 0.0}})
+        wait_until(lambda: crawl.upload.state.removed == 2)
+
+
+def test_a_tar_that_is_sealed_while_volumes_are_told_is_sent_too(crawling, monkeypatch):
+    volumes, sealed = uploaded_collection.volumes, []
+
+    def volumes_and_one_more(*args, **kwargs):
+        found = volumes(*args, **kwargs)
+        if found and not sealed:
+            sealed.append(crawl.seal(1))
+        return found
+
+    with crawling() as crawl:
+        monkeypatch.setattr(uploaded_collection, "volumes", volumes_and_one_more)
+        crawl.seal(0)
+        wait_until(lambda: crawl.upload.state.removed == 2)
+
+
+def test_an_upload_that_ends_unexpectedly_lets_nobody_wait(crawling, monkeypatch):
+    def fail(self):
+        raise KeyError("unexpected")
+
+    with crawling() as crawl:
+        monkeypatch.setattr(GrowingCollection, "pieces", fail)
+        crawl.upload.wake()
+        wait_until(lambda: crawl.upload.state.trouble)
+        assert not crawl.upload.state.can_free

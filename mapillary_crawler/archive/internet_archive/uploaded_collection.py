@@ -84,7 +84,8 @@ class UploadedCollection(ABC):
 
         if moved:
             self.access.wait_for(record)
-            pieces = self.pieces()
+            # A tar that was sealed meanwhile has its turn when this is asked again.
+            pieces = [piece for piece in self.pieces() if piece.name in numbers]
         result: dict[str, list[Piece]] = {}
         for piece in sorted(pieces, key=lambda piece: (numbers[piece.name], _order(piece))):
             result.setdefault(items[piece.name], []).append(piece)
