@@ -203,7 +203,8 @@ MIN_FREE_BYTES = _setting("MIN_FREE_BYTES", 1_000_000_000)
 MAX_BYTES_PER_SECOND = _setting("MAX_BYTES_PER_SECOND", 0)
 # Bytes a tar stays below; a day that has more goes on in the next part.
 TAR_MAX_BYTES = _setting("TAR_MAX_BYTES", 10 * 1024**3)
-# Bytes that a collection in the making may have here, with upload=1 remove=1; 0 is what is free.
+# Bytes that a collection in the making may have here; 0 is what is free. With upload=1 remove=1 the
+# crawl waits for room, and twice TAR_MAX_BYTES with IN_FLIGHT_BYTES must fit.
 STAGING_MAX_BYTES = _setting("STAGING_MAX_BYTES", 0)
 
 # cwebp's -q and -m, and which encoder: cwebp, pillow, or auto: cwebp where it is installed. All

@@ -48,6 +48,7 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "sealing": None,
         "upload": None,
         "when_finished": [],
+        "room": None,
         **members,
     }
     return SimpleNamespace(**named)

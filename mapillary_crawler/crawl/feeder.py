@@ -60,9 +60,9 @@ class Feeder:
         While more may be listed, the days are not known: then it comes as it was listed, or not
         at all where days are to be removed as they are done.
         """
-        is_open = self.listing_open()
-        if is_open and self.run.collection.arguments.remove:
-            return []
+        is_open, room = self.listing_open(), self.run.room
+        if room:
+            return [] if is_open else await room.draw(_DRAWN, only_renewed=only_renewed)
 
         def draw(ledger: Ledger) -> list[DueImage]:
             now, queue = clock.now(), ledger.queue

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
+import sys
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +30,7 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import QUALITIES, Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.collection.probes import require_shared_memory
+from mapillary_crawler.crawl import room
 from mapillary_crawler.crawl.encoding import (
     JxlEncoding,
     WebpEncoding,
@@ -207,7 +210,25 @@ class OpenCollection:
     def _start_run(self, ledger: Ledger) -> None:
         self.new = _is_new(ledger)
         self._settle_facts(ledger)
+        if self.arguments.remove and not self.plan:
+            self._refuse_little_room(ledger)
         self.run_number = ledger.start_run()
+
+    def _refuse_little_room(self, ledger: Ledger) -> None:
+        """Refuse a crawl that is to make do with little room where not even a part has any."""
+        configuration = self.configuration
+        disk = shutil.disk_usage(self.folder)
+        free = ledger.staged.kept() + disk.free - configuration.min_free_bytes
+        bound = configuration.staging_max_bytes
+        line = room.too_small(
+            min(bound or free, free) if disk.total else bound or sys.maxsize,
+            part=self.tar_max_bytes,
+            in_flight=configuration.in_flight_bytes,
+            staging_max_bytes=bound,
+            part_is_fixed=ledger.facts.get("tar_max_bytes") is not None,
+        )
+        if line:
+            raise Refused(Outcome.REFUSED, line)
 
     def _settle_facts(self, ledger: Ledger) -> None:
         """Fix what the first crawl decides, and hold later runs to it; a plan decides nothing."""

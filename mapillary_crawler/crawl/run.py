@@ -29,6 +29,7 @@ from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.scrapy_insides import has_engine, is_closing
 from mapillary_crawler.crawl.sealing import Sealing
+from mapillary_crawler.crawl.staging_room import StagingRoom
 from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
@@ -83,6 +84,10 @@ class Run:
         self.budget = ByteBudget(
             configuration.in_flight_bytes, bodies.EXPECTED_BYTES[asked.quality] * bodies.COPIES
         )
+        #: What a run has room for that removes what archive.org has; None for any other.
+        self.room: StagingRoom | None = None
+        if collection.arguments.remove and not collection.plan:
+            self.room = StagingRoom(self, collection.tar_max_bytes)
         #: Set, for every thread to see, once the run is to end now.
         self.stopping = threading.Event()
         #: Makes tars beside the crawl; a plan makes none.

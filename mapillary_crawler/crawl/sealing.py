@@ -7,7 +7,6 @@ does, by the same steps: the tars are the same, whenever they are made.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +19,9 @@ from mapillary_crawler.archive.finish import seal
 from mapillary_crawler.archive.finish.errors import CHANGED
 from mapillary_crawler.archive.finish.front import Front
 from mapillary_crawler.archive.finish.work import Work
-from mapillary_crawler.collection.outcome import ProjectError, RunStopped, is_disk_full
+from mapillary_crawler.collection.outcome import RunStopped, is_disk_full
 from mapillary_crawler.collection.probes import keeps_case
+from mapillary_crawler.crawl import room
 from mapillary_crawler.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ class Sealing:
         self.on_sealed: list[Callable[[], None]] = []
         self.day = ""
         self.trouble: str | None = None
+        #: Looks that found nothing to seal, or no room for it.
+        self.looks = 0
+        self._lacks_room = False
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
         self._closing = False
@@ -101,13 +104,18 @@ class Sealing:
                 continue
         except RunStopped:
             return None
-        except (ProjectError, OSError, sqlite3.Error) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the crawl must hear of it
             if is_disk_full(error):
-                logger.info("%s; sealing waits", error)
+                if not self._lacks_room:
+                    logger.info("%s; sealing waits", error)
+                self._lacks_room = True
+                self.looks += 1
                 return _NO_ROOM
-            self.trouble = str(error)
+            self.trouble = str(error) or type(error).__name__
             logger.warning("No more tars are made before the crawl ends: %s", error)
             return None
+        self._lacks_room = False
+        self.looks += 1
         return max(_LOOK_AGAIN, _TIMES * self._cost)
 
     def _seal_what_is_done(self) -> bool:
@@ -210,7 +218,6 @@ class Sealing:
             raise RunStopped
         if self._work is None:
             opened = self._collection
-            configuration = opened.configuration
             self._keeps_case = keeps_case(opened.folder)
             self._work = Work(
                 opened.ledger,
@@ -218,11 +225,21 @@ class Sealing:
                 self._stop,
                 logger.info,
                 sealed=self._tell,
-                reserve=configuration.min_free_bytes + configuration.in_flight_bytes,
+                reserve=self._reserve(),
             )
             self._work.make_scratch()
             seal.forget_unfinished(self._work)
         return self._work
+
+    def _reserve(self) -> int:
+        """Return the bytes of the disk that no tar of the crawl may use.
+
+        Where tars are removed the feeder sees to it that there is room for one.
+        """
+        configuration = self._collection.configuration
+        if self._collection.arguments.remove:
+            return room.spare(configuration.min_free_bytes)
+        return configuration.min_free_bytes + configuration.in_flight_bytes
 
     def _tell(self) -> None:
         for call in self.on_sealed:

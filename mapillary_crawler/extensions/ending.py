@@ -100,7 +100,7 @@ class Ending:
         needless = run.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
         if needless and not opened.balance.listed:
             await run.ledger.ask(opened.discard)
-        if run.outcome is Outcome.DISK_FULL:
+        if run.outcome is Outcome.DISK_FULL and run.room is None:
             opened.needed = await run.ledger.ask(lambda ledger: _needed(ledger, opened))
         self._crawler.stats.set_value("finish_reason", run.outcome.reason)
         if self._crawler.engine.start_time is None:  # a component did not open: it never will run

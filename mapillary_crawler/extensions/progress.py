@@ -113,13 +113,14 @@ class Progress:
         )
 
     def _waiting(self) -> str:
-        """Return which service is left alone for a while, and until when."""
-        downloader = downloader_of(self._crawler)
-        return ", ".join(
+        """Return which service is left alone for a while and until when, and what makes room."""
+        downloader, room = downloader_of(self._crawler), self._run.room
+        services = [
             f"{who} until {moment(seconds)}"
             for slot, who in ((slots.API, "the API"), (slots.IMAGES, "the image servers"))
             if (seconds := downloader.paused_for(slot)) >= _LONG
-        )
+        ]
+        return ", ".join([*services, *([room.words] if room and room.words else [])])
 
     def _report(self) -> Report:
         snapshot, opened = self._snapshot, self._run.collection

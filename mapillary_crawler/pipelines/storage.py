@@ -11,7 +11,7 @@ from scrapy.exceptions import DropItem
 
 from mapillary_crawler.collection.batch import NewFile, write_files
 from mapillary_crawler.collection.names import member_path
-from mapillary_crawler.collection.outcome import end_of_run
+from mapillary_crawler.collection.outcome import DiskFull, end_of_run
 from mapillary_crawler.crawl.placeholders import withdraw
 from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.items import ImageItem
@@ -81,6 +81,30 @@ class StoragePipeline:
             return str(error) or type(error).__name__
         return None
 
+    async def _write_files(self, files: list[NewFile]) -> list[bytes]:
+        """Write files and return their digests, as soon as there is room; raises `DiskFull`."""
+        opened, room = self._run.collection, self._run.room
+        least = room.least_free if room else opened.configuration.min_free_bytes
+        if room is None:
+            await self._ensure_room(sum(len(file.body) for file in files))
+        while True:
+            try:
+                return await asyncio.to_thread(
+                    write_files, opened.folder, files, min_free_bytes=least
+                )
+            except DiskFull:
+                if room is None or not await room.is_made():
+                    raise
+
+    async def _ensure_room(self, size: int) -> None:
+        """Raise `DiskFull` where nothing makes room and STAGING_MAX_BYTES is used up."""
+        most = self._run.collection.configuration.staging_max_bytes
+        if most and await self._run.ledger.ask(lambda ledger: ledger.staged.kept()) + size > most:
+            raise DiskFull(
+                f"STAGING_MAX_BYTES ({most}) is used up; set it higher, or let uploads make room "
+                "with upload=1 remove=1"
+            )
+
     async def _store(self, items: list[ImageItem]) -> None:
         files = [
             NewFile(
@@ -90,9 +114,7 @@ class StoragePipeline:
             )
             for item in items
         ]
-        folder = self._run.collection.folder
-        least = self._run.collection.configuration.min_free_bytes
-        digests = await asyncio.to_thread(write_files, folder, files, min_free_bytes=least)
+        digests = await self._write_files(files)
         stored = [
             StoredFile(
                 number=item.number,

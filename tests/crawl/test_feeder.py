@@ -15,6 +15,7 @@ import pytest
 from mapillary_crawler.crawl import clock, feeder, fresh_urls
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.gone import Gone
+from mapillary_crawler.crawl.staging_room import StagingRoom
 from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.ledger.ledger import Ledger
@@ -342,8 +343,17 @@ def test_where_days_are_removed_nothing_is_fetched_before_all_are_listed(
         return False
 
     async def feed() -> list[str]:
-        run = plain_run(client=None, opened={"arguments": SimpleNamespace(remove=remove)})
+        configuration = SimpleNamespace(
+            in_flight_bytes=1 << 26, staging_max_bytes=0, min_free_bytes=0
+        )
+        opened = {
+            "arguments": SimpleNamespace(remove=remove),
+            "configuration": configuration,
+            "folder": tmp_path,
+        }
+        run = plain_run(client=None, opened=opened)
         run.ledger, run.gone = ledger, Gone(ledger, 6, {})
+        run.room = StagingRoom(run, part=1 << 20) if remove else None
         found = []
         async for item in Feeder(run, listing_open).items():
             found.append(item.image_id)

@@ -62,6 +62,7 @@ class Crawl:
         configuration = SimpleNamespace(min_free_bytes=0, in_flight_bytes=0)
         opened: Any = SimpleNamespace(
             ledger=LedgerHere(self.ledger), folder=self.folder, configuration=configuration,
+            arguments=SimpleNamespace(remove=False),
             **{"tar": True, "tar_max_bytes": MAX_BYTES} | self.options,
         )  # fmt: skip
         self.sealing = Sealing(opened, lambda: False)

@@ -38,6 +38,7 @@ def crawling(sandbox, tmp_path):
         "IA_SECRET_ACCESS_KEY": "SECRET",
         "IA_RETRY_WAIT": "0.02",
         "IA_PATIENCE": "20",
+        "TAR_MAX_BYTES": "100MB",
     }
     return crawling
 
