@@ -38,7 +38,7 @@ profile: $(VENV)/installed-dev
 
 # Crawls with all faults on, killed at random instants until they are complete; takes long.
 chaos: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/chaos --kills 50 -p no:randomly
+	$(BIN)/python -m pytest tests/chaos --kills 50 --room 300 -p no:randomly
 
 # A million changed JPEGs against the walk's sanitizers, and its judge against libjpeg with warnings as
 # errors; takes minutes, a C compiler and libjpeg's headers.

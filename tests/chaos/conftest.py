@@ -12,10 +12,13 @@ import pytest
 
 #: Kills of the version that is part of all tests, and kills of one round.
 KILLS, A_ROUND = 8, 4
+#: Megabytes of the user that is larger than the disk, in that version.
+ROOM = 45
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=KILLS, help="how often a crawl is killed")
+    parser.addoption("--room", type=int, default=ROOM, help="megabytes of a user too large")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -73,5 +73,26 @@ def mounted(folder: Path, size: int) -> Iterator[SmallDisk]:
         _run("umount", str(folder))
 
 
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """Mount a file system of so many bytes, in a file or in memory, or skip the test."""
+    image = folder.with_name(f"{folder.name}.image")
+    folder.mkdir()
+    try:
+        try:
+            image.write_bytes(b"")
+            os.truncate(image, size)
+            _run("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image))
+            _run("mount", "-o", "loop", str(image), str(folder))
+        except (OSError, subprocess.CalledProcessError):
+            _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine does not let us mount a small file system")
+    try:
+        yield folder
+    finally:
+        _run("umount", str(folder))
+
+
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
