@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import encoding, jxl, memory, metadata, report, resume, sealing, throttling
+from bench import encoding, jxl, memory, metadata, report, resume, sealing, throttling, updating
 from bench.comparison import compare
 from bench.tools import bare, crawler, peer
 from bench.work import Work
@@ -114,9 +114,10 @@ def throttle(scope: Scope, _: list[str]) -> None:
 
 
 def start(scope: Scope, _: list[str]) -> None:
-    """Print how a large collection is resumed."""
-    report.heading("Resume")
+    """Print how a large collection is resumed, and updated."""
+    report.heading("Resume and update")
     resume.resume(scope.settled)
+    updating.update(scope.settled)
 
 
 def held(scope: Scope, settings: list[str]) -> None:

@@ -56,13 +56,13 @@ def _make(path: Path, sandbox: Sandbox, settled: int) -> None:
     ledger = Ledger(path)
     digest = hashlib.sha256().digest()
     cursor, listed = None, 0
-    for rows in _pages(sandbox, "more", settled):
+    for rows in pages(sandbox, "more", settled):
         following = f"made{listed}"
         ledger.listing.commit(cursor, following, rows)
         numbers = range(listed + 1, listed + len(rows) + 1)
         ledger.images.save([StoredFile(n, "jpg", digest, digest, 15_000) for n in numbers])
         cursor, listed = following, listed + len(rows)
-    (rows,) = _pages(sandbox, USERNAME, _UNSETTLED)
+    (rows,) = pages(sandbox, USERNAME, _UNSETTLED)
     ledger.listing.commit(cursor, None, rows)
     ledger.listing.close()
     ledger.close()
@@ -96,9 +96,7 @@ def _listing_again(path: Path, sandbox: Sandbox, settled: int) -> float:
         known = ledger.listing.known(
             [name for row in page.rows if (name := graph_rows.row_id(row))]
         )
-        described = (graph_rows.listed_row(row, _COLLECTION, known) for row in page.rows)
-        listed = [row for row in described if row]
-        committed = ledger.listing.commit(cursor, f"again{number}", listed)
+        committed = ledger.listing.commit(cursor, f"again{number}", [], known=known)
         assert committed.new == 0
         cursor, rows = f"again{number}", rows + committed.known
     seconds = time.process_time() - started
@@ -106,7 +104,7 @@ def _listing_again(path: Path, sandbox: Sandbox, settled: int) -> float:
     return seconds / rows * 1e6
 
 
-def _pages(sandbox: Sandbox, username: str, most: int) -> Iterator[list[ListedRow]]:
+def pages(sandbox: Sandbox, username: str, most: int) -> Iterator[list[ListedRow]]:
     """Yield a user's rows as the crawl would list them."""
     for body in _bodies(sandbox, username, most):
         page = graph_api.read_page(json.loads(body))

@@ -12,6 +12,8 @@ from typing import Any
 from mapillary_crawler.archive.lost_parts import LostPart, lost_parts
 from mapillary_crawler.archive.on_archive_org import OnArchiveOrg, on_archive_org
 from mapillary_crawler.archive.read_ledger import read_ledger
+from mapillary_crawler.archive.update.beginning import LastUpdate, last_update
+from mapillary_crawler.archive.update.journal import is_half_done
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH
@@ -36,7 +38,7 @@ class Overview:
 
     `state` is a word or a few for people; `balance` is None where there is no ledger that
     can be read; `active_at` is in seconds since 1970, None where nothing says it;
-    `archive_org` is None where no upload has begun.
+    `archive_org` is None where no upload has begun, `updated` where no update has ended.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Overview:
     #: Files of a finished collection that are not here, or not whole.
     lost: tuple[LostPart, ...] = ()
     archive_org: OnArchiveOrg | None = None
+    updated: LastUpdate | None = None
 
     def fields(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
@@ -57,6 +60,7 @@ class Overview:
             "active_at": json_lines.moment(self.active_at),
             "lost": [part.name for part in self.lost],
             "archive_org": self.archive_org.fields() if self.archive_org else None,
+            "updated": self.updated.fields() if self.updated else None,
             **json_lines.counts(self.balance),
         }
 
@@ -88,6 +92,7 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
             finished = ledger.facts.get("finished_at") is not None
             lost = tuple(lost_parts(folder, ledger)) if finished else ()
             uploaded = on_archive_org(ledger)
+            is_update = ledger.update.is_on
     except LedgerTrouble as trouble:
         state = f"ledger cannot be read: {trouble.reason}"
         return Overview(folder.name, state, active_at=active_at)
@@ -99,10 +104,13 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
     elif finished and folder.resolve().parent == places.store.resolve():
         files = "a file" if len(lost) == 1 else f"{len(lost):,} files"
         state = f"lacks {files}: repair it" if lost else ARCHIVED
+        state = "update half done" if is_half_done(folder) else state
     else:
-        state = _left(folder, balance)
+        state = f"{'update ' * is_update}{_left(folder, balance)}"
     lost = () if is_worked_on else lost
-    return Overview(folder.name, state, balance, closed, active_at, lost, uploaded)
+    return Overview(
+        folder.name, state, balance, closed, active_at, lost, uploaded, last_update(folder)
+    )
 
 
 def failures(folder: Path) -> Iterator[tuple[str, str, int]]:

@@ -49,6 +49,7 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
     "stop_after": (),
     "upload": _SWITCH,
     "remove": _SWITCH,
+    "update": _SWITCH,
 }
 
 
@@ -74,6 +75,8 @@ class Arguments:
     upload: bool = False
     #: Tars that archive.org is verified to have are removed here.
     remove: bool = False
+    #: A finished collection is brought up to date.
+    update: bool = False
     #: Names of those that nobody gave for this run: they are defaults of a configuration file.
     from_file: frozenset[str] = frozenset()
 
@@ -104,6 +107,7 @@ def validate(given: Mapping[str, str]) -> Arguments:
         stop_after=_given("stop_after", given, _stop_after),
         upload=_switch("upload", given.get("upload", "0")),
         remove=_switch("remove", given.get("remove", "0")),
+        update=_switch("update", given.get("update", "0")),
     )
     _refuse_upload(arguments)
     return arguments

@@ -13,8 +13,9 @@ class Balance:
     """What has become of the images of a collection.
 
     What is not settled is `left` if no run had an error with it, else `failed`, of which
-    `accepted`, settled by the user, are a part. `damaged` and `bare`, which have no metadata
-    of ours, are parts of `saved`; `outside` and `nameless` are beside the balance.
+    `accepted`, settled by the user, are a part. `damaged`, `bare`, which have no metadata of ours,
+    and `vanished`, which the service does not list any more, are parts of `saved`; `outside` and
+    `nameless` are beside the balance.
     """
 
     saved: int = 0
@@ -28,6 +29,7 @@ class Balance:
     nameless: int = 0
     bytes_saved: int = 0
     bare: int = 0
+    vanished: int = 0
 
     @property
     def listed(self) -> int:
@@ -51,6 +53,7 @@ class Balance:
             for count, what in (
                 (self.damaged, "of the saved are damaged at the source"),
                 (self.bare, "of the saved are without our metadata"),
+                (self.vanished, "of the saved are no longer on Mapillary"),
                 (self.accepted, "of the failed are accepted"),
                 (self.outside, "outside the selection"),
                 (self.nameless, "rows without a usable id"),

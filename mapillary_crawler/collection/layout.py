@@ -18,13 +18,14 @@ CHECKSUMS = "checksums.jsonl.gz"
 GONE = "gone.jsonl"
 DAMAGED = "damaged.jsonl"
 BARE = "bare.jsonl"
+VANISHED = "vanished.jsonl"
 SUMS = "SHA256SUMS"
 THUMBNAIL = "__ia_thumb.jpg"
 #: The file name of a run's log, for strftime, and the pattern of all of them.
 LOG_NAME = "download.log.%Y%m%dT%H%M%SZ"
 LOGS = "download.log.*"
-#: The manifests, in the order in which they are written; the latter three only if any.
-MANIFESTS = (METADATA, CHECKSUMS, GONE, DAMAGED, BARE)
+#: The manifests, in the order in which they are written; the latter four only if any.
+MANIFESTS = (METADATA, CHECKSUMS, GONE, DAMAGED, BARE, VANISHED)
 
 #: Extensions that an image may have: the one list. The name of a sequence ends in none of those
 #: that its collection may have.
@@ -64,6 +65,13 @@ UPLOADING = f"{STATE}/uploading"
 KEPT_TARS = f"{STATE}/kept"
 #: The mark of a collection whose copy on another file system is complete.
 COPIED = f"{STATE}/copied"
+#: What an update brings into the store, until it has its place, and the journal of how it gets it.
+ARRIVING = f"{STATE}/arriving"
+JOURNAL = f"{STATE}/updating"
+#: When the collection was last updated, and what that brought.
+UPDATED = f"{STATE}/updated.json"
+#: The ledger of an update, before it has its name.
+BEGINNING = LEDGER_PATH.with_name("beginning.sqlite")
 #: What is kept of the tool that a collection was adopted from, where its images go, what was found.
 ADOPTED = f"{STATE}/adopted"
 MOVES = f"{STATE}/moves.jsonl"

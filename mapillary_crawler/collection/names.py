@@ -84,7 +84,7 @@ def titled(folder: str, username: str | None = None) -> str:
 
 def text(value: str) -> str:
     """Return `value` with lone surrogates, which UTF-8 cannot hold, as U+FFFD."""
-    return _SURROGATE.sub("\ufffd", value)
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
 
 
 def image_id(value: Any) -> str | None:

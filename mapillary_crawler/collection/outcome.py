@@ -16,6 +16,7 @@
      |    |    |-- NotSettled      3
      |    |    |-- ImagesChanged   3
      |    |    |-- ForeignTar      1
+     |    |    |-- BadJournal      2
      |    |    |-- DestinationTaken  1
      |    |    |-- NamesMeet      2
      |    |    `-- ReadBackFailed  1  also an OSError

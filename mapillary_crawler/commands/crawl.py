@@ -79,6 +79,7 @@ Arguments
   -a end=YYYY-MM-DD    only images until this day
   -a sequence=ID,ID    only images of these sequences
   -a check_ia=0        crawl whether archive.org has the collection or not
+  -a update=1          bring a finished collection up to date
   -a accept_failed=1   finish without the images that fail, and name them
   -a stop_after=LIMIT  end after a time, 2h say, or bytes of images, 500MB say
   -a upload=1          send tars to archive.org as they are made, and the rest at the end
@@ -252,7 +253,12 @@ Examples
 
     def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
-        line = f"Archiving {staging.collection.username} to {staging.destination}"
+        username, place = staging.collection.username, staging.destination
+        line = f"Archiving {username} to {place}"
+        if staging.updating:
+            return f"Updating {username} in {place}"
+        if staging.arguments.update:
+            line += "; nothing of it is there yet, so this is a first crawl"
         whole = staging.whole()
         if whole:
             line += f"; all that this user had at this quality is here already: {whole}"
@@ -277,6 +283,7 @@ Examples
             folder=opened.destination,
             command=self._again(outcome),
             adopt=f"{program_name()} adopt --item {opened.collection.identifier}",
+            changes=opened.changes,
         )
 
     def _again(self, outcome: Outcome) -> str | None:

@@ -73,7 +73,13 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
 
     def _repair(self, folder: Path, opts: argparse.Namespace) -> None:
         from mapillary_crawler.archive.repair.diagnosis import LedgerState, diagnose
+        from mapillary_crawler.archive.update.journal import finish_update, is_half_done
 
+        if is_half_done(folder):
+            self._do(
+                f"end the update of {folder.name} that is half done",
+                lambda: finish_update(folder, self._staging / folder.name),
+            )
         found = diagnose(folder)
         if found.ledger is not LedgerState.WELL:
             self._make_ledger(folder, found)

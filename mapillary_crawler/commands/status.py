@@ -25,6 +25,8 @@ _NUMBERS = (
 _HEADINGS = ("collection", "state", *_NUMBERS[:6])
 #: Where some of what is shown has gone to archive.org.
 _OF_AN_UPLOAD = (*_NUMBERS[6:], "verified")
+#: Where something was updated.
+_UPDATED = ("updated",)
 
 
 class Command(ProjectCommand):
@@ -97,14 +99,15 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
             self._say_nothing_is_there()
             return
         uploaded = any(overview.archive_org for overview in overviews.values())
+        updated = any(overview.updated for overview in overviews.values())
         table = Table(
-            (*_HEADINGS, *(_OF_AN_UPLOAD if uploaded else ()), "active"),
+            (*_HEADINGS, *(_OF_AN_UPLOAD if uploaded else ()), *_UPDATED[:updated], "active"),
             frozenset(_NUMBERS),
             spare=("active", "size", "gone", "saved", *(("here", "listed") if uploaded else ())),
             prefix="mapillary-",
         )
         table.rows += [
-            (printable(title(folder)), *_row(overview, uploaded=uploaded))
+            (printable(title(folder)), *_row(overview, uploaded=uploaded, updated=updated))
             for folder, overview in overviews.items()
         ]
         table.print()
@@ -127,7 +130,7 @@ A program reads --json, or .crawl/progress.json in the folder of a collection th
         print(line)
 
 
-def _row(overview: Overview, *, uploaded: bool) -> tuple[str, ...]:
+def _row(overview: Overview, *, uploaded: bool, updated: bool) -> tuple[str, ...]:
     balance = overview.balance
     counts: tuple[str, ...] = ("-",) * 6
     if balance:
@@ -141,7 +144,10 @@ def _row(overview: Overview, *, uploaded: bool) -> tuple[str, ...]:
     if overview.active_at is not None:
         active = quantities.age(time.time() - overview.active_at)
     of_upload = _upload(overview.archive_org) if uploaded else ()
-    return overview.state, *counts, *of_upload, active
+    of_update = ("-",)
+    if overview.updated:
+        of_update = (quantities.age(time.time() - overview.updated.at),)
+    return overview.state, *counts, *of_upload, *of_update[:updated], active
 
 
 def _upload(uploaded: OnArchiveOrg | None) -> tuple[str, ...]:

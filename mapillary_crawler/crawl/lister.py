@@ -162,21 +162,34 @@ class Lister:
             await self.end()
 
     def _commit(self, ledger: Ledger, page: graph_api.Page, cursor: str | None) -> Committed:
-        """Commit a page (in the ledger's thread, since it takes a while)."""
-        rows = []
+        """Commit a page (in the ledger's thread, since it takes a while).
+
+        Of what is known and wanted no more, as nearly all in an update, only the id is looked at.
+        """
+        rows, nameless = [], 0
         listing = ledger.listing
         extensions = ledger.facts.get("extensions")
-        known = listing.known([name for name in map(graph_rows.row_id, page.rows) if name])
-        for index, row in enumerate(page.rows):
-            listed = graph_rows.listed_row(row, self._collection, known, extensions)
-            if listed is None:
+        ids = list(map(graph_rows.row_id, page.rows))
+        known = listing.known([name for name in ids if name])
+        wanted = {image_id: bool(row.wanted) for image_id, row in known.items()}
+        for index, (image_id, row) in enumerate(zip(ids, page.rows, strict=True)):
+            if image_id is None:
+                nameless += 1
                 page_name = f"the page behind {cursor}" if cursor else "the first page"
                 logger.warning("Row %d of %s has no usable id", index, page_name)
-            else:
+            elif wanted.get(image_id, True):
+                listed = graph_rows.listed_row(row, self._collection, wanted, extensions)
+                assert listed is not None  # it has an id
                 rows.append(listed)
-        nameless = len(page.rows) - len(rows)
         sequences = graph_rows.sequences_asked_for(page.rows, self._collection.selection)
-        return listing.commit(cursor, page.following, rows, nameless=nameless, sequences=sequences)
+        return listing.commit(
+            cursor,
+            page.following,
+            rows,
+            known=known,
+            nameless=nameless,
+            sequences=sequences,
+        )
 
     async def _list_from_the_start(self, reason: str) -> None:
         """Begin the listing anew, some times; raises `EndOfRun` where that is no use."""
@@ -270,8 +283,9 @@ class Lister:
             logger.info("The listing is complete: %d images", balance.listed)
             return
         logger.info("Listing again: %s", step.value)
-        short = step is Step.SHORT
-        await ask(lambda ledger: ledger.listing.start_round(again=True, short=short))
+        if step is not Step.MISSING:  # which an update has begun already
+            short = step is Step.SHORT
+            await ask(lambda ledger: ledger.listing.start_round(again=True, short=short))
 
 
 def _standing(ledger: Ledger) -> tuple[Position, int]:
@@ -280,6 +294,8 @@ def _standing(ledger: Ledger) -> tuple[Position, int]:
 
 
 def _step(ledger: Ledger) -> Step:
+    if ledger.update.is_on:
+        return Step.MISSING if ledger.update.lists_again() else Step.CLOSE
     return next_step(
         ledger.listing.position(),
         known=ledger.images.listed(),

@@ -17,6 +17,7 @@ class Step(Enum):
     SHORT = "it ended with fewer images than it had before"
     LONG = "it took more than an hour"
     RESUMED = "it was resumed"
+    MISSING = "images are missing that it had when it was last complete"
 
 
 def next_step(position: Position, *, known: int, short_before: int | None) -> Step:

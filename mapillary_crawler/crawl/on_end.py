@@ -32,7 +32,7 @@ _PASSED = (
 )  # fmt: skip
 _COUNTS = (
     "listed", "saved", "damaged", "bare", "gone", "unavailable", "failed", "left", "accepted",
-    "outside", "nameless", "bytes_saved",
+    "outside", "nameless", "bytes_saved", "vanished",
 )  # fmt: skip
 
 

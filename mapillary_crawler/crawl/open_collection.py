@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from mapillary_crawler import __version__
+from mapillary_crawler.archive.finish.errors import FinishError
 from mapillary_crawler.archive.finish.move import end_move
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
 from mapillary_crawler.archive.lost_parts import lost_parts, told
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.repair.identity import has_images, is_ours, mend_with
+from mapillary_crawler.archive.update.beginning import begin_update
+from mapillary_crawler.archive.update.half_done import refuse_half_done
+from mapillary_crawler.archive.update.journal import finish_update
 from mapillary_crawler.collection import descent, known_stores
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.balance import Balance
@@ -38,6 +42,7 @@ from mapillary_crawler.crawl.encoding import (
     fix_encoding,
 )
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Changes
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerThread
 from mapillary_crawler.ledger.trouble import is_locked, is_of_the_disk
@@ -78,6 +83,10 @@ class OpenCollection:
         self.new = True
         #: It is in the store, and what is left to do is its upload.
         self.finished = False
+        #: It is in the store and stays there, while an update of it is worked on in staging.
+        self.updating = False
+        #: What the update has brought, once it is finished.
+        self.changes: Changes | None = None
         self._lock: Lock
 
     @classmethod
@@ -121,9 +130,20 @@ class OpenCollection:
     def _refuse_what_is_here(self) -> None:
         """Raise `Refused` where the collection is in the store; called under its lock."""
         end_move(self.folder, self.destination)
-        if self.destination.exists():
-            asked = replace(self.arguments, upload=False) if self.plan else self.arguments
-            _refuse_existing(self.destination, asked, self.configuration)
+        if not self.destination.exists():
+            return
+        if self.plan:
+            refuse_half_done(self.destination)
+        else:
+            try:
+                finish_update(self.destination, self.folder)
+            except FinishError as error:
+                raise Refused(error.outcome, str(error)) from None
+        asked = self.arguments
+        if self.plan:
+            asked = replace(asked, upload=False, update=False)
+        _refuse_existing(self.destination, asked, self.configuration)
+        self.updating = asked.update
 
     def _open(self) -> None:
         known_stores.require_disks(self.configuration)
@@ -145,7 +165,9 @@ class OpenCollection:
             raise _unusable(error, self.folder) from None
         try:
             self._refuse_what_is_here()
-            if self.destination.exists():
+            if self.updating:
+                self._open_update()
+            elif self.destination.exists():
                 self._open_finished()
             else:
                 self._open_ledger()
@@ -171,6 +193,17 @@ class OpenCollection:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
         except sqlite3.DatabaseError as error:
             raise _unusable_ledger(error, path) from None
+
+    def _open_update(self) -> None:
+        """Open a copy of the ledger of what is in the store, to go through its listing again."""
+        _ensure_writable(self.destination)
+        try:
+            begin_update(self.destination, self.folder)
+        except LedgerTooNew as error:
+            raise Refused(Outcome.REFUSED, f"{self.destination}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise _unusable_ledger(error, self.destination / LEDGER_PATH) from None
+        self._open_ledger()
 
     def _open_finished(self) -> None:
         """Open what is only to be uploaded."""
@@ -233,6 +266,12 @@ class OpenCollection:
     def _settle_facts(self, ledger: Ledger) -> None:
         """Fix what the first crawl decides, and hold later runs to it; a plan decides nothing."""
         facts, asked = ledger.facts, self.arguments.tar
+        if ledger.update.is_on and not self.updating:
+            raise Refused(
+                Outcome.REFUSED,
+                f"{self.folder} brings up to date what was in {self.destination}, and is not there "
+                "any more; put it back, or give the folder that it is in as MAPILLARY_STORE",
+            )
         _ensure_same_user(self.folder, facts.get("username"), self.collection)
         fixed = facts.get("tar")
         _ensure_same_tar(fixed, asked)
@@ -345,6 +384,17 @@ def _writable(name: str, folder: Path) -> None:
         raise Refused(Outcome.REFUSED, f"{folder} is not writable; change its mode or set {name}")
 
 
+def _ensure_writable(folder: Path) -> None:
+    """Refuse a collection in the store that an update could not be merged into."""
+    for place in (folder, folder / STATE):
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise Refused(
+                Outcome.REFUSED,
+                f"{place} is not writable, so it cannot be updated; change its mode, or that of "
+                "its disk",
+            )
+
+
 def _unusable(error: OSError, folder: Path) -> Refused:
     if isinstance(error, NotFollowed):
         return Refused(Outcome.REFUSED, f"{error}; look at it, and move it away")
@@ -445,23 +495,28 @@ def _fixed_tar_max_bytes(fixed: int | None, configuration: Configuration) -> int
     return fixed or asked
 
 
+def _without_ledger(folder: Path) -> Refused:
+    """Return what is said of a folder in the store that has no ledger."""
+    if is_ours(folder):
+        return Refused(
+            Outcome.INCOMPLETE,
+            f"{folder} is archived, but its ledger is missing; {mend_with(folder)}",
+        )
+    return Refused(
+        Outcome.REFUSED,
+        f"{folder} exists and was not made by this program; it is left untouched. "
+        f"Move it away, or take it over with: {program_name()} adopt",
+    )
+
+
 def _refuse_existing(destination: Path, arguments: Arguments, configuration: Configuration) -> None:
     """Say why a collection that is in the store already is not crawled.
 
-    One that is to be uploaded, and is not, is not refused.
+    One that is to be updated, or uploaded and is not, is not refused.
     """
     path, collection = destination / LEDGER_PATH, arguments.collection
     if not path.is_file():
-        if is_ours(destination):
-            raise Refused(
-                Outcome.INCOMPLETE,
-                f"{destination} is archived, but its ledger is missing; {mend_with(destination)}",
-            )
-        raise Refused(
-            Outcome.REFUSED,
-            f"{destination} exists and was not made by this program; it is left untouched. "
-            f"Move it away, or take it over with: {program_name()} adopt",
-        )
+        raise _without_ledger(destination)
     try:
         with closing(read_ledger(destination, locked=True)) as ledger:
             facts, balance = ledger.facts, ledger.images.balance()
@@ -493,6 +548,8 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
             f"{collection.title} is archived in {destination}, but of its files it lacks "
             f"{told(lost)}; {mend_with(destination)}",
         )
+    if arguments.update:
+        return
     if arguments.upload and not uploaded:
         _ensure_uploadable(tar, arguments)
         return

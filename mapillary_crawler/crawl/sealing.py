@@ -19,6 +19,7 @@ from mapillary_crawler.archive.finish import seal
 from mapillary_crawler.archive.finish.errors import CHANGED
 from mapillary_crawler.archive.finish.front import Front
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.archive.update.merge import places_of_images
 from mapillary_crawler.collection.outcome import RunStopped, is_disk_full
 from mapillary_crawler.collection.probes import keeps_case
 from mapillary_crawler.crawl import room
@@ -226,6 +227,7 @@ class Sealing:
                 logger.info,
                 sealed=self._tell,
                 reserve=self._reserve(),
+                elsewhere=places_of_images(opened.destination) if opened.updating else (),
             )
             self._work.make_scratch()
             seal.forget_unfinished(self._work)

@@ -7,6 +7,7 @@ import logging
 import math
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
 from scrapy import signals
@@ -14,6 +15,9 @@ from scrapy.crawler import Crawler
 from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.finish.finishing import finish_collection
+from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
+from mapillary_crawler.archive.read_ledger import read_ledger
+from mapillary_crawler.archive.update.finishing import finish_updated
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, end_of_run, worst
 from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
@@ -131,12 +135,14 @@ async def _end_upload(run: Run, upload: RollingUpload) -> None:
     if run.outcome in (Outcome.ERROR, Outcome.REFUSED, Outcome.LOCKED, Outcome.ALREADY_ARCHIVED):
         return
     if run.outcome not in _FINISHED:
-        if run.collection.finished:
+        if run.collection.finished or run.collection.updating:
             return
         hurry = run.outcome is Outcome.INTERRUPTED
         await asyncio.to_thread(lambda: upload.end_early(hurry=hurry))
         return
     try:
+        if await asyncio.to_thread(_is_untouched, run.collection):
+            return
         if not run.collection.finished:
             for call in run.when_finished:
                 call()
@@ -151,6 +157,14 @@ async def _end_upload(run: Run, upload: RollingUpload) -> None:
     codes = (end.outcome.exit_code, run.outcome.exit_code)
     if worst(codes) == end.outcome.exit_code:
         run.outcome, run.reason = end.outcome, str(end)
+
+
+def _is_untouched(opened: OpenCollection) -> bool:
+    """Say whether an update has brought nothing to a collection that archive.org has all of."""
+    if opened.changes is None or opened.changes.changed:
+        return False
+    with closing(read_ledger(opened.destination, locked=True)) as ledger:
+        return is_uploaded(ledger, opened.destination, remove=opened.arguments.remove)
 
 
 async def _name_unknown_sequences(run: Run) -> None:
@@ -192,10 +206,13 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
     if opened.finished:
         return EndOfRun(Outcome.COMPLETE, "")
     accept_failed = opened.arguments.accept_failed
+    if opened.updating:
+        opened.balance = access.wait_for(_restored)
     if opened.balance.unsettled and not accept_failed:
         return EndOfRun(Outcome.INCOMPLETE, _lacking(opened.balance))
+    finish = finish_updated if opened.updating else finish_collection
     try:
-        finished = finish_collection(
+        finished = finish(
             access,
             opened.collection,
             opened.folder,
@@ -218,8 +235,15 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
                 "The collection could not be finished: %s", end, extra={OF_THE_LAST_LINE: True}
             )
         return end
-    opened.balance = finished.balance
+    opened.balance, opened.changes = finished.balance, finished.changes
     return EndOfRun(finished.outcome, "")
+
+
+def _restored(ledger: Ledger) -> Balance:
+    """Return the balance of an update; what it has asked for in vain is as it was before."""
+    if ledger.listing.position().closed:
+        ledger.update.conclude()
+    return ledger.images.balance()
 
 
 def _lacking(balance: Balance) -> str:

@@ -158,7 +158,9 @@ class Progress:
             self._display.close()
         self._snapshot = Snapshot(Phase.ENDED, self._run.balance)
         self._pace = Pace()
-        self._write(self._report(), self._run.outcome or Outcome.ERROR)
+        changes = self._run.collection.changes
+        if changes is None or changes.changed:  # else the collection stays as it was, to its times
+            self._write(self._report(), self._run.outcome or Outcome.ERROR)
 
 
 def _counts(ledger: Ledger) -> tuple[Balance, Waiting, bool]:

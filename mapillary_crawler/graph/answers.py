@@ -133,7 +133,12 @@ def _decoded(body: bytes) -> Any:
 
 
 def _parsed(body: bytes) -> Any:
-    return json.loads(body, parse_int=_integer)
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer too long for Python; asking of each whether it is takes longer
+        return json.loads(body, parse_int=_integer)
 
 
 def flatten(document: bytes, depth: int = 100) -> bytes:

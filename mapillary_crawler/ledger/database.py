@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,11 @@ class Database:
             raise
         finally:
             self._depth -= 1
+
+    def copy_to(self, path: Path) -> None:
+        """Make a copy of the whole in a new file, as it is now."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
 
     def close(self) -> None:
         """Close the connection, leaving the one file, which a read-only disk can hold too."""

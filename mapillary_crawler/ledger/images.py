@@ -32,7 +32,7 @@ MANIFEST_ORDER = f"ORDER BY {IN_TIME}"
 COLUMNS = (
     "images.number, id, images.state, captured_at, images.day, sequence, extension, "
     "sha256_served, sha256_stored, size, pieces.name, offset, page, row, bare, "
-    "sha256_jpeg"
+    "sha256_jpeg, (SELECT noticed_at FROM vanished WHERE vanished.number = images.number)"
 )
 WITH_TAR = "LEFT JOIN pieces ON pieces.number = images.piece"
 _RECORDS = f"SELECT {COLUMNS} FROM images {WITH_TAR}"
@@ -248,6 +248,7 @@ def kept_balance(database: Database) -> Balance:
         nameless=int(nameless or 0),
         bytes_saved=size[State.SAVED] + size[State.DAMAGED],
         bare=database.value("SELECT count(*) FROM images WHERE bare IS NOT NULL"),
+        vanished=database.value("SELECT count(*) FROM vanished"),
     )
 
 

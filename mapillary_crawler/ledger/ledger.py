@@ -27,6 +27,7 @@ from mapillary_crawler.ledger.records import State, StoredFile
 from mapillary_crawler.ledger.samples import Samples
 from mapillary_crawler.ledger.staged import Staged
 from mapillary_crawler.ledger.survey import Survey
+from mapillary_crawler.ledger.update import Update
 
 
 class Ledger:
@@ -54,6 +55,7 @@ class Ledger:
         self.samples = Samples(self.database)
         self.staged = Staged(self.database)
         self.survey = Survey(self.database)
+        self.update = Update(self.database, self.facts, self.listing)
 
     def start_run(self) -> int:
         """Begin a run: everything unsettled is due, and so is what was accepted as failed.
@@ -83,6 +85,13 @@ class Ledger:
     def is_sound(self) -> bool:
         """Say whether SQLite finds nothing wrong with the file; reads all of it."""
         return bool(self.database.value("PRAGMA quick_check(1)") == "ok")
+
+    def stays_damaged(self, number: int) -> bool:
+        """Say whether an image that came damaged was stored so before this update, and is again."""
+        stays = self.update.came_damaged(number)
+        if stays:
+            self.queue.put_back([number])
+        return stays
 
     def close(self) -> None:
         """Bring everything into the one file and close it."""

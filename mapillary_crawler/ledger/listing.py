@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from mapillary_crawler.ledger.database import Database
@@ -16,6 +16,7 @@ from mapillary_crawler.ledger.records import (
     Committed,
     CursorLoop,
     CursorMoved,
+    KnownRow,
     ListedRow,
     Position,
     State,
@@ -89,10 +90,18 @@ class Listing:
         self._facts.set(listing_closed_at=None)
         self.start_round(again=False)
 
-    def known(self, image_ids: Sequence[str]) -> dict[str, bool]:
-        """Return those ids that the ledger has, and whether the image is still wanted."""
+    def known(self, image_ids: Sequence[str]) -> dict[str, KnownRow]:
+        """Return what the ledger has of these ids: the images' numbers, and which are wanted."""
         wanted = "EXISTS (SELECT 1 FROM unsettled WHERE unsettled.number = images.number)"
-        return {image: bool(found) for image, found in self._find(wanted, image_ids).items()}
+        found: dict[str, KnownRow] = {}
+        for start in range(0, len(image_ids), _IDS_ASKED):
+            some = image_ids[start : start + _IDS_ASKED]
+            marks = ",".join("?" * len(some))
+            rows = self._database.execute(
+                f"SELECT id, number, {wanted} FROM images WHERE id IN ({marks})", some
+            )
+            found.update((image_id, KnownRow(*row)) for image_id, *row in rows)
+        return found
 
     def commit(
         self,
@@ -100,15 +109,17 @@ class Listing:
         following: str | None,
         rows: Sequence[ListedRow],
         *,
+        known: Mapping[str, KnownRow] | None = None,
         nameless: int = 0,
         sequences: AbstractSet[str] = frozenset(),
     ) -> Committed:
         """Commit a page: its rows and the cursor behind it (None: no page follows).
 
-        `nameless` counts the rows without a usable id, each round anew. The first listed row
-        of an id wins. `sequences` are those asked for that the page has images of. Raises
-        `CursorMoved` if the listing does not stand at `asked`, `CursorLoop` if it stood at
-        `following` before; nothing is committed then.
+        `known` is what the ledger was just found to have of the page's ids, where that was asked
+        already: then `rows` may lack those that are not wanted. `nameless` counts the rows without
+        a usable id, each round anew. The first listed row of an id wins. `sequences` are those
+        asked for that the page has images of. Raises `CursorMoved` if the listing does not stand
+        at `asked`, `CursorLoop` if it stood at `following` before; nothing is committed then.
         """
         with self._database.transaction():
             if self._facts.get("listing_cursor") != asked or self._facts.get("listing_ended"):
@@ -116,14 +127,15 @@ class Listing:
             unique: dict[str, ListedRow] = {}
             for row in rows:
                 unique.setdefault(row.image_id, row)
-            known = self._known(list(unique))
+            if known is None:
+                known = self.known(list(unique))
             new = [row for row in unique.values() if row.image_id not in known]
             round_number = self._facts.get("listing_round", 0)
-            again = self._mark(list(known.values()), round_number)
+            again = self._mark([row.number for row in known.values()], round_number)
             self._add([row for row in new if not row.outside], round_number)
             self._add_outside([row for row in new if row.outside], round_number)
             self._renew(unique, known)
-            self._move(following, len(unique))
+            self._move(following, len(new) + len(known))
             if nameless:
                 self._facts.add("nameless", nameless)
             if not sequences <= (seen := self.sequences()):
@@ -145,9 +157,9 @@ class Listing:
         for row in rows:
             unique.setdefault(row.image_id, row)
         with self._database.transaction():
-            known = self._known(list(unique))
+            known = self.known(list(unique))
             self._renew(unique, known)
-        return list(known.values())
+        return [row.number for row in known.values()]
 
     def _mark(self, numbers: Sequence[int], round_number: int) -> int:
         """Note that this round has brought images; return how many it had not brought before."""
@@ -156,20 +168,6 @@ class Listing:
             ((round_number, number) for number in numbers),
         )
         return marked.rowcount
-
-    def _known(self, image_ids: Sequence[str]) -> dict[str, int]:
-        """Return the numbers of those ids that the ledger has."""
-        return self._find("number", image_ids)
-
-    def _find(self, what: str, image_ids: Sequence[str]) -> dict[str, int]:
-        """Return a column of those ids that the ledger has."""
-        found: dict[str, int] = {}
-        for start in range(0, len(image_ids), _IDS_ASKED):
-            some = image_ids[start : start + _IDS_ASKED]
-            marks = ",".join("?" * len(some))
-            statement = f"SELECT id, {what} FROM images WHERE id IN ({marks})"
-            found.update(self._database.execute(statement, some).fetchall())
-        return found
 
     def _add(self, rows: Sequence[ListedRow], round_number: int) -> None:
         first = self._database.value("SELECT coalesce(max(number), 0) + 1 FROM images")
@@ -209,15 +207,15 @@ class Listing:
             ((row.image_id, round_number) for row in rows),
         )
 
-    def _renew(self, rows: dict[str, ListedRow], known: dict[str, int]) -> None:
+    def _renew(self, rows: Mapping[str, ListedRow], known: Mapping[str, KnownRow]) -> None:
         """Give known unsettled rows the page's URLs; refreshed rows give URLs only."""
         self._database.executemany(
             "UPDATE unsettled SET url = ?, expires = ?, fresh = 1, had_url = 1, without_url = 0 "
             "WHERE number = ?",
             (
-                (rows[image_id].url, rows[image_id].expires, number)
-                for image_id, number in known.items()
-                if rows[image_id].url is not None
+                (row.url, row.expires, known[image_id].number)
+                for image_id, row in rows.items()
+                if row.url is not None and image_id in known
             ),
         )
 

@@ -136,6 +136,8 @@ class ImageRecord:
     row: int
     bare: str | None = None
     sha256_jpeg: bytes | None = None
+    #: When an update noticed that the service does not list it any more, in s since 1970.
+    vanished_at: int | None = None
 
     @property
     def member(self) -> str:
@@ -200,6 +202,13 @@ class Position:
     seconds: float
     resumed: bool
     again: bool
+
+
+class KnownRow(NamedTuple):
+    """An image whose id was listed before, and whether it is wanted still."""
+
+    number: int
+    wanted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +284,20 @@ class Amount:
     item: str | None
     files: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an update has brought: images saved that are new to the listing, or could not be had.
+
+    `vanished` are those saved before that the service does not list any more. `changed` says
+    whether anything is to be written into the collection.
+    """
+
+    new: int = 0
+    available: int = 0
+    vanished: int = 0
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

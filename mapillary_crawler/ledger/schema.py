@@ -11,6 +11,20 @@ import sqlite3
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.ledger.records import FORMAT
 
+#: Updates of a finished collection: what the service does not list any more, and what is asked for
+#: once more, with what was stored of it before.
+_UPDATES = """
+    CREATE TABLE vanished (
+        number INTEGER PRIMARY KEY REFERENCES images,
+        noticed_at INTEGER NOT NULL        -- s since 1970
+    );
+    CREATE TABLE asked_again (
+        number INTEGER PRIMARY KEY REFERENCES images,
+        state INTEGER NOT NULL, extension TEXT, sha256_served BLOB, sha256_stored BLOB,
+        size INTEGER, piece INTEGER, offset INTEGER, bare TEXT, sha256_jpeg BLOB
+    );
+"""
+
 #: One script a version: script n brings a ledger of version n to n + 1.
 MIGRATIONS = (
     """
@@ -152,10 +166,12 @@ MIGRATIONS = (
         day TEXT PRIMARY KEY, number INTEGER NOT NULL REFERENCES images, jpeg BLOB NOT NULL
     );
     """,
+    _UPDATES,
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.
 _WITHOUT_JXL = "CREATE TEMP VIEW images AS SELECT *, NULL AS sha256_jpeg FROM main.images;"
+_WITHOUT_UPDATES = "CREATE TEMP TABLE vanished (number INTEGER PRIMARY KEY, noticed_at INTEGER);"
 _AS_READ = {
     1: "CREATE TEMP VIEW images AS SELECT *, NULL AS bare, NULL AS sha256_jpeg FROM main.images;",
     **dict.fromkeys((2, 3, 4), _WITHOUT_JXL),
@@ -186,6 +202,8 @@ def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:
         _refuse_later_format(connection)
     if read_only:
         connection.executescript(_AS_READ.get(version, ""))
+        if version <= MIGRATIONS.index(_UPDATES):
+            connection.executescript(_WITHOUT_UPDATES)
         return
     if version == VERSION:
         return

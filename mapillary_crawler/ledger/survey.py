@@ -56,6 +56,16 @@ class Survey:
         for *names, offset, size, sha256, sha256_jpeg, damaged in rows:
             yield Member(member_path(*names), offset, size, sha256, bool(damaged), sha256_jpeg)
 
+    def stems_behind(self, piece: Piece) -> set[str]:
+        """Return the paths, without extensions, of the images in later tars of a tar's day."""
+        rows = self._database.execute(
+            "SELECT images.day, sequence, id, extension FROM images "
+            "JOIN pieces ON pieces.number = images.piece "
+            "WHERE images.day = ? AND pieces.part > ?",
+            (piece.day, piece.part),
+        )
+        return {member_path(*row).rpartition(".")[0] for row in rows}
+
     def extent(self) -> Extent:
         """Return what the images of the selection span; looks at every row."""
         inside = f"FROM images WHERE state <> {State.OUTSIDE:d}"

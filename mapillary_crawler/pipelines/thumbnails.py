@@ -192,6 +192,8 @@ class ThumbnailsPipeline(ImagesPipeline):
 
     async def _is_damaged_at_source(self, item: ImageItem) -> bool:
         """Note a damaged body; where it is the source's, let it pass as served."""
+        if await self._run.ledger.ask(lambda ledger: ledger.stays_damaged(item.number)):
+            raise DropItem("damaged, as it was before")
         digest = hashlib.sha256(item.body).digest()
         run_number = self._run.collection.run_number
         believed = await self._run.ledger.ask(

@@ -110,7 +110,7 @@ class UserSpider(RunSpider):
         with self.run.ends_by_errors():
             if await self._is_on_archive_org():
                 return
-            if self.run.upload:
+            if self.run.upload and not self.run.collection.updating:  # it lies in two folders
                 self.run.upload.start()
             if page := await self._lister.start():
                 yield self._page_request(page)

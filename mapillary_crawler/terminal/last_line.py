@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import GONE
@@ -14,6 +15,22 @@ _REASON = 400
 _FINISHED = (Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.NOT_UPLOADED)
 
 
+class Update(Protocol):
+    """What an update has brought, as the ledger counts it."""
+
+    @property
+    def new(self) -> int:
+        """Images saved that were not listed before."""
+
+    @property
+    def available(self) -> int:
+        """Images saved that could not be had before."""
+
+    @property
+    def vanished(self) -> int:
+        """Saved images that the service does not list any more."""
+
+
 def last_line(
     name: str,
     outcome: Outcome,
@@ -23,12 +40,14 @@ def last_line(
     folder: Path,
     command: str | None,
     adopt: str = "",
+    changes: Update | None = None,
 ) -> str:
     """Return the outcome, its reason unless that says it already, the balance, and what follows.
 
     `folder` is where a finished collection is; `command` is what makes a run go on, or, where
     archive.org has the collection, what fetches it all the same: None for a job of a server.
     `adopt` is what takes over what archive.org has.
+    `changes` is what an update has brought.
     """
     because = one_line(reason, _REASON)
     words = f"{outcome.words} ({because})" if because else outcome.words
@@ -38,7 +57,7 @@ def last_line(
     if outcome in _FINISHED:
         lacking = balance.gone + balance.unavailable + balance.accepted
         names = f"; {GONE} there names the {lacking} that are not" if lacking else ""
-        line = f"{line}; it is in {folder}{names}"
+        line = f"{line}{_update(changes)}; it is in {folder}{names}"
     if outcome is Outcome.ALREADY_ARCHIVED:
         taken = f"To go on from there, without its tars: {adopt}. " if adopt else ""
         anyway = f"To fetch it all the same: {command or 'check_ia=0'}"
@@ -48,6 +67,16 @@ def last_line(
     if command is None:
         return f"{line}; {outcome.advice.replace(_AGAIN, 'schedule it again')}"
     return f"{line}; {outcome.advice}: {command}"
+
+
+def _update(changes: Update | None) -> str:
+    """Return what an update has brought, in words."""
+    if changes is None:
+        return ""
+    return (
+        f"; update: {changes.new:,} new, {changes.available:,} now available, "
+        f"{changes.vanished:,} no longer on Mapillary (kept)"
+    )
 
 
 _AGAIN = "run the same command again"

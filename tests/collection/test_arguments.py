@@ -15,7 +15,7 @@ from mapillary_crawler.collection.outcome import ArgumentRefused
 
 NAMES = (
     "username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end",
-    "sequence", "stop_after", "upload", "remove",
+    "sequence", "stop_after", "upload", "remove", "update",
 )  # fmt: skip
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
 
@@ -43,6 +43,7 @@ def test_everything_given() -> None:
             "end": "2024-12-31",
             "sequence": "b-_,A",
             "stop_after": "500MB",
+            "update": "1",
             "_job": "6487ec79947edab326d6db28a2d86511e8247444",
         }
     )
@@ -62,6 +63,7 @@ def test_everything_given() -> None:
         check_ia=False,
         accept_failed=True,
         stop_after=StopAfter("500MB", size=500_000_000),
+        update=True,
     )
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 #: The fields of a user's line, and of the sum's: docs/commands.md has them.
 COUNTS = {
     "listed", "saved", "damaged", "gone", "unavailable", "failed", "left", "accepted", "outside",
-    "nameless", "bytes_saved", "bare",
+    "nameless", "bytes_saved", "bare", "vanished",
 }  # fmt: skip
 USER = {
     "username", "collection", "outcome", "exit_code", "skipped", "finished", "started_at",

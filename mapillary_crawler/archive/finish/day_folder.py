@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -58,9 +59,20 @@ def changed(work: Work, records: Iterable[ImageRecord]) -> list[int]:
     with descent.Visit(work.folder) as visit:
         for record in records:
             work.check_stop()
-            if not _is_as_stored(work.folder, record, visit):
+            is_here = _is_as_stored(work.folder, record, visit)
+            if not (is_here or lies_elsewhere(work, record)):
                 numbers.append(record.number)
     return numbers
+
+
+def lies_elsewhere(work: Work, record: ImageRecord) -> bool:
+    """Say whether an image lies in the collection that is updated; it is not read again."""
+    for folder in work.elsewhere:
+        with suppress(OSError):
+            status = descent.status(folder, record.member)
+            if stat.S_ISREG(status.st_mode) and status.st_size == record.size:
+                return True
+    return False
 
 
 def _is_as_stored(folder: Path, record: ImageRecord, visit: descent.Visit) -> bool:

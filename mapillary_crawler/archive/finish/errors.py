@@ -45,6 +45,15 @@ class ForeignTar(FinishError):
         self.name = path.name
 
 
+class BadJournal(FinishError):
+    """What says how an update takes its place is not ours, or damaged; nothing is moved by it."""
+
+    outcome = Outcome.REFUSED
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is none of this program's, or damaged; nothing is moved by it")
+
+
 class DestinationTaken(FinishError):
     """Something in the store has the collection's name already."""
 

@@ -31,7 +31,7 @@ from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import FORMAT, PieceState
+from mapillary_crawler.ledger.records import FORMAT, Changes, PieceState
 from mapillary_crawler.ledger.thread import LedgerAccess
 
 #: Foreign files that are named one by one.
@@ -44,6 +44,8 @@ class Finished:
 
     destination: Path
     balance: Balance
+    #: What an update has brought, None for a first crawl.
+    changes: Changes | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -95,18 +97,31 @@ def _finish(
     accept_failed: bool,
 ) -> tuple[Balance, set[str]]:
     """Do all but the move; return the balance, and the files that are not here any more."""
-    access, tar = work.ledger, tar_max_bytes is not None
-    access.wait_for(lambda ledger: _require_settled(ledger, accept_failed=accept_failed))
+    access = work.ledger
+    access.wait_for(lambda ledger: require_settled(ledger, accept_failed=accept_failed))
     if exists(destination):
         raise DestinationTaken(destination)
+    make_files(work, collection, destination, tar_max_bytes)
+    return access.wait_for(_conclude)
+
+
+def make_files(
+    work: Work,
+    collection: Collection,
+    destination: Path,
+    tar_max_bytes: int | None,
+    *,
+    thumbnail: bool = True,
+) -> None:
+    """Make all files of a collection whose images are settled; without `tar_max_bytes` no tars."""
+    tar = tar_max_bytes is not None
     work.make_scratch()
     refuse_meeting_names(work, destination, tar=tar)
     _seal_days(work, tar_max_bytes)
-    _write_files(work, collection, tar=tar)
+    _write_files(work, collection, tar=tar, thumbnail=thumbnail)
     _name_foreign(work)
     work.clear_scratch()
     remove_incoming(work.folder)
-    return access.wait_for(_conclude)
 
 
 def _conclude(ledger: Ledger) -> tuple[Balance, set[str]]:
@@ -118,7 +133,8 @@ def _conclude(ledger: Ledger) -> tuple[Balance, set[str]]:
     return balance, absent
 
 
-def _require_settled(ledger: Ledger, *, accept_failed: bool) -> None:
+def require_settled(ledger: Ledger, *, accept_failed: bool) -> None:
+    """Raise `NotSettled` where images are wanted still, and not accepted as failed."""
     if accept_failed and ledger.listing.position().closed:
         ledger.images.accept_failed()
     if not ledger.listing.position().closed:
@@ -152,12 +168,13 @@ def _seal(work: Work, day: str, which: str, tar_max_bytes: int | None) -> int:
     return len(numbers)
 
 
-def _write_files(work: Work, collection: Collection, *, tar: bool) -> None:
+def _write_files(work: Work, collection: Collection, *, tar: bool, thumbnail: bool) -> None:
     """Write all that lies beside the images; SHA256SUMS last, since it lists the others."""
     contents = work.ledger.wait_for(lambda ledger: contents_of(ledger, collection, tar=tar))
     work.say(f"writing the manifests of {contents.balance.listed:,} images")
     write_manifests(work)
-    write_thumbnail(work)
+    if thumbnail:
+        write_thumbnail(work)
     write_meta(work, contents)
     write_sums(work)
 

@@ -20,6 +20,7 @@ from mapillary_crawler.collection.layout import (
     EXTENSIONS,
     GONE,
     METADATA,
+    VANISHED,
     tar_name,
 )
 from mapillary_crawler.collection.limits import IMAGE_BYTES, lines
@@ -46,12 +47,14 @@ class ListedImage:
     tar: str | None = None
     part: int = 0
     offset: int = 0
+    vanished: bool = False
 
 
 def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterator[ListedImage]:
     """Yield the images of the manifests in `folder`, in their order; raises `ManifestsDisagree`."""
     checksums, gone = _Manifest(folder / CHECKSUMS), _Manifest(folder / GONE)
     metadata, bare = _Manifest(folder / METADATA), _Manifest(folder / BARE)
+    vanished = _Manifest(folder / VANISHED)
     while not metadata.ended:
         row = listed_row(metadata.fields, collection)
         if row is None:
@@ -61,7 +64,10 @@ def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterat
         if row.image_id == saved == lost:
             raise gone.disagree(f"is an image that {CHECKSUMS} has as saved")
         if row.image_id == saved:
-            yield _with_reason(_saved(row, checksums, tar=tar), bare)
+            image = _with_reason(_saved(row, checksums, tar=tar), bare)
+            yield replace(image, vanished=vanished.fields.get("id") == row.image_id)
+            if vanished.fields.get("id") == row.image_id:
+                vanished.advance()
             checksums.advance()
         elif row.image_id == lost:
             if gone.fields.get("reason") not in _STATES:
@@ -71,7 +77,8 @@ def read_manifests(folder: Path, collection: Collection, *, tar: bool) -> Iterat
         else:
             yield ListedImage(row, State.UNSETTLED)
         metadata.advance()
-    for manifest, listing in ((checksums, METADATA), (gone, METADATA), (bare, CHECKSUMS)):
+    read = ((checksums, METADATA), (gone, METADATA), (bare, CHECKSUMS), (vanished, CHECKSUMS))
+    for manifest, listing in read:
         if not manifest.ended:
             raise manifest.disagree(f"is no image of {listing}, or in another order")
 

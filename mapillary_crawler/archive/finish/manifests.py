@@ -15,7 +15,15 @@ from typing import Any, BinaryIO
 
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.durable import CHUNK, WholeFile
-from mapillary_crawler.collection.layout import BARE, CHECKSUMS, DAMAGED, GONE, MANIFESTS, METADATA
+from mapillary_crawler.collection.layout import (
+    BARE,
+    CHECKSUMS,
+    DAMAGED,
+    GONE,
+    MANIFESTS,
+    METADATA,
+    VANISHED,
+)
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.records import ImageRecord, State
 
@@ -41,7 +49,7 @@ def write_manifests(work: Work) -> None:
             for name in MANIFESTS
         }
         _write_lines(work, files)
-        for name in (GONE, DAMAGED, BARE):
+        for name in (GONE, DAMAGED, BARE, VANISHED):
             files[name].kept = files[name].digests.size > 0
     for name, file in files.items():
         if file.kept:
@@ -74,6 +82,8 @@ def lines_of(image: ImageRecord, listed: bytes) -> Iterator[tuple[str, bytes]]:
         yield DAMAGED, _line({"id": image.image_id, "reason": DAMAGED_REASON})
     if image.bare is not None:
         yield BARE, _line({"id": image.image_id, "reason": image.bare})
+    if image.vanished_at is not None:
+        yield VANISHED, _line({"id": image.image_id})
 
 
 def checksum(image: ImageRecord) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _copy_verified(
     sums = (line for line in read_sums(folder / SUMS) if line[0] not in absent)
     listed = next(sums, None)
     for path in files(folder):
-        sha256 = _copy(folder / path, incoming / path, stop)
+        sha256 = copy_verified(folder / path, incoming / path, stop)
         if listed and os.fsencode(listed[0]) < os.fsencode(path):
             break
         if listed and listed[0] == path:
@@ -147,7 +147,7 @@ def _copy_verified(
         sync_folder(Path(made))
 
 
-def _copy(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
+def copy_verified(source: Path, target: Path, stop: Callable[[], bool]) -> bytes | None:
     """Copy a file with its times, flush it and read it back; return its sha256.
 
     Links are copied as links; what is neither holds no data and is left out.

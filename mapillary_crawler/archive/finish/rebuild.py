@@ -153,6 +153,7 @@ class _Rebuild:
         self._ledger.images.save(
             [replace(image.stored, number=number) for number, image in numbered if image.stored]
         )
+        self._ledger.update.note([number for number, image in numbered if image.vanished])
         for state in REASONS:
             settled = [number for number, image in numbered if image.state is state]
             self._ledger.images.settle(settled, state)

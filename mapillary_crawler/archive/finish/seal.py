@@ -19,6 +19,7 @@ from functools import partial
 from mapillary_crawler.archive.finish.day_folder import (
     MemberChanged,
     changed,
+    lies_elsewhere,
     read,
     remove,
     remove_empty,
@@ -121,7 +122,8 @@ def check_day(work: Work, day: str) -> list[int]:
     numbers = changed(work, streams.loose(work.ledger, day))
     if not numbers:
         for record in streams.loose(work.ledger, day):
-            set_capture_time(work.folder, record)
+            if not lies_elsewhere(work, record):
+                set_capture_time(work.folder, record)
         if sample := sample_of(work, day, streams.loose(work.ledger, day)):
             work.ledger.wait_for(sample.keep)
         _set_state(work, day, DayState.SEALED)

@@ -152,6 +152,10 @@ def _description(contents: Contents, dated: list[str]) -> str:
         sentences.append(
             f"{balance.bare:,} of them are without that metadata; bare.jsonl says which and why."
         )
+    if balance.vanished:
+        sentences.append(
+            f"{balance.vanished:,} of them are no longer on Mapillary; vanished.jsonl names them."
+        )
     sentences.append(_organized(contents))
     left = f" + {balance.left:,} left" if balance.left else ""
     sentences.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Work:
     reserve: int = 0
     #: Gives back the JPEG of a JPEG XL; to be closed.
     jpeg_of: Decoder = field(default_factory=Decoder)
+    #: Where else images may lie that are in no tar: those of the collection that is updated.
+    elsewhere: Sequence[Path] = ()
 
     @property
     def scratch(self) -> Path:

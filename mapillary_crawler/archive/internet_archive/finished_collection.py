@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from mapillary_crawler.archive.finish.errors import FinishError
 from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.archive.finish.tags import Metadata
 from mapillary_crawler.archive.internet_archive.identifier import broken_rule
@@ -18,6 +19,7 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import (
     UploadedCollection,
     refused,
 )
+from mapillary_crawler.archive.update.journal import finish_update
 from mapillary_crawler.collection.durable import digests_of
 from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, LOGS, METADATA
 from mapillary_crawler.collection.lock import Lock
@@ -56,6 +58,7 @@ class FinishedCollection(UploadedCollection):
             outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.REFUSED
             raise Refused(outcome, f"{where} cannot be used: {error.strerror}") from None
         try:
+            _finish_update(folder)
             ledger = _open_ledger(folder)
             try:
                 collection = cls(folder, LedgerHere(ledger))
@@ -154,6 +157,16 @@ def _refuse_name(folder: Path) -> None:
     rule = broken_rule(folder.name)
     if rule:
         raise refused(f"archive.org would refuse the identifier {folder.name!r}: {rule}")
+
+
+def _finish_update(folder: Path) -> None:
+    """Bring an update that is half done to its end; raises `Refused` where it cannot be."""
+    try:
+        finish_update(folder)
+    except FinishError as error:
+        raise Refused(error.outcome, str(error)) from None
+    except OSError as error:
+        raise refused(f"{error.filename or folder}: {error.strerror}; nothing is sent") from None
 
 
 def _open_ledger(folder: Path) -> Ledger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -46,7 +46,8 @@ class ExpectedFile:
     `elsewhere` names the item on archive.org that holds a file that was removed here. A tar of
     another tool may be `damaged` from the beginning, and have members, by name and offset of
     their bytes, that were `passed_over` since they are no good images. `sha256_jpeg` is that of
-    the JPEG that a JPEG XL gives back.
+    the JPEG that a JPEG XL gives back. `superseded` says of the path of a member, without its
+    extension, whether an update has put that image into a later tar.
     """
 
     path: str
@@ -56,6 +57,7 @@ class ExpectedFile:
     elsewhere: str | None = None
     passed_over: frozenset[tuple[str, int]] = frozenset()
     sha256_jpeg: bytes | None = None
+    superseded: Callable[[str], bool] = lambda _: False
 
     @property
     def is_tar(self) -> bool:

@@ -51,7 +51,7 @@ class ManifestInventory(Inventory):
             )
         self._problems: list[Problem] = []
         self._states: Counter[State] = Counter()
-        self._bytes = self._bare = 0
+        self._bytes = self._bare = self._vanished = 0
         self._damaged = self._read_damaged()
         self._tars: dict[str, bytes | None] = {}
 
@@ -118,7 +118,7 @@ class ManifestInventory(Inventory):
         self, images: Iterator[ListedImage]
     ) -> Iterator[tuple[ExpectedFile, Iterator[Member] | None]]:
         """Yield a day's tars, each with its members; those of one day are in memory."""
-        tars: dict[str, list[Member]] = {}
+        tars: dict[tuple[int, str], list[Member]] = {}
         for image in images:
             self._states[image.state] += 1
             if image.stored is None:
@@ -130,6 +130,7 @@ class ManifestInventory(Inventory):
                 continue
             stored, row = image.stored, image.row
             self._bare += stored.bare is not None
+            self._vanished += image.vanished
             name = member_path(row.day, row.sequence, row.image_id, stored.extension)
             self._bytes += stored.size
             if image.tar is None:
@@ -152,11 +153,16 @@ class ManifestInventory(Inventory):
                     stored.damaged,
                     stored.sha256_jpeg,
                 )
-                tars.setdefault(image.tar, []).append(member)
-        for path, members in sorted(tars.items()):
+                tars.setdefault((image.part, image.tar), []).append(member)
+        later: set[str] = set()
+        for (_, path), members in sorted(tars.items(), reverse=True):  # so later ones come first
             members.sort(key=lambda member: member.offset)
             size = closed(members[-1].offset + padded(members[-1].size))
-            yield ExpectedFile(path, size, self._tars.get(path)), iter(members)
+            seen = frozenset(later)
+            file = ExpectedFile(path, size, self._tars.get(path), superseded=seen.__contains__)
+            yield file, iter(members)
+            if len(tars) > 1:
+                later |= {member.name.rpartition(".")[0] for member in members}
 
     def is_own(self, path: str) -> bool:
         """Say whether a file is one that SHA256SUMS leaves out, or archive.org's."""
@@ -179,6 +185,7 @@ class ManifestInventory(Inventory):
             accepted=states[State.ACCEPTED],
             bytes_saved=self._bytes,
             bare=self._bare,
+            vanished=self._vanished,
         )
 
     def disagreements(self) -> Iterator[Problem]:

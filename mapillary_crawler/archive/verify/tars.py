@@ -174,6 +174,8 @@ class TarCheck:
         if (name, entry.offset) in self._file.passed_over:
             return
         member = self._wanted.claim(name)
+        if member is None and self._file.superseded(name.rpartition(".")[0]):
+            return
         if member is None:
             self._strangers += 1
             if self._strangers <= _NAMED:

@@ -21,7 +21,11 @@ pytestmark = pytest.mark.long
 NAME = ANN.name
 SOME = pictures(days=2, a_day=5)
 ROUNDS = 16
-OWN = ("/mapillary_crawler/archive/finish/", "/mapillary_crawler/ledger/")
+OWN = (
+    "/mapillary_crawler/archive/finish/",
+    "/mapillary_crawler/archive/update/",
+    "/mapillary_crawler/ledger/",
+)
 
 
 def killed(work: Callable[[], Any], at: int) -> bool:
