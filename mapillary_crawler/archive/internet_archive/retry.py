@@ -45,7 +45,8 @@ class Retry:
                         f"{what}: archive.org stayed unavailable for {away:.0f} s ({failure})"
                     ) from None
                 asked = retry_after(failure.retry_after, time.time()) or 0.0
-                wait = max(self.delay(failures), asked)
+                # However long it asks for: patience ends with one more try.
+                wait = min(max(self.delay(failures), asked), self.patience - away)
                 failures += 1
                 self.say(f"{what}: {failure}; trying again in {wait:.0f} s")
                 self.sleep(wait)

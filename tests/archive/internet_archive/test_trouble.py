@@ -118,6 +118,12 @@ def failing(times, error):
     return work
 
 
+def test_patience_ends_whatever_a_server_asks_for(retry, clock):
+    with pytest.raises(StillUnavailable):
+        retry("x", failing(9, SlowDown("away", str(30 * 86_400))))
+    assert sum(clock.waits) == 1000
+
+
 def test_waits_grow_and_have_a_cap(retry, clock):
     retry.patience = 10**9
     assert retry("x", failing(9, Unavailable("away"))) == "done"
