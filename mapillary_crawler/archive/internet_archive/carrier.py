@@ -91,9 +91,11 @@ def told(error: ProjectError) -> dict[str, Any]:
 
 def _read(requests: SimpleQueue[dict[str, Any]]) -> None:
     """Hand requests on, and end the process with whoever asks them."""
-    for line in sys.stdin.buffer:
-        requests.put(json.loads(line))
-    os._exit(0)
+    try:
+        for line in sys.stdin.buffer:
+            requests.put(json.loads(line))
+    finally:  # also where a kill has cut a line
+        os._exit(0)
 
 
 def main() -> None:

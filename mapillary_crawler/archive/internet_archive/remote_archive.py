@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mapillary_crawler.archive.internet_archive.body import UnreadableFile
@@ -128,14 +129,20 @@ class RemoteArchive:
             return self._process
         self.close()
         # In a session of its own, so that Ctrl-C and a closed terminal reach the crawl alone.
-        self._process = process = subprocess.Popen(  # noqa: S603  this program's own
-            [sys.executable, "-m", _PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-            start_new_session=True,
-        )
+        try:
+            self._process = process = subprocess.Popen(  # noqa: S603  this program's own
+                # Without -P, Python would look for modules in the working folder first.
+                [sys.executable, "-P", "-m", _PROGRAM],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:  # too many processes, perhaps
+            raise Unavailable(
+                f"the process that speaks to archive.org cannot be started: {error.strerror}"
+            ) from None
         if self._killed:  # while it was being started
             _kill(process)
         options = self._options
@@ -192,7 +199,7 @@ def trouble_of(trouble: str, words: str, **more: Any) -> ProjectError:
 def _environment() -> dict[str, str]:
     """Return the environment: where the program and the keys are, and no secret of others."""
     kept = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return kept | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -39,6 +39,8 @@ _ARCHIVE, _S3 = "archive.org", "s3.us.archive.org"
 _ANSWER_TIMEOUT = 60.0
 #: Characters of an explanation that are shown.
 _LONGEST = 200
+#: Metadata write API: the answer, with status 400, where the tags are already as asked for.
+_NO_CHANGES = b"no changes to _meta.xml"
 #: What a header can hold, without spaces.
 _SENDABLE = re.compile(r"[!-~]+")
 
@@ -184,6 +186,8 @@ class ArchiveOrg:
         with _troubles():
             answer = item.modify_metadata(dict(values), refresh=False)
         assert isinstance(answer, requests.Response)
+        if answer.status_code == 400 and _NO_CHANGES in answer.content:
+            return  # they are so, as after a request whose answer was lost
         if answer.status_code != 200:
             raise trouble(answer.status_code, answer.content)
 

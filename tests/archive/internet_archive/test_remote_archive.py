@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -221,3 +222,39 @@ def _is_alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_no_module_of_the_working_folder_is_taken(archive, tmp_path, monkeypatch):
+    (tmp_path / "internetarchive.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    archive.check_keys()
+
+
+def test_a_request_that_a_kill_has_cut_ends_the_process():
+    with subprocess.Popen(
+        [sys.executable, "-m", "mapillary_crawler.archive.internet_archive.carrier"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as carrier:
+        try:
+            carrier.communicate(b'{"do": "met', timeout=30)
+        finally:
+            carrier.kill()
+    assert carrier.returncode == 0
+
+
+def test_a_process_that_cannot_be_started_may_be_later(archive, monkeypatch):
+    def too_many(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", too_many)
+    with pytest.raises(Unavailable, match="cannot be started: Resource temporarily unavailable"):
+        archive.metadata(ITEM)
+
+
+def test_a_write_whose_answer_was_lost_may_be_asked_for_again(archive, tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"tar")
+    put(archive, tmp_path / "a.tar")
+    archive.set_metadata(ITEM, {"description": "words"})
+    archive.set_metadata(ITEM, {"description": "words"})
+    assert archive.metadata(ITEM)["metadata"]["description"] == "words"
