@@ -15,7 +15,6 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from mapillary_crawler.archive.internet_archive.body import UnreadableFile
 from mapillary_crawler.archive.internet_archive.finished_collection import FinishedCollection
 from mapillary_crawler.archive.internet_archive.growing_collection import (
     GrowingCollection,
@@ -31,15 +30,19 @@ from mapillary_crawler.archive.internet_archive.rolling import Rolling
 from mapillary_crawler.archive.internet_archive.trouble import (
     Denied,
     StillUnavailable,
-    Trouble,
     denied_words,
 )
 from mapillary_crawler.archive.internet_archive.upload import Upload
-from mapillary_crawler.archive.internet_archive.verified import NotVerified
 from mapillary_crawler.archive.internet_archive.whole_upload import WholeUpload
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import UPLOADING
-from mapillary_crawler.collection.outcome import EndOfRun, Outcome, Refused, RunStopped
+from mapillary_crawler.collection.outcome import (
+    EndOfRun,
+    Outcome,
+    ProjectError,
+    Refused,
+    RunStopped,
+)
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.ledger.records import Piece, PieceState
 from mapillary_crawler.terminal.quantities import size
@@ -51,13 +54,15 @@ logger = logging.getLogger(__name__)
 _INTERIM = "interim_manifests"
 #: Seconds after which the manifests so far are sent again.
 _A_DAY = 86_400.0
+#: Seconds after which that is tried again where it failed.
+_AN_HOUR = 3600.0
 #: Seconds for which archive.org is waited for at the end of a run that has not finished, and where
 #: it does not replace metadata.
 _PATIENCE_AT_THE_END = 300.0
 #: Seconds that telling may take where the user has stopped the run.
 _HURRY = 2.0
 #: What ends no upload but the try: the next run may go on.
-_FAILURES = (Trouble, NotVerified, NotRemoved, UnreadableFile, Refused)
+_FAILURES = (ProjectError, NotRemoved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +118,16 @@ class RollingUpload:
             remove=self._remove,
         )
         self._woken = threading.Event()
-        #: Set with `_resting`.
-        self._ended = threading.Event()
-        self._resting = False
+        #: Nothing new is begun, and nothing is waited for.
+        self._resting = threading.Event()
         self._stopped = False
         #: Archive.org does not answer; it is asked once in a while.
         self._is_away = False
         #: Nothing can be sent in this run any more.
         self._refused: str | None = None
         self._trouble: str | None = None
+        #: Before this time, that of the retry's clock, nothing is told beside the crawl.
+        self._tell_at = 0.0
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -144,16 +150,15 @@ class RollingUpload:
 
     def rest(self) -> None:
         """End the thread once the tar in transfer is sent, and no later than a stop."""
-        self._resting = True
-        self._ended.set()
+        self._resting.set()
         self._woken.set()
         if self._thread:
             self._thread.join()
 
     def stop(self) -> None:
         """Let nothing go on, from any thread."""
-        self._stopped = self._resting = True
-        self._ended.set()
+        self._stopped = True
+        self._resting.set()
         self._archive.kill()
         self._woken.set()
 
@@ -170,7 +175,7 @@ class RollingUpload:
         try:
             descent.clear(self._opened.folder, UPLOADING)
             self._rolling.begin()
-            while not self._resting:
+            while not self._resting.is_set():
                 self._count()
                 sent = self._round()
                 self._count()
@@ -179,10 +184,8 @@ class RollingUpload:
                     self._woken.clear()
         except RunStopped:
             return
-        except Exception as error:  # noqa: BLE001  a crawl would wait for it for ever
-            self._refuse(f"the upload ended: {str(error) or type(error).__name__}")
-            with self._state_lock:
-                self.state = replace(self.state, can_free=False, words="", trouble=self._trouble)
+        except Exception as error:  # noqa: BLE001  a crawl may wait for what this thread frees
+            self._refuse(f"the upload ended: {type(error).__name__}: {error}")
 
     def _round(self) -> bool:
         """Send a tar and look at what is due; return whether another may wait to be sent."""
@@ -191,8 +194,10 @@ class RollingUpload:
             sent = self._refused is None and self._rolling.send_one()
             sent = self._rolling.look() or sent
             self._is_back()
-            if self._seconds_to_tell() == 0:
-                self._tell()
+            if self._refused is None and self._seconds_to_tell() == 0:
+                self._tell_beside()
+        except RunStopped:
+            raise
         except StillUnavailable as trouble:
             self._has_gone_away(trouble)
         except Denied as denied:
@@ -210,13 +215,13 @@ class RollingUpload:
 
     def _has_gone_away(self, trouble: StillUnavailable) -> None:
         if not self._is_away:
-            self._is_away, self._trouble = True, str(trouble)
+            self._is_away, self._trouble = True, self._refused or str(trouble)
             self._rolling.retry.patience = 0.0
             logger.warning("The upload waits: %s", trouble)
 
     def _is_back(self) -> None:
         if self._is_away:
-            self._is_away, self._trouble = False, None
+            self._is_away, self._trouble = False, self._refused
             self._rolling.retry.patience = self._options.patience
             logger.info("archive.org answers again; the upload goes on")
 
@@ -224,6 +229,8 @@ class RollingUpload:
         if self._refused is None:
             self._refused = self._trouble = why
             logger.error("The upload does not go on in this run: %s", why)
+        with self._state_lock:
+            self.state = replace(self.state, can_free=False, words="", trouble=self._trouble)
 
     def _count(self) -> None:
         """Bring the state up to date."""
@@ -233,7 +240,8 @@ class RollingUpload:
         unseen = [piece for piece in there if piece.name not in rolling.verified]
         is_open, overdue = bool(waiting or unseen), rolling.overdue
         late = f"archive.org is not done with {overdue} yet" if overdue else None
-        trouble = self._trouble or rolling.changed or late or rolling.obstacle
+        obstacle = None if waiting else rolling.obstacle  # what is sent next may clear it
+        trouble = self._trouble or rolling.changed or late or obstacle
         with self._state_lock:
             self.state = replace(
                 self.state,
@@ -256,7 +264,7 @@ class RollingUpload:
 
     def _sleep(self, seconds: float) -> None:
         """Wait; raises `RunStopped` where that is over."""
-        if self._ended.wait(seconds):  # a tar that is sealed meanwhile is not to be forgotten
+        if self._resting.wait(seconds):  # a tar that is sealed meanwhile is not to be forgotten
             raise RunStopped
 
     # The end of a run that has not finished the collection
@@ -270,7 +278,7 @@ class RollingUpload:
                 self._tell()
             except RunStopped:
                 logger.info("archive.org has not been told how far the collection is")
-            except (*_FAILURES, OSError, sqlite3.Error) as error:
+            except Exception as error:  # noqa: BLE001  the run has ended, with an outcome of its own
                 logger.warning("archive.org could not be told how far the collection is: %s", error)
 
     def _drain(self) -> None:
@@ -302,9 +310,8 @@ class RollingUpload:
             self._archive.resume()
             self._stopped = False
             timer.start()
-        self._resting = self._stopped
         if not self._stopped:
-            self._ended.clear()
+            self._resting.clear()
         try:
             yield
         finally:
@@ -322,19 +329,30 @@ class RollingUpload:
         if told is None:
             self._note_told(0)
             return _A_DAY
-        return max(0.0, float(told["at"] + _A_DAY - time.time()))
+        due = max(0.0, float(told["at"] + _A_DAY - time.time()))
+        return max(due, self._tell_at - self._rolling.retry.clock())
 
     def _note_told(self, tars: int) -> None:
         told = {_INTERIM: {"at": time.time(), "tars": tars}}
         self._growing.access.wait_for(lambda ledger: ledger.facts.set(**told))
+
+    def _tell_beside(self) -> None:
+        """Tell, beside a crawl that a failure costs nothing."""
+        try:
+            self._tell()
+        except RunStopped:
+            raise
+        except (*_FAILURES, OSError) as error:
+            self._tell_at = self._rolling.retry.clock() + _AN_HOUR
+            logger.warning("archive.org could not be told how far the collection is: %s", error)
 
     def _tell(self) -> None:
         """Send the manifests of what is there so far, and replace the items' metadata."""
         volumes = [
             volume for volume in self._growing.volumes(self._options) if accepted(volume.pieces)
         ]
-        if not volumes or self._refused is not None:
-            return
+        if not volumes or volumes[0].identifier != self._growing.identifier:
+            return  # the first item, which gets the manifests, is not there
         retry = self._retry(self._patience_at_the_end)
         with interim_manifests(self._growing, lambda: self._stopped) as manifests:
             first = replace(volumes[0], pieces=manifests.pieces(), keeps_old=False)
@@ -356,9 +374,9 @@ class RollingUpload:
         Otherwise it returns how the run ends.
         """
         opened = self._opened
-        collection = FinishedCollection(opened.folder, opened.ledger)
         with self._awake(hurry=False):
             try:
+                collection = FinishedCollection(opened.folder, opened.ledger)
                 collection.refuse_unfinished()
             except Refused as refused:
                 return EndOfRun(refused.outcome, str(refused))
@@ -376,12 +394,15 @@ class RollingUpload:
 
     def _finish(self, collection: FinishedCollection) -> EndOfRun | None:
         collection.begin_uploaders()
-        retry = self._retry(0.0 if self._is_away else self._options.patience)
+        patience = self._patience_at_the_end if self._is_away else self._options.patience
+        retry = self._retry(patience)
         writing = self._retry(self._patience_at_the_end)
         whole = WholeUpload(
             collection, self._archive, retry, self._shown, self._options, writing=writing
         )
-        whole.send_tars()
+        # As long as they are on their way, an item says that more is to come.
+        growing = GrowingCollection(collection.folder, collection.access, self._opened.collection)
+        Upload(growing, self._archive, retry, self._shown).run(growing.volumes(self._options))
         whole.run(remove=self._remove and self._rolling.changed is None)
         if self._rolling.changed:
             return self._not_uploaded(f"{self._rolling.changed}; nothing was removed since")

@@ -154,7 +154,7 @@ class Run:
             self.outcome, self.reason = end.outcome, str(end)
             level = logging.ERROR if end.outcome.exit_code else logging.INFO
             logger.log(level, "%s", end, extra={OF_THE_LAST_LINE: True})
-            self.stop()
+            self._stop_crawl()
             asyncio.ensure_future(  # noqa: RUF006  the engine holds its own reference
                 self.crawler.engine.close_spider_async(reason=end.outcome.reason)
             )
@@ -186,6 +186,12 @@ class Run:
 
     def stop(self) -> None:
         """Let nothing begin any more and end what is on its way (in the reactor's thread)."""
+        self._stop_crawl()
+        if self.upload:
+            self.upload.stop()
+
+    def _stop_crawl(self) -> None:
+        """Stop all but the upload: what it sends is not sent in vain, whatever ends the crawl."""
         self.stopping.set()
         self._woken.set()
         downloader_of(self.crawler).cancel_all()

@@ -92,7 +92,7 @@ class Ending:
         except sqlite3.Error as error:  # what was seen last stands
             run.end(end_of_run(error))
         if run.upload:
-            await asyncio.to_thread(run.upload.rest)
+            await _rest_upload(run, run.upload, reason)
         if run.outcome is None:
             if reason == "finished" and not run.stopping.is_set():
                 end = await asyncio.to_thread(conclude, run.ledger, opened, run.stopping.is_set)
@@ -130,9 +130,16 @@ class Ending:
             await asyncio.to_thread(OnEnd(command, variables(opened, run.outcome)).run)
 
 
+async def _rest_upload(run: Run, upload: RollingUpload, reason: str) -> None:
+    """Let the tar in transfer be sent, but where a signal that Scrapy has taken ends the run."""
+    if run.outcome is None and reason != "finished":
+        upload.stop()
+    await asyncio.to_thread(upload.rest)
+
+
 async def _end_upload(run: Run, upload: RollingUpload) -> None:
     """Send the rest of a finished collection, or what tells of an unfinished one."""
-    if run.outcome in (Outcome.ERROR, Outcome.REFUSED, Outcome.LOCKED, Outcome.ALREADY_ARCHIVED):
+    if run.outcome in (Outcome.REFUSED, Outcome.LOCKED, Outcome.ALREADY_ARCHIVED):
         return
     if run.outcome not in _FINISHED:
         if run.collection.finished or run.collection.updating:
@@ -140,23 +147,33 @@ async def _end_upload(run: Run, upload: RollingUpload) -> None:
         hurry = run.outcome is Outcome.INTERRUPTED
         await asyncio.to_thread(lambda: upload.end_early(hurry=hurry))
         return
+    end = await _finish_upload(run, upload)
+    if end is None:
+        return
+    codes = (end.outcome.exit_code, run.outcome.exit_code)
+    if worst(codes) == end.outcome.exit_code:
+        run.outcome, run.reason = end.outcome, str(end)
+    else:
+        logger.warning("Not all of it is on archive.org: %s", end)
+
+
+async def _finish_upload(run: Run, upload: RollingUpload) -> EndOfRun | None:
+    """Send the rest of a finished collection; return why not all is there, None where it is."""
     try:
         if await asyncio.to_thread(_is_untouched, run.collection):
-            return
+            return None
         if not run.collection.finished:
             for call in run.when_finished:
                 call()
             closed = run.ledger
             await asyncio.to_thread(run.take_up_finished)
             await asyncio.to_thread(closed.close)  # now that nobody in this thread has it
-        end = await asyncio.to_thread(upload.finish)
+        return await asyncio.to_thread(upload.finish)
     except sqlite3.Error as error:
-        end = EndOfRun(Outcome.NOT_UPLOADED, f"the ledger in the store cannot be opened: {error}")
-    if end is None:
-        return
-    codes = (end.outcome.exit_code, run.outcome.exit_code)
-    if worst(codes) == end.outcome.exit_code:
-        run.outcome, run.reason = end.outcome, str(end)
+        why = f"the ledger in the store cannot be opened: {error}"
+        return EndOfRun(Outcome.NOT_UPLOADED, why)
+    except Exception as error:  # noqa: BLE001  a run that was not uploaded must not end with 0
+        return EndOfRun(Outcome.ERROR, f"the upload ended: {type(error).__name__}: {error}")
 
 
 def _is_untouched(opened: OpenCollection) -> bool:

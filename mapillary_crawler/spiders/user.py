@@ -99,7 +99,6 @@ class UserSpider(RunSpider):
         from mapillary_crawler.crawl.rolling_upload import RollingUpload  # noqa: PLC0415
 
         upload = self.run.upload = RollingUpload.of(self.run.collection, self.crawler.settings)
-        self.run.on_stop(upload.stop)
         if self.run.sealing:
             self.run.sealing.on_sealed.append(upload.wake)
 

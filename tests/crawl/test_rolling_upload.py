@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -17,8 +18,10 @@ from mapillary_crawler import settings as defaults
 from mapillary_crawler.archive.finish.seal import seal_day
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.archive.internet_archive import uploaded_collection
+from mapillary_crawler.archive.internet_archive.body import Body
 from mapillary_crawler.archive.internet_archive.growing_collection import GrowingCollection
 from mapillary_crawler.archive.internet_archive.options import options_of
+from mapillary_crawler.archive.internet_archive.trouble import Denied, NoKeys, StillUnavailable
 from mapillary_crawler.collection.arguments import validate
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.layout import UPLOADING
@@ -266,6 +269,116 @@ def test_archive_org_may_come_back(crawling, sandbox):
         assert crawl.upload.state.trouble is None
 
 
+@pytest.mark.parametrize("error", [OSError("no disk"), KeyError("odd"), NoKeys("no keys")])
+def test_whatever_ends_the_upload_is_told_and_frees_nothing(crawling, monkeypatch, error):
+    """A crawl that waits for room would else wait for ever."""
+
+    def fail() -> bool:
+        raise error
+
+    with crawling() as crawl:
+        wait_until(lambda: not crawl.upload.state.can_free)
+        monkeypatch.setattr(crawl.upload._rolling, "send_one", fail)
+        crawl.seal(0)
+        wait_until(lambda: crawl.upload.state.trouble)
+        assert str(error) in crawl.upload.state.trouble
+        assert not crawl.upload.state.can_free
+        crawl.seal(1)
+        assert not crawl.upload.state.can_free
+
+
+def test_what_a_kill_has_left_unknown_is_no_trouble_as_long_as_more_is_sent(crawling):
+    """archive.org has the first tar, and the ledger was not told: the next one makes it ours."""
+    with crawling() as crawl:
+        crawl.upload.rest()
+        name = crawl.seal(0)
+        with Body(crawl.opened.folder / name, lambda _: None) as body:
+            crawl.upload._archive.put(ITEM, name, body, metadata={}, headers={})
+        crawl.upload._round()
+        crawl.upload._count()
+        assert "not known that the item is of these keys" in crawl.upload.state.trouble
+        crawl.seal(1)
+        crawl.upload._count()
+        assert crawl.upload.state.trouble is None
+        assert crawl.upload.state.can_free
+        crawl.upload.end_early(hurry=False)
+        assert crawl.here() == set()
+
+
+def test_what_is_refused_stays_so_when_archive_org_was_away(crawling):
+    with crawling() as crawl:
+        crawl.upload.rest()
+        crawl.seal(0)
+        crawl.upload._refuse("not these keys")
+        crawl.upload._has_gone_away(StillUnavailable("away"))
+        crawl.upload._is_back()
+        crawl.upload._count()
+        assert crawl.upload.state.trouble == "not these keys"
+        assert not crawl.upload.state.can_free
+
+
+def test_a_tar_that_comes_while_archive_org_is_waited_for_is_sent(crawling, sandbox, monkeypatch):
+    with crawling(remove=False) as crawl:
+        look, waits = crawl.upload._rolling.look, threading.Event()
+
+        def look_and_wait() -> bool:
+            sent = look()
+            if crawl.upload.state.verified and not waits.is_set():
+                waits.set()
+                crawl.upload._sleep(0.5)
+            return sent
+
+        monkeypatch.setattr(crawl.upload._rolling, "look", look_and_wait)
+        first = crawl.seal(0)
+        wait_until(lambda: crawl.upload.state.verified == 1)
+        crawl.upload.wake()
+        assert waits.wait(10)
+        second = crawl.seal(1)
+        wait_until(lambda: puts(sandbox) == [first, second])
+
+
+def test_answers_that_are_refused_are_not_asked_for_again_and_again(crawling, sandbox, monkeypatch):
+    sandbox.set_faults({"archive": {"tasks_paused": True}})
+    asked = []
+
+    def denied(identifier: str):
+        asked.append(identifier)
+        raise Denied("HTTP 403", 403)
+
+    with crawling(IA_RETRY_WAIT="0.1") as crawl:
+        crawl.seal(0)
+        wait_until(lambda: crawl.upload.state.uploaded == 1)
+        monkeypatch.setattr(crawl.upload._archive, "metadata", denied)
+        wait_until(lambda: asked)
+        time.sleep(1)
+        assert len(asked) <= 10
+
+
+@pytest.mark.parametrize("what", ["write refused", "disk full"])
+def test_telling_that_fails_beside_the_crawl_costs_nothing_else(
+    crawling, sandbox, monkeypatch, what
+):
+    told = []
+
+    def interim(*_):
+        told.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rolling_upload, "_A_DAY", 0.1)
+    if what == "disk full":
+        monkeypatch.setattr(rolling_upload, "interim_manifests", interim)
+    else:
+        sandbox.set_faults({"archive": {"write_refused": 1.0}})
+    with crawling() as crawl:
+        crawl.seal(0)
+        wait_until(lambda: told or "checksums.jsonl.gz" in held(sandbox))
+        time.sleep(0.5)
+        crawl.seal(1)
+        wait_until(lambda: crawl.upload.state.removed == 2)
+        assert crawl.upload.state.trouble is None
+        assert max(len(told), puts(sandbox).count("checksums.jsonl.gz")) == 1, "not again soon"
+
+
 def test_an_early_end_tells_what_is_there(crawling, sandbox):
     with crawling() as crawl:
         crawl.seal(0)
@@ -281,6 +394,7 @@ def test_an_early_end_tells_what_is_there(crawling, sandbox):
         assert (item["date"], item["coverage"]) == ("2024-01-15", "2024-01-15 - 2024-01-17")
         assert not (crawl.opened.folder / UPLOADING).exists()
         assert "metadata.jsonl.gz" not in crawl.pieces()
+        assert crawl.fact("verified").keys() == {ITEM}, "of manifests nothing is said"
         metadata = _manifest(sandbox, "metadata.jsonl.gz")
         assert len(metadata) == 5
         checksums = _manifest(sandbox, "checksums.jsonl.gz")

@@ -68,6 +68,26 @@ def test_a_ledger_that_cannot_be_read_at_the_end(monkeypatch: pytest.MonkeyPatch
     assert run.collection.balance is seen
 
 
+@pytest.mark.parametrize(
+    ("so_far", "error", "outcome"),
+    [
+        (Outcome.COMPLETE, KeyError("odd"), Outcome.ERROR),
+        (Outcome.ACCEPTED, sqlite3.OperationalError("locked"), Outcome.ACCEPTED),
+        (Outcome.COMPLETE, sqlite3.OperationalError("locked"), Outcome.NOT_UPLOADED),
+    ],
+)
+def test_an_upload_that_ends_by_an_error_is_told(
+    so_far: Outcome, error: Exception, outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    def finish() -> EndOfRun | None:
+        raise error
+
+    run = plain_run(outcome=so_far, reason="", opened={"finished": True})
+    asyncio.run(ending._end_upload(run, SimpleNamespace(finish=finish)))  # type: ignore[arg-type]
+    assert run.outcome is outcome
+    assert str(error) in f"{run.reason} {caplog.text}"
+
+
 def test_an_error_of_the_machine_ends_the_run(reported: SimpleNamespace) -> None:
     fail(OSError("the disk is broken"))
     assert reported.failures == []

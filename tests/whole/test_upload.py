@@ -196,22 +196,59 @@ def test_kills_cost_one_upload_each_and_nothing_else(crawling, sandbox, tmp_path
     assert (folder / sums).read_bytes() == (whole.store / ITEM / sums).read_bytes()
 
 
-def test_a_metadata_write_that_is_refused_is_tried_again_by_the_next_run(crawling, sandbox):
-    sandbox.set_faults({"archive": {"refusal": "item"}})
-    assert upload(crawling).code == 10
-    folder = crawling.store / ITEM
-    sandbox.set_faults({"archive": {"refusal": "", "write_refused": 1.0}})
-    assert upload(crawling).code == 0
-    text = "At least 3 images so far, of 60 listed"
-    sandbox.change_items({ITEM: {"metadata": {"description": text}}})
+def _forget_the_upload(folder: Path) -> None:
     ledger = Ledger(folder / LEDGER_PATH)
     try:
         ledger.facts.set(uploaded_at=0)
     finally:
         ledger.close()
+
+
+def test_a_metadata_write_that_is_refused_is_tried_again_by_the_next_run(crawling, sandbox):
+    sandbox.set_faults({"archive": {"write_refused": 1.0}})
     result = upload(crawling)
     assert result.code == 10, result.output
     assert "its description still says that more is to come" in result.lines[-1]
+    assert "images so far" in sandbox.archive()["items"][ITEM]["metadata"]["description"]
     sandbox.set_faults({"archive": {"write_refused": 0.0}})
+    assert upload(crawling).code == 0
+    assert "Contains 58 images" in sandbox.archive()["items"][ITEM]["metadata"]["description"]
+
+
+def test_a_written_description_holds_up_no_removal(crawling, sandbox):
+    """The request that replaces metadata has a task, too; nothing is removed as long as it has."""
+    assert upload(crawling).code == 0
+    text = "At least 3 images so far, of 60 listed"
+    sandbox.change_items({ITEM: {"metadata": {"description": text}}})
+    sandbox.set_faults({"archive": {"write_seconds": 2.0}})
+    result = upload(crawling, remove=1)
+    assert result.code == 0, result.output
+    assert not list((crawling.store / ITEM).glob("*.tar"))
+    assert "Contains 58 images" in sandbox.archive()["items"][ITEM]["metadata"]["description"]
+
+
+def test_an_error_that_ends_the_crawl_lets_archive_org_know_how_far_it_is(crawling, sandbox):
+    sandbox.set_faults({"cdn": {"latency_ms": 100}})
+    crawling.environment |= {"MAPILLARY_CONCURRENCY_FIXED": "2", "API_PATIENCE": "1"}
+    with crawling.started(username="up", quality="256", upload=1) as process:
+        wait_until(lambda: any(put["name"].endswith(".tar") for put in sandbox.archive()["puts"]))
+        sandbox.set_faults({"cdn": {"down": True}})
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 7, output
+    assert "checksums.jsonl.gz" in held(sandbox)
+    assert "could not be told" not in output
+
+
+def test_a_description_that_archive_org_accepts_and_does_not_show_is_told(crawling, sandbox):
+    crawling.environment["IA_RETRY_WAIT"] = "0.001"
+    assert upload(crawling).code == 0
+    text = "At least 3 images so far, of 60 listed"
+    sandbox.change_items({ITEM: {"metadata": {"description": text}}})
+    _forget_the_upload(crawling.store / ITEM)
+    sandbox.set_faults({"archive": {"write_lost": 1.0}})
+    result = upload(crawling)
+    assert result.code == 10, result.output
+    assert "accepted another one, and does not show it" in result.lines[-1]
+    sandbox.set_faults({"archive": {"write_lost": 0.0}})
     assert upload(crawling).code == 0
     assert "Contains 58 images" in sandbox.archive()["items"][ITEM]["metadata"]["description"]

@@ -36,7 +36,7 @@ class GrowingCollection(UploadedCollection):
         return [
             piece
             for piece in self.access.wait_for(lambda ledger: list(ledger.pieces.all()))
-            if piece.day and piece.state is not PieceState.WRITING
+            if piece.day and piece.state in (PieceState.SEALED, *SENT)
         ]
 
     def volumes(self, options: Options) -> list[Volume]:

@@ -22,12 +22,14 @@ from mapillary_crawler.archive.internet_archive.growing_collection import (
 from mapillary_crawler.archive.internet_archive.uploaded_collection import UploadedCollection
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import digests_of
-from mapillary_crawler.collection.layout import CHECKSUMS, MANIFESTS, UPLOADING
+from mapillary_crawler.collection.layout import BARE, CHECKSUMS, DAMAGED, MANIFESTS, UPLOADING
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.records import Piece, PieceState
 
 _GZIP_LEVEL = 6
+#: Manifests with lines of saved images, which are there only if their tar is.
+_OF_TARS = (CHECKSUMS, DAMAGED, BARE)
 
 
 class InterimManifests(UploadedCollection):
@@ -65,7 +67,7 @@ class InterimManifests(UploadedCollection):
         """Note nothing."""
 
     def note_accepted(self, piece: Piece, item: str) -> None:
-        """Note that the item is ours."""
+        """Note that the item is ours; its tars are verified still, if they were."""
         self.access.wait_for(lambda ledger: self.take(ledger, item))
 
 
@@ -93,7 +95,7 @@ def _write(growing: GrowingCollection, folder: Path, stop: Callable[[], bool]) -
             if stop():
                 raise RunStopped
             for name, line in lines_of(image, listed):
-                if name == CHECKSUMS and image.tar not in there:
+                if name in _OF_TARS and image.tar not in there:
                     continue
                 if name not in opened:
                     opened[name] = _open(folder / name)
@@ -104,7 +106,7 @@ def _write(growing: GrowingCollection, folder: Path, stop: Callable[[], bool]) -
 
 
 def _open(path: Path) -> Any:
-    """Open a manifest; a compressed one has neither time nor name in it, as always."""
+    """Open a manifest; without a time in it, the same lines are the same file."""
     if path.suffix == ".gz":
         return gzip.GzipFile(path, "wb", compresslevel=_GZIP_LEVEL, mtime=0)
     return path.open("wb")

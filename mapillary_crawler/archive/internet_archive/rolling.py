@@ -20,7 +20,7 @@ from mapillary_crawler.archive.internet_archive.options import Options
 from mapillary_crawler.archive.internet_archive.removal import answer_obstacle
 from mapillary_crawler.archive.internet_archive.removed import task_counts
 from mapillary_crawler.archive.internet_archive.retry import Retry
-from mapillary_crawler.archive.internet_archive.trouble import Trouble
+from mapillary_crawler.archive.internet_archive.trouble import StillUnavailable, Trouble
 from mapillary_crawler.archive.internet_archive.upload import Upload
 from mapillary_crawler.archive.internet_archive.verified import READINGS, SENDINGS
 from mapillary_crawler.archive.internet_archive.watching import Seen, seen
@@ -112,7 +112,15 @@ class Rolling:
         """
         sendings, now = self._sendings.total(), self.retry.clock()
         for item in [item for item, watched in self._watched.items() if watched.look_at <= now]:
-            self._look(item, self._watched[item])
+            watched = self._watched[item]
+            # Before anything can fail: what fails is not asked for again at once.
+            watched.look_at = now + self.retry.delay(watched.looks)
+            watched.looks += 1
+            try:
+                self._look(item, watched)
+            except StillUnavailable:
+                watched.look_at = now  # nothing was seen; who waits for archive.org asks again
+                raise
         return self._sendings.total() > sendings
 
     @property
@@ -157,8 +165,6 @@ class Rolling:
             del self._watched[item]
             return
         self._take(item, watched, result)
-        watched.look_at = self.retry.clock() + self.retry.delay(watched.looks)
-        watched.looks += 1
         if not result.waits_for and not any(map(self._is_open, pieces)):
             self._growing.note_verified(item)
             del self._watched[item]
@@ -172,7 +178,8 @@ class Rolling:
     def _take(self, item: str, watched: _Watched, result: Seen) -> None:
         """Note and remove what an answer shows, and send again what it lacks for too long."""
         if any(piece.name not in self.verified for piece in result.verified):
-            watched.since, watched.looks = self.retry.clock(), 0
+            watched.since, watched.looks = self.retry.clock(), 1
+            watched.look_at = watched.since + self.retry.delay(0)
         self.verified |= {piece.name for piece in result.verified}
         if self._remove and not self.changed:
             self.obstacle = result.obstacle

@@ -135,19 +135,17 @@ class UploadedCollection(ABC):
         def note(ledger: Ledger) -> None:
             with ledger.database.transaction():
                 self.take(ledger, item)
+                _forget_verification(ledger, item)
                 ledger.pieces.set_state(piece.name, PieceState.UPLOADED, item)
 
         self.access.wait_for(note)
 
     @staticmethod
     def take(ledger: Ledger, item: str) -> None:
-        """Note that an item is ours, and not verified as it is now."""
-        with ledger.database.transaction():
-            uploaders, verified = (ledger.facts.get(name, {}) for name in (UPLOADERS, VERIFIED))
-            if item not in uploaders:
-                ledger.facts.set(**{UPLOADERS: {**uploaders, item: None}})
-            if verified.pop(item, None) is not None:
-                ledger.facts.set(**{VERIFIED: verified})
+        """Note that an item is ours."""
+        uploaders = ledger.facts.get(UPLOADERS, {})
+        if item not in uploaders:
+            ledger.facts.set(**{UPLOADERS: {**uploaders, item: None}})
 
     def note_lost(self, piece: Piece) -> None:
         """Note that a piece is to be sent again, since archive.org does not have it."""
@@ -234,6 +232,12 @@ def is_uploaded(ledger: Ledger, folder: Path, *, remove: bool) -> bool:
 def refused(message: str) -> Refused:
     """Return the refusal of a collection that cannot be uploaded as it is."""
     return Refused(Outcome.REFUSED, message)
+
+
+def _forget_verification(ledger: Ledger, item: str) -> None:
+    verified = ledger.facts.get(VERIFIED, {})
+    if verified.pop(item, None) is not None:
+        ledger.facts.set(**{VERIFIED: verified})
 
 
 def _order(piece: Piece) -> tuple[bool, bool, bool, str, int, str]:

@@ -148,10 +148,7 @@ class UploadVerification:
 
     def _update_description(self, volume: Volume, item: RemoteItem) -> None:
         """Bring an item that got more tars to say how many images it has; no failure if not."""
-        description = item.metadata.get("description")
-        text = description if isinstance(description, str) else ""
-        told = image_count(text)
-        if not is_growing(text) and told in (None, volume.images):
+        if _is_described(volume, item):
             return
         values: dict[str, str] = {
             tag: volume.metadata[tag][0]
@@ -160,12 +157,29 @@ class UploadVerification:
         }
         try:
             self._write(volume.identifier, values)
+            self._wait_for_words(volume)
         except Trouble as trouble:
-            line = f"{volume.identifier}: its description still says {_said(told)} ({trouble})"
+            said = _said(image_count(_description(item)))
+            line = f"{volume.identifier}: its description still says {said} ({trouble})"
             self.misdescribed[volume.identifier] = line
             self._progress.say(line)
         else:
             self._progress.say(f"{volume.identifier}: its description says {volume.images:,} now")
+
+    def _wait_for_words(self, volume: Volume) -> None:
+        """Wait for the task of a written description, which also keeps tars from being removed.
+
+        Raises `Trouble` where nothing came of it.
+        """
+        for reading in range(READINGS):
+            if reading:
+                self._retry.pause(reading - 1)
+            self._wait_for_tasks(volume.identifier)
+            if _is_described(volume, RemoteItem(self._read(volume.identifier))):
+                return
+            if volume.identifier in self._failed:
+                break
+        raise Trouble("archive.org has accepted another one, and does not show it")
 
     def _write(self, identifier: str, values: Mapping[str, str]) -> None:
         def write() -> None:
@@ -175,6 +189,17 @@ class UploadVerification:
             write()
         else:
             self._writing(identifier, write)
+
+
+def _is_described(volume: Volume, item: RemoteItem) -> bool:
+    """Say whether an item's description says neither that more is to come nor another number."""
+    text = _description(item)
+    return not is_growing(text) and image_count(text) in (None, volume.images)
+
+
+def _description(item: RemoteItem) -> str:
+    description = item.metadata.get("description")
+    return description if isinstance(description, str) else ""
 
 
 def _said(images: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from mapillary_crawler.archive.internet_archive import upload, verified
@@ -10,7 +9,7 @@ from mapillary_crawler.archive.internet_archive.finished_collection import Finis
 from mapillary_crawler.archive.internet_archive.options import Options
 from mapillary_crawler.archive.internet_archive.removed import remove_tars
 from mapillary_crawler.archive.internet_archive.retry import Retry
-from mapillary_crawler.archive.internet_archive.upload import Upload, Volume, volumes_of
+from mapillary_crawler.archive.internet_archive.upload import Upload, volumes_of
 from mapillary_crawler.archive.internet_archive.verified import UploadVerification
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import WorkDisplay
@@ -46,10 +45,6 @@ class WholeUpload:
             archive, retry, shown, self._upload.send, collection.note_uploader, writing=writing
         )
 
-    def send_tars(self) -> None:
-        """Send the tars alone."""
-        self._upload.run([_tars(volume) for volume in volumes_of(self._collection, self._options)])
-
     def run(self, *, remove: bool) -> None:
         """Send what is not there, verify all, and remove the tars here."""
         collection, volumes = self._collection, volumes_of(self._collection, self._options)
@@ -71,9 +66,3 @@ class WholeUpload:
     def misdescribed(self) -> list[str]:
         """What is still wrong with the metadata of items, a line each."""
         return list(self._verification.misdescribed.values())
-
-
-def _tars(volume: Volume) -> Volume:
-    """Return a volume without what is no tar, but with its size as a whole."""
-    tars = [piece for piece in volume.pieces if piece.day]
-    return replace(volume, pieces=tars, size_to_be=volume.size)
