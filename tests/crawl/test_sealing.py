@@ -33,11 +33,27 @@ from tests.archive.finish.made import (
     saved,
     settle,
 )
+from tests.archive.finish.test_killed import killed, lines_of
 from tests.archive.finish.test_samples import samples
 
 NAME = ANN.name
 MAX_BYTES = 10_240 * 2
 TAR = "2024-01-15.tar"
+
+
+def sealing_of(folder: Path, ledger: Ledger, **options: Any) -> Sealing:
+    configuration = SimpleNamespace(min_free_bytes=0, in_flight_bytes=0)
+    opened: Any = SimpleNamespace(
+        ledger=LedgerHere(ledger), folder=folder, configuration=configuration,
+        arguments=SimpleNamespace(remove=False), updating=False,
+        **{"tar": True, "tar_max_bytes": MAX_BYTES} | options,
+    )  # fmt: skip
+    return Sealing(opened, lambda: False)
+
+
+def look(sealing: Sealing) -> None:
+    while sealing._seal_what_is_done():
+        pass
 
 
 class Crawl:
@@ -59,13 +75,7 @@ class Crawl:
 
     def begin(self) -> None:
         """Begin a run, as after a kill."""
-        configuration = SimpleNamespace(min_free_bytes=0, in_flight_bytes=0)
-        opened: Any = SimpleNamespace(
-            ledger=LedgerHere(self.ledger), folder=self.folder, configuration=configuration,
-            arguments=SimpleNamespace(remove=False),
-            **{"tar": True, "tar_max_bytes": MAX_BYTES} | self.options,
-        )  # fmt: skip
-        self.sealing = Sealing(opened, lambda: False)
+        self.sealing = sealing_of(self.folder, self.ledger, **self.options)
         self.sealing.on_sealed.append(self._note)
 
     def _note(self) -> None:
@@ -78,8 +88,7 @@ class Crawl:
 
     def look(self) -> None:
         """Seal what is done."""
-        while self.sealing._seal_what_is_done():
-            pass
+        look(self.sealing)
 
     def finish(self, **options: Any) -> dict[str, bytes]:
         """Finish, and return the deterministic set."""
@@ -215,6 +224,42 @@ def test_the_files_that_a_kill_left_beside_their_tar_are_removed(tmp_path: Path)
     assert len(left) < 6
     crawl.come(100)
     assert crawl.finish() == at_the_end(tmp_path / "once", MANY)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_line_of_sealing_changes_nothing(tmp_path: Path) -> None:
+    some = [*MANY, Picture("9", captured_at=NOON + DAY, body=b"next day")]
+    crawl = Crawl(tmp_path / "template", some)
+    later = [crawl.waiting.pop(17)]
+    crawl.come(100)
+    crawl.ledger.close()
+    whole = at_the_end(tmp_path / "once", some)
+    folder = tmp_path / "killed" / NAME
+
+    def run() -> None:
+        ledger = Ledger(folder / LEDGER_PATH)
+        look(sealing_of(folder, ledger))
+        ledger.close()
+
+    def fresh() -> None:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        shutil.copytree(crawl.folder, folder)
+
+    fresh()
+    lines, chance, rounds, kills = lines_of(run), random.Random(5), 12, 0
+    assert len(list(folder.glob("*.tar"))) > 2
+    for number in range(rounds):
+        fresh()
+        at = lines * number // rounds + chance.randrange(lines // rounds)
+        while killed(run, at):
+            kills += 1
+            at = chance.randrange(lines)
+        ledger = Ledger(folder / LEDGER_PATH)
+        settle(folder, ledger, later)
+        ledger.close()
+        finish(folder, folder.parent / "store", tar_max_bytes=MAX_BYTES)
+        assert deterministic_set(folder.parent / "store" / NAME) == whole
+    assert kills >= rounds // 2
 
 
 def test_names_that_meet_on_the_disk_are_left_to_the_finish(
