@@ -67,7 +67,8 @@ def test_it_is_told_of_the_run_and_nothing_secret(
         "MAPILLARY_LISTED": "7", "MAPILLARY_SAVED": "3", "MAPILLARY_DAMAGED": "1",
         "MAPILLARY_BARE": "0", "MAPILLARY_GONE": "2", "MAPILLARY_UNAVAILABLE": "0",
         "MAPILLARY_FAILED": "1", "MAPILLARY_ACCEPTED": "0", "MAPILLARY_LEFT": "1",
-        "MAPILLARY_OUTSIDE": "0", "MAPILLARY_NAMELESS": "0", "MAPILLARY_BYTES_SAVED": "99",
+        "MAPILLARY_OUTSIDE": "0", "MAPILLARY_VANISHED": "0",
+        "MAPILLARY_NAMELESS": "0", "MAPILLARY_BYTES_SAVED": "99",
     }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from mapillary_crawler.ledger import thread as ledger_thread
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FORMAT, ListedRow, State
 from mapillary_crawler.ledger.schema import VERSION
+from tests.archive.finish.made import ANN, Picture, add, finish
 from tests.collection.test_configuration import SETTINGS
 
 ALICE = Collection("alice", "2048")
@@ -646,3 +647,24 @@ def test_discarding_removes_nothing_but_state_and_logs(open_staging: Open, name:
     opened.close()
     assert other.exists()
     assert not (opened.folder / ".crawl").exists()
+
+
+def test_a_collection_that_is_not_writable_is_not_updated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path / "made" / ANN.name, [Picture("1")])
+    finish(tmp_path / "made" / ANN.name, tmp_path / "store")
+    folder = tmp_path / "store" / ANN.name
+    configuration = limits_of(tmp_path / "store", None, {})
+    for unwritable in (folder, folder / ".crawl"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "access", lambda path, mode, closed=unwritable: path != closed)
+            with pytest.raises(
+                Refused, match="is not writable, so it cannot be updated"
+            ) as refused:
+                OpenCollection.open(Arguments(ANN, update=True), configuration)
+        assert refused.value.outcome is Outcome.REFUSED
+        assert not (tmp_path / "store" / ".incomplete").exists()
+    opened = OpenCollection.open(Arguments(ANN, update=True), configuration)
+    assert opened.updating
+    opened.close()

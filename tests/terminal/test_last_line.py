@@ -8,6 +8,7 @@ import pytest
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.ledger.records import Changes
 from mapillary_crawler.terminal.last_line import last_line
 
 FOLDER = Path("/store/mapillary-a-256")
@@ -37,6 +38,22 @@ def test_a_finished_collection_says_where_it_is_and_who_is_missing() -> None:
     accepted = Balance(saved=3, gone=1, failed=2, accepted=2)
     assert line(Outcome.ACCEPTED, accepted).endswith(
         "; it is in /store/mapillary-a-256; gone.jsonl there names the 3 that are not"
+    )
+
+
+def test_an_update_says_what_it_has_brought() -> None:
+    said = last_line(
+        "mapillary-a-256",
+        Outcome.COMPLETE,
+        Balance(saved=3, vanished=1),
+        folder=FOLDER,
+        command=COMMAND,
+        changes=Changes(new=1234, available=5, vanished=12),
+    )
+    assert said == (
+        "mapillary-a-256: complete: listed 3 = saved 3 + gone 0 + unavailable 0 + failed 0 "
+        "(1 of the saved are no longer on Mapillary); update: 1,234 new, 5 now available, "
+        "12 no longer on Mapillary (kept); it is in /store/mapillary-a-256"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from mapillary_crawler.collection.layout import (
     LEDGER_PATH,
     STATE,
     UPDATED,
+    files,
+    is_log,
 )
 from mapillary_crawler.collection.limits import STATE_BYTES
 from mapillary_crawler.collection.outcome import Outcome, Refused
@@ -93,12 +95,12 @@ def _refuse_another(folder: Path, staged: Path) -> None:
 
 
 def end_unchanged(folder: Path, staged: Path, changes: Changes) -> None:
-    """Note that an update has brought nothing, and remove what it was worked on in."""
+    """Note that an update has brought nothing, and remove its state and logs from staging."""
     write_updated(folder / UPDATED, folder, changes)
-    if staged.is_symlink():
-        staged.unlink()
-    else:
-        descent.clear(staged.parent, staged.name)
+    descent.unlink_all(staged, list(filter(is_log, files(staged))))
+    descent.clear(staged, STATE)
+    with suppress(OSError):  # whatever else there is stays
+        descent.prune(staged.parent, staged.name)
 
 
 def last_update(folder: Path) -> LastUpdate | None:
