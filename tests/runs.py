@@ -34,6 +34,9 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "encoding": None,
         "run_number": 1,
         "finished": False,
+        "updating": False,
+        "changes": None,
+        "finished": False,
         **members.pop("opened", {}),
     }
     named: dict[str, Any] = {

@@ -40,7 +40,7 @@ def run_on(engine: Engine, **options: Any) -> Run:
     )
     opened: Any = SimpleNamespace(
         collection=Collection("someone", "256"), configuration=configuration, ledger=None,
-        plan=False, close=Mock(),
+        plan=False, close=Mock(), arguments=SimpleNamespace(remove=False),
     )  # fmt: skip
     run = Run(crawler, opened, **options)
     crawler.spider = spider_of(run)
