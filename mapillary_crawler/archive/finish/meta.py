@@ -47,6 +47,11 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def write_meta(work: Work, contents: Contents) -> None:
+    """Write what is to be said of a collection, as `write_tags` does."""
+    write_tags(work, tags(contents))
+
+
+def write_tags(work: Work, metadata: Metadata) -> None:
     """Write `.meta` under another name and put it in the place of the one there is.
 
     Tags that others put there stay. A crash leaves the old folder, the new one, or names
@@ -56,7 +61,7 @@ def write_meta(work: Work, contents: Contents) -> None:
     _put_right(meta, writing, before)
     written = {
         f"{tag}/{number}": _write(writing / tag / str(number), value, work.scratch)
-        for tag, values in tags(contents).items()
+        for tag, values in metadata.items()
         for number, value in enumerate(values)
     }
     own = {

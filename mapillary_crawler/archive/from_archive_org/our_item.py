@@ -12,10 +12,11 @@ from mapillary_crawler.archive.adopt.foreign_folder import ForeignTar
 from mapillary_crawler.archive.adopt.judged import Judge
 from mapillary_crawler.archive.finish.finishing import contents_of
 from mapillary_crawler.archive.finish.manifest_reader import ManifestsDisagree
-from mapillary_crawler.archive.finish.meta import write_meta
+from mapillary_crawler.archive.finish.meta import write_tags
 from mapillary_crawler.archive.finish.parts import padded, size_of
 from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
 from mapillary_crawler.archive.finish.sums import read_sums
+from mapillary_crawler.archive.finish.tags import Metadata, tags
 from mapillary_crawler.archive.finish.work import Work, require_space
 from mapillary_crawler.archive.from_archive_org.fetched import TarOfItem, fetch
 from mapillary_crawler.archive.from_archive_org.found_item import (
@@ -51,6 +52,8 @@ from mapillary_crawler.terminal.work_display import WorkDisplay
 
 #: Packed manifests that are not there as long as they would have no line.
 _PACKED = (METADATA, CHECKSUMS)
+#: Tags that say which version has made a collection, and how many of their values are taken.
+_AS_MADE, _VALUES = ("scanner", "mapillary_downloader", "mapillary_crawler_format"), 10
 _NOT_THERE = "archive.org has no tar that could hold it"
 
 
@@ -218,11 +221,23 @@ class OurItem:
                 ledger.pieces.set_state(name, PieceState.UPLOADED, self._found.identifier)
         work = Work(LedgerHere(ledger), self._place, lambda: False, self._shown.say)
         work.make_scratch()
-        write_meta(work, contents_of(ledger, self.collection, tar=True))
+        write_tags(work, self._tags(ledger))
         now = int(time.time())
         since = self._found.files[SUMS].modified
         finished_at = since if since is not None and since <= now else now
         ledger.facts.set(**{"finished_at": finished_at, UPLOADED_AT: now})
+
+    def _tags(self, ledger: Ledger) -> Metadata:
+        """Return what `.meta` has: who made the collection is as the item says.
+
+        Its description, too, unless that is of one volume of several.
+        """
+        result = tags(contents_of(ledger, self.collection, tar=True))
+        in_one = all(file.item == self._found.identifier for file, _, _ in self._found.tars())
+        for tag in (*_AS_MADE, "description") if in_one else _AS_MADE:
+            said = self._found.metadata.get(tag, [])[:_VALUES]
+            result[tag] = [value for value in said if len(value) < META_BYTES // 4]
+        return {tag: values for tag, values in result.items() if values}
 
     def _open(self, ledger: Ledger, *, closed: bool) -> None:
         """Leave the rest to a crawl, which lists again unless the manifests are of a whole list."""

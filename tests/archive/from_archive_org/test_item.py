@@ -137,6 +137,18 @@ def test_a_finished_collection_comes_without_its_tars(items, places, original):
     assert adopted.there.items == (NAME,)
 
 
+def test_what_an_older_version_made_stays_said(items, places, original):
+    answer = items.put(NAME, original)
+    description = answer["metadata"]["description"].replace("crawler 0", "crawler 0.0")
+    old = {"scanner": "mapillary_crawler 0.0.1", "mapillary_crawler_format": "1"}
+    answer["metadata"] |= {**old, "description": description}
+    folder = adopt(items, places).folder
+    meta = {tag: (folder / ".meta" / tag / "0").read_text() for tag in (*old, "description")}
+    assert meta == {**old, "description": description}
+    with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+        assert ledger.facts.get("format") == 1
+
+
 def test_a_collection_in_volumes(items, places, original):
     late = tars(original)[1:]
     items.put(NAME, original, lambda name: name not in late)
