@@ -23,6 +23,7 @@ from mapillary_crawler.archive.internet_archive.trouble import Denied
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
 from mapillary_crawler.archive.verify.verification import Verification, open_inventory
 from mapillary_crawler.collection.layout import LEDGER_PATH, THUMBNAIL, fetching
+from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.graph.rows import listed_row
@@ -394,6 +395,28 @@ def test_tars_are_read_and_nothing_is_kept(items, places, tmp_path, monkeypatch)
             assert piece.md5.hex() == items.entry(name, piece.name)["md5"]
             assert piece.sha256 is not None
         assert ledger.facts.get("adopted")["version"] == "0.12.0"
+
+
+def test_theirs_is_completed_and_finished(items, places, tmp_path):
+    name, bodies = peer_item(items, tmp_path)
+    folder = adopt(items, places, name, read_tars=True).folder
+    ann = Collection("ann", "2048")
+    some = [Picture(each, NOON, body=jpeg(30, 30)) for each in (*bodies, "14", "15")]
+    with closing(Ledger(folder / LEDGER_PATH)) as ledger:
+        ledger.listing.commit(None, None, [listed_row(picture.row, ann) for picture in some])
+        number = {image.image_id: image.number for image in streams.in_order(LedgerHere(ledger))}
+        settle(folder, ledger, [(number[each.image_id], each) for each in some[3:]])
+        ledger.listing.close()
+    finish(folder, places.store, ann)
+    assert tars(places.store / name) == [f"{DAY}.2.tar"], "the day's next"
+    where = {image[0]: image[5] for image in images(places.store / name)}
+    assert where == {
+        "11": f"{DAY}.tar", "12": f"{DAY}.1.tar", "13": f"{DAY}.1.tar", "14": f"{DAY}.2.tar",
+        "15": f"{DAY}.2.tar",
+    }  # fmt: skip
+    sums = (places.store / name / "SHA256SUMS").read_text()
+    assert all(f"  {tar}\n" in sums for tar in where.values())
+    assert verified(places.store / name) == ([], 2)
 
 
 def test_a_tar_that_reads_otherwise_is_refused(items, places, tmp_path):
