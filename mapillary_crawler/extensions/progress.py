@@ -110,6 +110,7 @@ class Progress:
             in_flight=downloader_of(self._crawler).in_flight(slots.IMAGES),
             encoding=self._run.encoding,
             waiting=self._waiting(),
+            sealing=self._run.sealing.day if self._run.sealing else "",
         )
 
     def _waiting(self) -> str:

@@ -44,6 +44,8 @@ class Snapshot:
     encoding: int = 0
     #: Who is waited for, and until when; empty for nobody.
     waiting: str = ""
+    #: The day that is made a tar of beside the crawl; empty for none.
+    sealing: str = ""
 
     @property
     def to_do(self) -> int:
@@ -141,6 +143,7 @@ class Report:
             f"{snapshot.in_flight:,} in flight",
             f"{snapshot.given_up:,} failed",
             *(f"{count:,} {what}" for count, what in counts if count),
+            *([f"sealing {snapshot.sealing}"] if snapshot.sealing else []),
         ]
 
     def line(self) -> str:
@@ -167,6 +170,7 @@ class Report:
             "in_flight": snapshot.in_flight,
             "encoding": snapshot.encoding,
             "waiting": snapshot.waiting or None,
+            "sealing": snapshot.sealing or None,
             "images_per_second": round(images, 1),
             "bytes_per_second": round(size),
             "seconds_left": None if left is None else round(left),

@@ -72,6 +72,16 @@ def test_line_says_what_matters() -> None:
     )
 
 
+def test_the_day_that_is_sealed_beside_the_crawl_is_told() -> None:
+    pace, snapshot = paced((0, 0), (10, 100))
+    sealing = Report("mapillary-alice-256", replace(snapshot, sealing="2024-01-15"), pace)
+    assert sealing.line().endswith(", sealing 2024-01-15")
+    assert sealing.fields(started_at=0, updated_at=1)["sealing"] == "2024-01-15"
+    nothing = Report("mapillary-alice-256", snapshot, pace)
+    assert "sealing" not in nothing.line()
+    assert nothing.fields(started_at=0, updated_at=1)["sealing"] is None
+
+
 def test_lines_fit_eighty_columns_whatever_the_figures() -> None:
     balance = Balance(
         saved=8_888_888, gone=8_888, unavailable=8_888, failed=888_888,
