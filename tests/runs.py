@@ -36,7 +36,6 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "finished": False,
         "updating": False,
         "changes": None,
-        "finished": False,
         **members.pop("opened", {}),
     }
     named: dict[str, Any] = {
