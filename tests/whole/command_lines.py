@@ -28,7 +28,11 @@ def import_all() -> None:
     for module in pkgutil.walk_packages(mapillary_crawler.__path__, "mapillary_crawler."):
         name = module.name
         if not name.endswith("__main__") and ".commands" not in name:
-            importlib.import_module(name)
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                if error.name not in {"pyarrow", "orjson"}:  # an extra that is not installed
+                    raise
     assert "twisted.internet.reactor" not in sys.modules
 
 
