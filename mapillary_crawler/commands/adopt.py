@@ -30,7 +30,7 @@ class Command(ProjectCommand):
     default_settings = DEFAULTS
     prints = False
     usage = "FOLDER | --item IDENTIFIER [--read-tars]"
-    summary = "Take over what mapillary_downloader made, or what archive.org has"
+    summary = "Take over what mapillary_downloader made or archive.org has"
     about = (
         "Takes over a folder that mapillary_downloader made: decodes every image, writes\n"
         "ledger, checksums and metadata, tells what that tool lost, and moves the folder to\n"
