@@ -12,8 +12,8 @@ from typing import Any
 from mapillary_crawler.archive.lost_parts import LostPart, lost_parts
 from mapillary_crawler.archive.on_archive_org import OnArchiveOrg, on_archive_org
 from mapillary_crawler.archive.read_ledger import read_ledger
-from mapillary_crawler.archive.update.beginning import LastUpdate, last_update
 from mapillary_crawler.archive.update.journal import is_half_done
+from mapillary_crawler.archive.update.last_update import LastUpdate, last_update
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH

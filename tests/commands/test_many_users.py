@@ -146,7 +146,7 @@ def two(crawling: Crawling) -> Path:
 def test_status_for_programs(crawling: Crawling, two: Path) -> None:
     (two / "mapillary-zed-256").mkdir()
     first, _, zed = lines(crawling.scrapy("status", "--json").output)
-    own = {"collection", "state", "listing_closed", "active_at", "lost", "archive_org"}
+    own = {"collection", "state", "listing_closed", "active_at", "lost", "archive_org", "updated"}
     assert set(first) == own | COUNTS
     assert (first["lost"], first["archive_org"]) == ([], None)
     assert (first["state"], first["saved"], first["listing_closed"]) == ("archived", 2, True)

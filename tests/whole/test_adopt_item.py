@@ -13,7 +13,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, assert_same, manifest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ITEM = "mapillary-up-256"
 

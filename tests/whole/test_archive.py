@@ -155,6 +155,7 @@ def test_a_job_folder_that_a_kill_left_half_written_is_used(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobdir", [False, True])
 def test_stop_and_run_again(
     crawling: Crawling, sandbox: Sandbox, tmp_path: Path, *, jobdir: bool

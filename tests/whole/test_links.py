@@ -291,8 +291,8 @@ def test_no_name_of_a_ledger_leads_out(tmp_path: Path, outside: Outside) -> None
     add(tmp_path / "staging", [Picture("1", NOON, "seq", jpeg())])
     folder = finish(tmp_path / "staging", tmp_path / "store").destination
     with FinishedCollection.opened(folder) as collection:
-        execute = collection.ledger.database.execute
-        execute("UPDATE pieces SET name = 'x/../../../outside/0', state = 3 WHERE day IS NOT NULL")
+        named = "UPDATE pieces SET name = 'x/../../../outside/0', state = 3 WHERE day IS NOT NULL"
+        collection.access.wait_for(lambda ledger: ledger.database.execute(named))
         (tar,) = (piece for piece in collection.pieces() if piece.day)
         with pytest.raises(OSError, match="leads elsewhere"):
             collection.remove(tar)

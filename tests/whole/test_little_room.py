@@ -11,7 +11,7 @@ import pytest
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, Result, images
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ITEM = "mapillary-up-1024"
 _BOUND, _PART = 8_000_000, 2_000_000

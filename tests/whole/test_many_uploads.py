@@ -13,7 +13,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, manifest
 from tests.whole.test_unattended import command, variables
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 USERS = [
     {"username": "alice", "images": 30, "days": 3.0},

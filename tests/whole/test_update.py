@@ -127,11 +127,13 @@ def test_crawl_update_and_update_again(sandbox, crawling):
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_crawl_update_and_update_again_of_3000_images(tmp_path):
     for sandbox in service(LARGE):
         crawl_and_update(sandbox, Crawling(tmp_path / "store", sandbox), LARGE)
 
 
+@pytest.mark.long
 def test_without_a_collection_it_is_a_first_crawl(sandbox, crawling, folder):
     result = crawling.run(update=1, **WANTED)
     assert result.code == 0, result.output
@@ -140,6 +142,7 @@ def test_without_a_collection_it_is_a_first_crawl(sandbox, crawling, folder):
     assert_complete(folder, sandbox, "alice", "256")
 
 
+@pytest.mark.long
 def test_images_that_stay_loose_are_updated_too(sandbox, crawling, folder):
     assert crawling.run(tar=0, **WANTED).code == 0
     before = times(folder)
@@ -180,6 +183,7 @@ def half_done(crawling: Crawling, folder: Path, sandbox: Sandbox) -> None:
     (folder / JOURNAL).write_text("".join(lines))
 
 
+@pytest.mark.long
 def test_what_is_half_done_is_said_by_readers_and_done_by_the_next_command(
     sandbox, crawling, folder
 ):
@@ -206,6 +210,7 @@ def test_what_is_half_done_is_said_by_readers_and_done_by_the_next_command(
     assert verified.output.count("saved 300") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["archive", "ia_upload", "repair"])
 def test_other_commands_end_what_is_half_done(sandbox, crawling, folder, command):
     half_done(crawling, folder, sandbox)
@@ -223,6 +228,7 @@ def test_other_commands_end_what_is_half_done(sandbox, crawling, folder, command
     assert sandbox.counters()["requests"].get("api", 0) == 0
 
 
+@pytest.mark.long
 def test_a_part_of_another_size_is_named_and_nothing_is_done(sandbox, crawling, folder):
     assert crawling.run(**WANTED).code == 0
     tar = min(folder.glob("*.tar"))
@@ -238,6 +244,7 @@ def test_a_part_of_another_size_is_named_and_nothing_is_done(sandbox, crawling, 
     assert sandbox.counters()["requests"] == {}
 
 
+@pytest.mark.long
 def test_an_older_ledger_is_migrated_and_a_newer_one_refused(sandbox, crawling, folder):
     assert crawling.run(**WANTED).code == 0
     with closing(sqlite3.connect(folder / LEDGER_PATH)) as ledger:
@@ -257,6 +264,7 @@ def test_an_older_ledger_is_migrated_and_a_newer_one_refused(sandbox, crawling, 
     assert times(folder) == before
 
 
+@pytest.mark.long
 def test_an_update_goes_on_where_it_was_stopped(sandbox, crawling, folder):
     assert crawling.run(**WANTED).code == 0
     before = deterministic_set(folder)
@@ -276,6 +284,7 @@ def test_an_update_goes_on_where_it_was_stopped(sandbox, crawling, folder):
     assert sums(folder) == 0
 
 
+@pytest.mark.long
 def test_an_update_whose_collection_is_away_is_refused(sandbox, crawling, folder):
     assert crawling.run(**WANTED).code == 0
     change(sandbox, 2)
@@ -289,6 +298,7 @@ def test_an_update_whose_collection_is_away_is_refused(sandbox, crawling, folder
     assert crawling.run(update="yes", **WANTED).code == 2
 
 
+@pytest.mark.long
 def test_archive_updates_several_users(sandbox, crawling, folder):
     assert crawling.run(**WANTED).code == 0
     change(sandbox, 2)
@@ -297,6 +307,7 @@ def test_archive_updates_several_users(sandbox, crawling, folder):
     assert len(manifest(folder, "checksums.jsonl.gz")) == 300
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("remove", [0, 1])
 def test_what_is_new_follows_to_archive_org(tmp_path, remove):
     uploads = tmp_path / "uploads"

@@ -165,6 +165,7 @@ def test_a_stop_in_the_last_phase_is_an_interruption(crawling, sandbox):
     assert progress["exit_code"] == 4
 
 
+@pytest.mark.long
 def test_kills_cost_one_upload_each_and_nothing_else(crawling, sandbox, tmp_path):
     whole = Crawling(tmp_path / "whole", sandbox)
     assert whole.run(username="up", quality="256").code == 0

@@ -8,6 +8,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,10 @@ def bobs() -> Iterator[Sandbox]:
         yield running
 
 
+def is_begun(progress: dict[str, Any]) -> bool:
+    return bool(progress["saved"] > 2 and progress["failed"] == 2)
+
+
 def test_a_stopped_run_says_what_is_left_and_what_to_type(bobs: Sandbox, tmp_path: Path) -> None:
     bobs.reset()
     broken = [image.image_id for image in bobs.catalogue.user("b ö").images()][:2]
@@ -49,7 +54,7 @@ def test_a_stopped_run_says_what_is_left_and_what_to_type(bobs: Sandbox, tmp_pat
     options = ("-s", "IMAGE_ATTEMPTS=1", "-s", "MAPILLARY_CONCURRENCY_FIXED=2")
     progress = crawling.store / ".incomplete/mapillary-b_u20__uf6_-256" / PROGRESS_PATH
     with crawling.started(*options, username="b ö", quality="256") as process:
-        wait_until(lambda: progress.exists() and json.loads(progress.read_text())["saved"] > 2)
+        wait_until(lambda: progress.exists() and is_begun(json.loads(progress.read_text())))
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=20)
     stopped = Result(process.returncode, output)

@@ -58,7 +58,8 @@ def mend_with(folder: Path) -> str:
 def has_images(folder: Path) -> bool:
     """Say whether images lie in a folder of this program's that has no ledger, loose or in tars."""
     try:
-        names = [entry.name for entry in folder.iterdir()]
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not entry.is_symlink()]
     except OSError:
         return False
     return any(is_day(name.partition(".")[0] if name.endswith(TAR) else name) for name in names)

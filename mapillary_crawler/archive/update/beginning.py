@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mapillary_crawler.archive.finish.work import require_space
 from mapillary_crawler.archive.read_ledger import read_ledger
@@ -23,29 +20,9 @@ from mapillary_crawler.collection.layout import (
     files,
     is_log,
 )
-from mapillary_crawler.collection.limits import STATE_BYTES
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Changes
-from mapillary_crawler.terminal import json_lines
-
-
-@dataclass(frozen=True, slots=True)
-class LastUpdate:
-    """When a collection was updated last, in s since 1970, and what that brought."""
-
-    at: float
-    changes: Changes
-
-    def fields(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
-        changes = self.changes
-        return {
-            "at": json_lines.moment(self.at),
-            "new": changes.new,
-            "available": changes.available,
-            "vanished": changes.vanished,
-        }
 
 
 def begin_update(folder: Path, staged: Path) -> None:
@@ -101,13 +78,3 @@ def end_unchanged(folder: Path, staged: Path, changes: Changes) -> None:
     descent.clear(staged, STATE)
     with suppress(OSError):  # whatever else there is stays
         descent.prune(staged.parent, staged.name)
-
-
-def last_update(folder: Path) -> LastUpdate | None:
-    """Return when a collection was updated last, None where it never was, or nobody knows."""
-    try:
-        fields = json.loads(descent.read(folder, UPDATED, STATE_BYTES))
-        new, available, vanished = (int(fields[name]) for name in ("new", "available", "vanished"))
-        return LastUpdate(float(fields["at"]), Changes(new, available, vanished))
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return None

@@ -139,6 +139,7 @@ def _days(count):
     return [time.strftime("%Y-%m-%d", time.gmtime((NOON + n * DAY) / 1000)) for n in range(count)]
 
 
+@pytest.mark.long
 def test_slow_downs_resets_and_kills_end_complete(sandbox, store, tmp_path):
     folder = make(store, 195)
     expected = published(folder)
@@ -257,6 +258,7 @@ def test_local_tars_go_once_verified_and_only_they(upload, sandbox, store):
 _VERIFYING, _REMOVING = 1, 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("odd", "after"),
     [*((odd, _REMOVING) for odd in sorted(ODD)), ("dark", _VERIFYING), ("no server", _VERIFYING)],

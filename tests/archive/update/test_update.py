@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
-from mapillary_crawler.archive.update.beginning import begin_update, last_update
+from mapillary_crawler.archive.update.beginning import begin_update
+from mapillary_crawler.archive.update.last_update import last_update
 from mapillary_crawler.archive.verify.inventory import Problem
 from mapillary_crawler.archive.verify.manifest_inventory import ManifestInventory
 from mapillary_crawler.archive.verify.verification import Verification, open_inventory
