@@ -70,6 +70,7 @@ def test_what_the_user_has_set_of_scrapy_s_own_stays(crawling: Crawling, sandbox
     assert sandbox.counters()["max_in_flight"]["cdn"] <= 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "setting", ["CONCURRENT_REQUESTS=8", "SCRAPER_SLOT_MAX_ACTIVE_SIZE=100000"]
 )

@@ -100,6 +100,7 @@ def test_one_command_archives_and_uploads(crawling, sandbox):
     assert crawling.scrapy("verify", str(folder)).code == 0
 
 
+@pytest.mark.long
 def test_keys_are_missing_before_any_request(crawling, sandbox):
     del crawling.environment["IA_ACCESS_KEY_ID"]
     del crawling.environment["IA_SECRET_ACCESS_KEY"]
@@ -110,6 +111,7 @@ def test_keys_are_missing_before_any_request(crawling, sandbox):
     assert not crawling.store.exists()
 
 
+@pytest.mark.long
 def test_refused_keys_cost_the_upload_alone(crawling, sandbox):
     sandbox.set_faults({"archive": {"refusal": "item"}})
     result = upload(crawling, remove=1)
@@ -127,6 +129,7 @@ def test_refused_keys_cost_the_upload_alone(crawling, sandbox):
     assert len(list(folder.glob("download.log.*"))) == 1
 
 
+@pytest.mark.long
 def test_archive_org_away_is_waited_for_and_then_left(crawling, sandbox):
     crawling.environment["IA_PATIENCE"] = "0.2"
     sandbox.set_faults({"archive": {"slow_down": 1.0}})
@@ -142,6 +145,7 @@ def test_archive_org_away_is_waited_for_and_then_left(crawling, sandbox):
     assert {file["name"] for file in item["files"]} == set(published(folder))
 
 
+@pytest.mark.long
 def test_weather_costs_nothing(crawling, sandbox):
     weather = {"slow_down": 0.1, "reset": 0.05, "reset_in_upload": 0.05, "lost": 0.1}
     sandbox.set_faults({"archive": {**weather, "task_seconds": 0.1}})
@@ -153,6 +157,7 @@ def test_weather_costs_nothing(crawling, sandbox):
     assert tars == {line.split()[1] for line in sums if line.endswith(".tar")}
 
 
+@pytest.mark.long
 def test_a_stop_in_the_last_phase_is_an_interruption(crawling, sandbox):
     sandbox.set_faults({"archive": {"task_seconds": 60}})
     with crawling.started(username="up", quality="256", upload=1) as process:
@@ -205,6 +210,7 @@ def _forget_the_upload(folder: Path) -> None:
         ledger.close()
 
 
+@pytest.mark.long
 def test_a_metadata_write_that_is_refused_is_tried_again_by_the_next_run(crawling, sandbox):
     sandbox.set_faults({"archive": {"write_refused": 1.0}})
     result = upload(crawling)
@@ -216,6 +222,7 @@ def test_a_metadata_write_that_is_refused_is_tried_again_by_the_next_run(crawlin
     assert "Contains 58 images" in sandbox.archive()["items"][ITEM]["metadata"]["description"]
 
 
+@pytest.mark.long
 def test_a_written_description_holds_up_no_removal(crawling, sandbox):
     """The request that replaces metadata has a task, too; nothing is removed as long as it has."""
     assert upload(crawling).code == 0
@@ -228,6 +235,7 @@ def test_a_written_description_holds_up_no_removal(crawling, sandbox):
     assert "Contains 58 images" in sandbox.archive()["items"][ITEM]["metadata"]["description"]
 
 
+@pytest.mark.long
 def test_an_error_that_ends_the_crawl_lets_archive_org_know_how_far_it_is(crawling, sandbox):
     sandbox.set_faults({"cdn": {"latency_ms": 100}})
     crawling.environment |= {"MAPILLARY_CONCURRENCY_FIXED": "2", "API_PATIENCE": "1"}
@@ -240,6 +248,7 @@ def test_an_error_that_ends_the_crawl_lets_archive_org_know_how_far_it_is(crawli
     assert "could not be told" not in output
 
 
+@pytest.mark.long
 def test_a_description_that_archive_org_accepts_and_does_not_show_is_told(crawling, sandbox):
     crawling.environment["IA_RETRY_WAIT"] = "0.001"
     assert upload(crawling).code == 0

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.collection.layout import PROGRESS_PATH
+from mapillary_crawler.collection.names import capture_day
+from mapillary_crawler.sandbox.image import Image
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, Result, wait_until
 
@@ -46,9 +48,14 @@ def is_begun(progress: dict[str, Any]) -> bool:
     return bool(progress["saved"] > 2 and progress["failed"] == 2)
 
 
+def place(image: Image) -> tuple[str, str]:
+    return capture_day(image.captured_at), f"{image.sequence}/{image.image_id}"
+
+
 def test_a_stopped_run_says_what_is_left_and_what_to_type(bobs: Sandbox, tmp_path: Path) -> None:
     bobs.reset()
-    broken = [image.image_id for image in bobs.catalogue.user("b ö").images()][:2]
+    images = sorted(bobs.catalogue.user("b ö").images(), key=place)  # as they are fetched
+    broken = [image.image_id for image in images[3:5]]
     bobs.set_faults({"cdn": {"truncated": broken, "latency_ms": 300}})
     crawling = Crawling(tmp_path / "store", bobs)
     options = ("-s", "IMAGE_ATTEMPTS=1", "-s", "MAPILLARY_CONCURRENCY_FIXED=2")
