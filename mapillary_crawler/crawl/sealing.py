@@ -186,7 +186,9 @@ class Sealing:
     def _may_be_sealed(self, day: str, ledger: Ledger) -> bool:
         """Say whether nothing of a day can change any more, and its files are apart."""
         members = ledger.members
-        if members.may_be_withdrawn(day) or not (self._keeps_case or members.meet_nowhere(day)):
+        # Where images stay loose, folders of sequences may meet, too: the finish says so.
+        is_apart = self._keeps_case or (self._collection.tar and members.meet_nowhere(day))
+        if members.may_be_withdrawn(day) or not is_apart:
             self._left.add(day)
         return day not in self._left
 

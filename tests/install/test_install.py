@@ -114,7 +114,8 @@ def test_its_name_is_in_all_that_it_says(installed: Installed, elsewhere: Path) 
         assert f"mapillary-crawler {command}" in text
         assert not spelt.search(text)
     unknown = installed.run(installed.command, "crwal", cwd=elsewhere)
-    said = "mapillary-crawler: there is no command 'crwal'; see mapillary-crawler -h"
+    meant = "did you mean crawl? see mapillary-crawler -h"
+    said = f"mapillary-crawler: there is no command 'crwal'; {meant}"
     assert (unknown.code, unknown.lines) == (2, [said])
 
 
