@@ -29,6 +29,8 @@ from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.sandbox.process import Sandbox
 
 PROJECT = Path(__file__).parent.parent
+#: Keys that the sandbox's archive.org takes.
+IA_KEYS = {"IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET"}
 #: What a crawl leaves that differs from run to run.
 _OF_THE_RUN = ("download.log.", "__ia_thumb.jpg", ".crawl")
 SCRAPY = [sys.executable, "-W", "error::DeprecationWarning:mapillary_crawler", "-m", "scrapy"]

@@ -319,19 +319,12 @@ class AdoptedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(AdoptedFile):
     """A readable image that lies where one of that id, day and sequence is stored.
 
     `piece` and `offset` are None for what is in no tar.
     """
 
-    image_id: str
-    day: str
-    sequence: str
-    extension: str
-    sha256: bytes
-    size: int
-    sha256_jpeg: bytes | None = None
     piece: int | None = None
     offset: int | None = None
 

@@ -29,7 +29,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.chaos.conftest import KILLS, ROOM
 from tests.chaos.small_disk import small_disk
-from tests.crawling import Crawling, Result
+from tests.crawling import IA_KEYS, Crawling, Result
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -227,8 +227,7 @@ def place(
         crawling = Crawling(disk / "store", sandbox)
         crawling.environment |= {
             "HOME": str(tmp_path),
-            "IA_ACCESS_KEY_ID": "key",
-            "IA_SECRET_ACCESS_KEY": "SECRET",
+            **IA_KEYS,
             "IA_RETRY_WAIT": "0.02",
             "IA_PATIENCE": "60",
         }

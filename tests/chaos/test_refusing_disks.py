@@ -23,7 +23,7 @@ from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.archive.internet_archive.collections_made import pieces
 from tests.chaos.refusing_disk import RefusingDisk, rule
-from tests.crawling import Crawling, Result
+from tests.crawling import IA_KEYS, Crawling, Result
 
 pytestmark = pytest.mark.long
 
@@ -31,7 +31,7 @@ NAME = "mapillary-grace-1024"
 ARGUMENTS: dict[str, Any] = {"username": "grace", "quality": "1024", "check_ia": 0}
 OPTIONS = ("-s", "TAR_MAX_BYTES=2000000", "-s", "MIN_FREE_BYTES=0")
 IMAGES = 40
-KEYS = {"IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET", "IA_RETRY_WAIT": "0.005"}
+KEYS = {**IA_KEYS, "IA_RETRY_WAIT": "0.005"}
 
 
 @pytest.fixture(scope="module")

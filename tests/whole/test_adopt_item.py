@@ -11,7 +11,7 @@ import pytest
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, assert_same, manifest
+from tests.crawling import IA_KEYS, Crawling, assert_same, manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -29,8 +29,7 @@ def crawling_in(store: Path, sandbox: Sandbox) -> Crawling:
     crawling = Crawling(store, sandbox)
     crawling.environment |= {
         "HOME": str(store.parent),
-        "IA_ACCESS_KEY_ID": "key",
-        "IA_SECRET_ACCESS_KEY": "SECRET",
+        **IA_KEYS,
         "IA_RETRY_WAIT": "0.02",
         "IA_PATIENCE": "20",
     }

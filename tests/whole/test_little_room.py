@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, Result, images
+from tests.crawling import IA_KEYS, Crawling, Result, images
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -36,8 +36,7 @@ def crawling(sandbox: Sandbox, tmp_path: Path) -> Crawling:
     crawling = Crawling(tmp_path / "store", sandbox)
     crawling.environment |= {
         "HOME": str(tmp_path),
-        "IA_ACCESS_KEY_ID": "key",
-        "IA_SECRET_ACCESS_KEY": "SECRET",
+        **IA_KEYS,
         "IA_RETRY_WAIT": "0.02",
         "IA_PATIENCE": "20",
     }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, manifest
+from tests.crawling import IA_KEYS, Crawling, manifest
 from tests.whole.test_unattended import command, variables
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -20,7 +20,6 @@ USERS = [
     {"username": "bob", "images": 20, "days": 2.0},
     {"username": "carol", "images": 20, "days": 2.0},
 ]
-KEYS = {"IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET"}
 UPLOAD = ("-a", "quality=256", "-a", "upload=1")
 ROOM = ("-s", "TAR_MAX_BYTES=2MB")
 
@@ -40,7 +39,7 @@ def sandbox(running: Sandbox) -> Sandbox:
 @pytest.fixture
 def crawling(sandbox: Sandbox, tmp_path: Path) -> Crawling:
     crawling = Crawling(tmp_path / "store", sandbox)
-    crawling.environment |= {**KEYS, "IA_RETRY_WAIT": "0.02", "HOME": str(tmp_path)}
+    crawling.environment |= {**IA_KEYS, "IA_RETRY_WAIT": "0.02", "HOME": str(tmp_path)}
     return crawling
 
 
@@ -67,7 +66,7 @@ def assert_there(sandbox: Sandbox, *identifiers: str) -> None:
 def test_without_keys_nothing_is_asked(
     crawling: Crawling, sandbox: Sandbox, line: tuple[str, ...], given: dict[str, str]
 ) -> None:
-    for key in KEYS:
+    for key in IA_KEYS:
         del crawling.environment[key]
     crawling.environment |= given
     result = crawling.scrapy(*line, *UPLOAD)

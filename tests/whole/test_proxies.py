@@ -14,7 +14,7 @@ import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.internet_archive.collections_made import ANN, make
-from tests.crawling import PROJECT, Crawling
+from tests.crawling import IA_KEYS, PROJECT, Crawling
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def test_an_upload_to_loopback_has_no_proxy(
 ) -> None:
     sandbox.reset()
     make(crawling.store, 1)
-    keys = {"IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET", "IA_PATIENCE": "1"}
+    keys = {**IA_KEYS, "IA_PATIENCE": "1"}
     crawling.environment |= proxy.environment | keys
     result = crawling.scrapy("ia_upload", ANN.identifier)
     assert result.code == 0, result.output
@@ -129,7 +129,7 @@ def test_plain_http_with_a_token_through_a_proxy_is_refused(
 
 def test_plain_http_with_keys_through_a_proxy_is_refused(elsewhere: Crawling, proxy: Proxy) -> None:
     make(elsewhere.store, 1)
-    elsewhere.environment |= {"IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET"}
+    elsewhere.environment |= IA_KEYS
     for name in ("ARCHIVE_ORG_URL", "ARCHIVE_ORG_S3_URL"):
         setting = f"{name}=http://archive.example.test"
         refused = elsewhere.scrapy("ia_upload", ANN.identifier, "-s", setting)

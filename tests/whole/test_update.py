@@ -17,7 +17,7 @@ from mapillary_crawler.collection.layout import ARRIVING, JOURNAL, LEDGER_PATH
 from mapillary_crawler.ledger.schema import VERSION
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set, manifest
-from tests.crawling import Crawling, Result, assert_complete, images
+from tests.crawling import IA_KEYS, Crawling, Result, assert_complete, images
 
 NAME = "mapillary-alice-256"
 WANTED = {"username": "alice", "quality": "256"}
@@ -314,7 +314,7 @@ def test_what_is_new_follows_to_archive_org(tmp_path, remove):
     with Sandbox.running([USER], seed=7, uploads=uploads) as sandbox:
         crawling = Crawling(tmp_path / "store", sandbox)
         crawling.environment |= {
-            "HOME": str(tmp_path), "IA_ACCESS_KEY_ID": "key", "IA_SECRET_ACCESS_KEY": "SECRET",
+            "HOME": str(tmp_path), **IA_KEYS,
             "IA_RETRY_WAIT": "0.02", "IA_PATIENCE": "60",
         }  # fmt: skip
         folder, wanted = crawling.store / NAME, {**WANTED, "upload": 1, "remove": remove}

@@ -15,7 +15,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, wait_until
+from tests.crawling import IA_KEYS, Crawling, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +33,8 @@ def sandbox():
 def crawling(sandbox, tmp_path):
     crawling = Crawling(tmp_path / "store", sandbox)
     crawling.environment |= {
+        **IA_KEYS,
         "HOME": str(tmp_path),
-        "IA_ACCESS_KEY_ID": "key",
-        "IA_SECRET_ACCESS_KEY": "SECRET",
         "IA_RETRY_WAIT": "0.02",
         "IA_PATIENCE": "20",
         "TAR_MAX_BYTES": "100MB",

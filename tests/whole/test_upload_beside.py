@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, images, wait_until
+from tests.crawling import IA_KEYS, Crawling, images, wait_until
 
 pytest.importorskip("mapillary_crawler.crawl.sealing", reason="days are sealed at the end")
 
@@ -35,9 +35,8 @@ def sandbox(uploads):
 def crawling(sandbox, tmp_path):
     crawling = Crawling(tmp_path / "store", sandbox)
     crawling.environment |= {
+        **IA_KEYS,
         "HOME": str(tmp_path),
-        "IA_ACCESS_KEY_ID": "key",
-        "IA_SECRET_ACCESS_KEY": "SECRET",
         "IA_RETRY_WAIT": "0.02",
         "IA_PATIENCE": "60",
         "TAR_MAX_BYTES": "300000",

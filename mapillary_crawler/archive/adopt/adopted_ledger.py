@@ -15,7 +15,7 @@ from mapillary_crawler.archive.adopt.foreign_folder import (
     ForeignTar,
     is_image_like,
 )
-from mapillary_crawler.archive.adopt.judged import Judge, Judged
+from mapillary_crawler.archive.adopt.judged import Judge, Judged, file_of
 from mapillary_crawler.archive.adopt.listed_rows import ListedRows, row_of_file
 from mapillary_crawler.archive.adopt.moves import Moves
 from mapillary_crawler.archive.adopt.unpacking import portions, unpack
@@ -26,7 +26,7 @@ from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.adopted import Adopted
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import AdoptedFile, DayState, ListedRow, PieceState, Taken
+from mapillary_crawler.ledger.records import DayState, ListedRow, PieceState, Taken
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
 #: Files settled in one transaction.
@@ -192,13 +192,13 @@ class AdoptedLedger:
             elif good.setdefault(place.image_id, judged) is not judged:
                 self._pass_over(judged, tar, findings, Finding.AGAIN)
         adopted = Adopted(ledger.database)
-        taken = adopted.take([_file(judged) for judged in good.values()])
+        taken = adopted.take([file_of(judged) for judged in good.values()])
         for image_id in taken.again:
             self._pass_over(good[image_id], tar, findings, Finding.AGAIN)
         if taken.unlisted:
             unlisted = [good[image_id] for image_id in taken.unlisted]
             self._commit(ledger, [row_of_file(each, self._folder.collection) for each in unlisted])
-            late = adopted.take([_file(judged) for judged in unlisted])
+            late = adopted.take([file_of(judged) for judged in unlisted])
             taken.numbers.update(late.numbers)
             taken.members.update(late.members)
             for judged in unlisted:
@@ -235,17 +235,3 @@ class AdoptedLedger:
                 f"{self._folder.source}/{name} has {self._strangers[name]:,} members or more that "
                 "stand for no image: it is no such file; nothing was changed",
             )
-
-
-def _file(judged: Judged) -> AdoptedFile:
-    assert judged.place is not None
-    place = judged.place
-    return AdoptedFile(
-        image_id=place.image_id,
-        day=place.day,
-        sequence=place.sequence,
-        extension=place.extension,
-        sha256=judged.sha256,
-        size=judged.size,
-        sha256_jpeg=judged.sha256_jpeg,
-    )

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from mapillary_crawler.archive.adopt.image_paths import IMAGE_LIKE, ImagePath, image_path, is_day
+from mapillary_crawler.archive.adopt.image_paths import IMAGE_LIKE, ImagePath, image_path, tar_named
 from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.archive.verify.tar_walk import TarWalk
 from mapillary_crawler.collection import descent
@@ -52,7 +52,6 @@ _NAME = re.compile(
     rf"mapillary-(?P<username>.+)-(?P<quality>{'|'.join(QUALITIES)})(?P<encoding>-webp|-jxl)?",
     re.DOTALL,
 )
-_TAR = re.compile(r"(?P<stem>[^/]+?)(?:\.(?P<part>[1-9][0-9]{0,8}))?\.tar")
 
 
 class RemoteTar(Protocol):
@@ -188,13 +187,9 @@ class ForeignFolder:
     def _know_file(self, name: str) -> None:
         if any(fnmatch(name, pattern) for pattern in _OWN):
             return
-        if found := _TAR.fullmatch(name):
-            day = found["stem"] if is_day(found["stem"]) else None
-            self._tars.append(
-                ForeignTar(
-                    self.path / name, day, int(found["part"] or 0), self.collection.extensions
-                )
-            )
+        if tar := tar_named(name):
+            extensions = self.collection.extensions
+            self._tars.append(ForeignTar(self.path / name, tar.day, tar.part, extensions))
         elif self._is_image(name):
             self._loose.append(name)
         else:

@@ -19,6 +19,7 @@ from mapillary_crawler.collection.names import UNKNOWN_DATE, escape
 IMAGE_LIKE = (*(f".{extension}" for extension in EXTENSIONS), ".jpeg")
 
 _DAY = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{UNKNOWN_DATE}")
+_TAR = re.compile(r"(?P<stem>[^/]+?)(?:\.(?P<part>[1-9][0-9]{0,8}))?\.tar")
 _FILE = re.compile(rf"(?P<name>[A-Za-z0-9_-]+)\.(?P<extension>{'|'.join(EXTENSIONS)})")
 
 
@@ -35,6 +36,22 @@ class ImagePath:
 def is_day(name: str) -> bool:
     """Say whether a folder or a tar has the name of a day."""
     return _DAY.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TarName:
+    """What a tar's name says; `day` is None where it is not that of a day."""
+
+    day: str | None
+    part: int
+
+
+def tar_named(name: str) -> TarName | None:
+    """Return what a name says, the way back from `layout.tar_name`; None for what is no tar's."""
+    found = _TAR.fullmatch(name)
+    if found is None:
+        return None
+    return TarName(found["stem"] if is_day(found["stem"]) else None, int(found["part"] or 0))
 
 
 def image_path(path: str) -> ImagePath | None:

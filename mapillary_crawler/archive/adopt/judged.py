@@ -18,6 +18,7 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.image.inspection import judge_file, judge_jxl
 from mapillary_crawler.image.jxl_codec import Decoder
+from mapillary_crawler.ledger.records import AdoptedFile
 
 #: Bytes of a file that is looked at; no image of the service is near it.
 _LARGEST = 256 * 1024 * 1024
@@ -168,3 +169,18 @@ def _with(
     found: Judged, sha256: bytes, fault: str | None, sha256_jpeg: bytes | None = None
 ) -> Judged:
     return replace(found, sha256=sha256, fault=fault, sha256_jpeg=sha256_jpeg)
+
+
+def file_of(judged: Judged) -> AdoptedFile:
+    """Return a good image as a ledger takes it."""
+    place = judged.place
+    assert place is not None
+    return AdoptedFile(
+        image_id=place.image_id,
+        day=place.day,
+        sequence=place.sequence,
+        extension=place.extension,
+        sha256=judged.sha256,
+        size=judged.size,
+        sha256_jpeg=judged.sha256_jpeg,
+    )

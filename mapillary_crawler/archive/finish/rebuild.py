@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from mapillary_crawler.archive.finish.manifest_reader import (
 from mapillary_crawler.archive.finish.manifests import REASONS
 from mapillary_crawler.archive.finish.parts import closed, padded
 from mapillary_crawler.archive.finish.sums import read_sums
-from mapillary_crawler.collection.durable import digests_of, exists
+from mapillary_crawler.collection.durable import digests_of, exists, sync_folder
 from mapillary_crawler.collection.layout import (
     CHECKSUMS,
     MANIFESTS,
@@ -54,15 +55,20 @@ def rebuild_ledger(
     if ledger_path.exists():
         raise FileExistsError(f"{ledger_path} exists already")
     ledger_path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = ledger_path.with_name(f"{ledger_path.name}{REBUILDING}")
-    unfinished.unlink(missing_ok=True)
-    ledger = Ledger(unfinished)
-    try:
+    with new_ledger(ledger_path) as ledger:
         _Rebuild(ledger, folder, absent, read_files=read_files).fill(collection, tar=tar)
         ledger.facts.set(**facts)
-    finally:
-        ledger.close()
-    unfinished.rename(ledger_path)
+
+
+@contextmanager
+def new_ledger(path: Path) -> Iterator[Ledger]:
+    """Give a ledger that has its name once the block ends well; what a kill has left goes."""
+    unfinished = path.with_name(f"{path.name}{REBUILDING}")
+    unfinished.unlink(missing_ok=True)
+    with closing(Ledger(unfinished)) as ledger:
+        yield ledger
+    unfinished.rename(path)
+    sync_folder(path.parent)
 
 
 class _Rebuild:

@@ -7,7 +7,7 @@ which its statistics read the number of images.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -69,6 +69,11 @@ def tags(contents: Contents) -> Metadata:
         "collection": ["mapillary-images"],
     }  # fmt: skip
     return tagged | dates(dated)
+
+
+def made_here(scanners: Iterable[object]) -> bool:
+    """Say whether this program has made a collection, as the values of its `scanner` say."""
+    return any(str(scanner).startswith("mapillary_crawler ") for scanner in scanners)
 
 
 def growing_tags(contents: Contents, images: int) -> Metadata:

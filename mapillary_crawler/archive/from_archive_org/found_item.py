@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mapillary_crawler.archive.adopt.image_paths import is_day
+from mapillary_crawler.archive.adopt.image_paths import tar_named
 from mapillary_crawler.archive.finish.tags import Metadata
 from mapillary_crawler.archive.internet_archive.identifier import (
     ArchivedName,
@@ -25,7 +25,6 @@ from mapillary_crawler.terminal.quoting import printable
 #: Volumes that are asked for: 100 TB by the rule of thumb for items.
 _VOLUMES = 1000
 _MD5 = re.compile("[0-9a-f]{32}")
-_TAR = re.compile(r"(?P<day>[^./]+)(?:\.(?P<part>[1-9][0-9]{0,8}))?\.tar")
 
 
 class ItemSource(Protocol):
@@ -68,9 +67,9 @@ class FoundItem:
         """Return the tars of days, each with its day and its part, in their order."""
         found = []
         for file in self.files.values():
-            named = _TAR.fullmatch(file.name)
-            if named and is_day(named["day"]):
-                found.append((file, named["day"], int(named["part"] or 0)))
+            named = tar_named(file.name)
+            if named and named.day:
+                found.append((file, named.day, named.part))
         return sorted(found, key=lambda tar: tar[1:])
 
     def other_tars(self) -> list[ItemFile]:

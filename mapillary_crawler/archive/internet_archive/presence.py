@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from mapillary_crawler.archive.finish.tags import made_here
 from mapillary_crawler.collection.layout import SUMS, TAR, THUMBNAIL
 from mapillary_crawler.ledger.records import Piece
 
@@ -83,8 +84,7 @@ class RemoteItem:
     def _is_ours(self) -> bool:
         """Whether this program has made the item's collection, as `scanner` says."""
         scanner = self.metadata.get("scanner")
-        makers = scanner if isinstance(scanner, list) else [scanner]
-        return any(str(maker).startswith("mapillary_crawler ") for maker in makers)
+        return made_here(scanner if isinstance(scanner, list) else [scanner])
 
     def holds(self, piece: Piece) -> bool:
         """Say whether the item has a piece, byte for byte as far as md5 and size tell.

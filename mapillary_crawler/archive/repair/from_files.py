@@ -7,22 +7,21 @@ so a crawl lists the user from the start, and what it lists that was found here 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 from mapillary_crawler.archive.adopt.foreign_folder import ForeignTar
-from mapillary_crawler.archive.adopt.image_paths import is_day
-from mapillary_crawler.archive.adopt.judged import Judge, Judged
+from mapillary_crawler.archive.adopt.image_paths import is_day, tar_named
+from mapillary_crawler.archive.adopt.judged import Judge, Judged, file_of
+from mapillary_crawler.archive.finish.rebuild import new_ledger
 from mapillary_crawler.archive.repair.from_manifests import set_aside
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.durable import digests_of, sync_folder
+from mapillary_crawler.collection.durable import digests_of
 from mapillary_crawler.collection.layout import (
     EXTENSIONS,
     IMAGES,
     LEDGER_PATH,
-    REBUILDING,
     STATE,
     TAR,
     files,
@@ -66,14 +65,10 @@ class StagedFiles:
         """Return the tars of days."""
         found = []
         for path in sorted(self.path.glob(f"*{TAR}")):
-            day, _, part = path.name.removesuffix(TAR).partition(".")
-            if is_day(day) and (not part or part.isdecimal()) and descent.is_file(*_split(path)):
-                found.append(ForeignTar(path, day, int(part or 0), EXTENSIONS))
+            named = tar_named(path.name)
+            if named and named.day and descent.is_file(self.path, path.name):
+                found.append(ForeignTar(path, named.day, named.part, EXTENSIONS))
         return found
-
-
-def _split(path: Path) -> tuple[Path, str]:
-    return path.parent, path.name
 
 
 def ledger_from_files(folder: Path, shown: WorkDisplay, *, walk: bool = True) -> Found:
@@ -84,13 +79,8 @@ def ledger_from_files(folder: Path, shown: WorkDisplay, *, walk: bool = True) ->
     with descent.opened_folder(folder, STATE, make=True):
         pass
     set_aside(folder)
-    unfinished = (folder / LEDGER_PATH).with_name(f"{LEDGER_PATH.name}{REBUILDING}")
-    unfinished.unlink(missing_ok=True)
-    with closing(Ledger(unfinished)) as ledger, Judge(walk=walk) as judge:
-        found = _find(ledger, StagedFiles(folder), judge, shown)
-    unfinished.rename(folder / LEDGER_PATH)
-    sync_folder(folder / STATE)
-    return found
+    with new_ledger(folder / LEDGER_PATH) as ledger, Judge(walk=walk) as judge:
+        return _find(ledger, StagedFiles(folder), judge, shown)
 
 
 def _find(ledger: Ledger, staged: StagedFiles, judge: Judge, shown: WorkDisplay) -> Found:
@@ -144,17 +134,6 @@ def found_files(
 
 
 def _file(judged: Judged, piece: int | None) -> FoundFile:
-    place = judged.place
-    assert place is not None
-    assert place.day is not None
-    return FoundFile(
-        image_id=place.image_id,
-        day=place.day,
-        sequence=place.sequence,
-        extension=place.extension,
-        sha256=judged.sha256,
-        size=judged.size,
-        sha256_jpeg=judged.sha256_jpeg,
-        piece=piece,
-        offset=judged.offset if piece else None,
-    )
+    file = file_of(judged)
+    assert file.day is not None
+    return FoundFile(**asdict(file), piece=piece, offset=judged.offset if piece else None)

@@ -12,7 +12,7 @@ from typing import Any
 from mapillary_crawler.archive.adopt.image_paths import is_day
 from mapillary_crawler.archive.collection_arguments import collection_arguments
 from mapillary_crawler.archive.finish.meta import read_metadata
-from mapillary_crawler.archive.finish.tags import Metadata
+from mapillary_crawler.archive.finish.tags import Metadata, made_here
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import CHECKSUMS, METADATA, SUMS, TAR
 from mapillary_crawler.collection.limits import lines
@@ -35,7 +35,6 @@ _WEBP = re.compile(
 )
 _JXL = re.compile(r"(?P<kind>\S+) (?P<version>.*), JPEG XL effort (?P<effort>\d+)")
 _TAKEN = re.compile(r"\btaken over as (?P<tool>\S+)(?: (?P<version>.+?))? had stored them\b")
-_OURS = "mapillary_crawler "
 
 
 def is_ours(folder: Path) -> bool:
@@ -47,7 +46,7 @@ def is_ours(folder: Path) -> bool:
 
 def says_ours(meta: Metadata) -> bool:
     """Say whether metadata is that of a collection of this program."""
-    return any(value.startswith(_OURS) for value in meta.get("scanner", []))
+    return made_here(meta.get("scanner", []))
 
 
 def mend_with(folder: Path) -> str:
