@@ -100,7 +100,6 @@ Examples
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, crawl, and say what became of whom."""
         from mapillary_crawler.collection.known_stores import require_disks
-        from mapillary_crawler.crawl.rolling_upload import check_upload
         from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares
         from mapillary_crawler.crawl.user_ends import UserEnds
         from mapillary_crawler.terminal.json_lines import JsonLog, line
@@ -111,6 +110,8 @@ Examples
         require_disks(configuration)
         read_token(os.environ)
         if any(each.upload for each in arguments.values()):
+            from mapillary_crawler.crawl.rolling_upload import check_upload
+
             check_upload(self.given_settings)
         log = JsonLog(opts.log_json) if opts.log_json else None
         share = shares(configuration, jobs)

@@ -129,7 +129,6 @@ Examples
         from mapillary_crawler.crawl.on_end import read_on_end
         from mapillary_crawler.crawl.open_collection import OpenCollection
         from mapillary_crawler.crawl.open_files import fit_open_files
-        from mapillary_crawler.crawl.rolling_upload import check_upload
         from mapillary_crawler.crawl.scheduled import withhold
         from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
         from mapillary_crawler.crawl.stopping import Stopping, end_now
@@ -159,6 +158,8 @@ Examples
             configuration = self.configuration()
             arguments = validated(opts.spargs)
             if arguments.upload and not self.plan:
+                from mapillary_crawler.crawl.rolling_upload import check_upload
+
                 check_upload(settings)
             configuration, fewer = fit_open_files(
                 configuration, encodes=arguments.collection.webp or arguments.collection.jxl

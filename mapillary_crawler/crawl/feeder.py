@@ -10,7 +10,6 @@ from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.fresh_urls import FreshUrls, StaleImages, is_stale
 from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.items import ImageItem
-from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import DueImage
 
 #: Images drawn from the ledger at once.
@@ -64,14 +63,11 @@ class Feeder:
         if room:
             return [] if is_open else await room.draw(_DRAWN, only_renewed=only_renewed)
 
-        def draw(ledger: Ledger) -> list[DueImage]:
-            now, queue = clock.now(), ledger.queue
-            due = queue.draw_renewed(now, _DRAWN)
-            if due or only_renewed:
-                return due
-            return queue.draw(now, _DRAWN, by_day=not is_open)
-
-        return await self.run.ledger.ask(draw)
+        return await self.run.ledger.ask(
+            lambda ledger: ledger.queue.draw_next(
+                clock.now(), _DRAWN, by_day=not is_open, only_renewed=only_renewed
+            )
+        )
 
     async def _more_to_come(self, refreshing: asyncio.Future[None] | None) -> bool:
         """Wait a moment; say whether anything can still become due in this run.

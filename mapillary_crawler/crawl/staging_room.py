@@ -75,7 +75,11 @@ class StagingRoom:
         if limit > 0:
             self.words, self._decision, self._looks = "", None, 0
             self._fed = frozenset()
-            return await self._run.ledger.ask(partial(_next, limit, only_renewed))
+            return await self._run.ledger.ask(
+                lambda ledger: ledger.queue.draw_next(
+                    clock.now(), limit, by_day=True, only_renewed=only_renewed
+                )
+            )
         decision = await self._decide(space, image, drawn)
         if decision.move is Move.FEED:
             self._looks, self.words = 0, ""
@@ -235,12 +239,6 @@ class StagingRoom:
             or sealing.trouble is not None
             or sealing.looks >= self._sealing_looks + 2
         )
-
-
-def _next(limit: int, only_renewed: bool, ledger: Ledger) -> list[DueImage]:
-    now, queue = clock.now(), ledger.queue
-    due = queue.draw_renewed(now, limit)
-    return due if due or only_renewed else queue.draw(now, limit, by_day=True)
 
 
 def _rows(day: str, first: str, ledger: Ledger) -> list[StagedRow]:

@@ -77,6 +77,16 @@ class Queue:
             drawn += self._draw(due[: limit - len(drawn)])
         return drawn
 
+    def draw_next(
+        self, now: float, limit: int, *, by_day: bool, only_renewed: bool
+    ) -> list[DueImage]:
+        """Return up to `limit` images for a feeder: what has got its URL since, else by `draw`.
+
+        With `only_renewed` nothing else.
+        """
+        renewed = self.draw_renewed(now, limit)
+        return renewed if renewed or only_renewed else self.draw(now, limit, by_day=by_day)
+
     def draw_renewed(self, now: float, limit: int) -> list[DueImage]:
         """Return up to `limit` images that have got URLs since they were drawn last."""
         numbers: list[int] = []

@@ -60,3 +60,10 @@ def test_a_commands_module_loads_what_its_help_needs(crawling: Crawling) -> None
     assert {name for name in ours - rooms if not name.startswith(_LIGHT)} == {
         "mapillary_crawler.settings"
     }
+
+
+def test_a_crawl_without_an_upload_loads_nothing_of_one(crawling: Crawling) -> None:
+    who = ("-a", "username=bob", "-a", "quality=256", "-a", "check_ia=0")
+    modules = loaded(crawling, "crawl", "user", *who)
+    assert "mapillary_crawler.spiders.user" in modules
+    assert "mapillary_crawler.crawl.rolling_upload" not in modules

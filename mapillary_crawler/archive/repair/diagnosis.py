@@ -47,9 +47,8 @@ class Diagnosis:
 
 def diagnose(folder: Path) -> Diagnosis:
     """Look at a folder; raises `Refused` where it is none of ours, `OSError`, `LedgerTrouble`."""
-    has_sums = descent.is_file(folder, SUMS)
     if not (_has_state(folder) and descent.is_file(folder, str(LEDGER_PATH))):
-        return Diagnosis(LedgerState.MISSING, _finished_without_ledger(folder, has_sums=has_sums))
+        return Diagnosis(LedgerState.MISSING, _has_all_manifests(folder))
     try:
         with closing(read_ledger(folder, locked=True)) as ledger:
             if ledger.is_sound():
@@ -59,8 +58,7 @@ def diagnose(folder: Path) -> Diagnosis:
     except sqlite3.DatabaseError as error:
         if is_of_the_disk(error):
             raise
-    finished = _finished_without_ledger(folder, has_sums=has_sums)
-    return Diagnosis(LedgerState.UNREADABLE, finished)
+    return Diagnosis(LedgerState.UNREADABLE, _has_all_manifests(folder))
 
 
 def _diagnosis(folder: Path, ledger: Ledger) -> Diagnosis:
@@ -90,5 +88,6 @@ def _has_state(folder: Path) -> bool:
     return (folder / LEDGER_PATH.parent).is_dir()
 
 
-def _finished_without_ledger(folder: Path, *, has_sums: bool) -> bool:
-    return has_sums and is_ours(folder)
+def _has_all_manifests(folder: Path) -> bool:
+    """Say whether a collection was finished, without its ledger: SHA256SUMS is written last."""
+    return descent.is_file(folder, SUMS) and is_ours(folder)

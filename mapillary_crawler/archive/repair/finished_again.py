@@ -31,21 +31,22 @@ def finish_again(
     """
     collection = collection_of(folder)
     target = to_staging(folder, staging)
-    with closing(Ledger(target / LEDGER_PATH)) as ledger, ledger.database.transaction():
-        if ledger.facts.get("tar") is not tar:
-            ledger.days.open_all()
-        ledger.facts.set(tar=tar, finished_at=None)
-    return finish_collection(
-        LedgerHere(Ledger(target / LEDGER_PATH)),
-        collection,
-        target,
-        folder,
-        tar=tar,
-        tar_max_bytes=tar_max_bytes,
-        accept_failed=False,
-        stop=stop,
-        say=say,
-    )
+    with closing(Ledger(target / LEDGER_PATH)) as ledger:
+        with ledger.database.transaction():
+            if ledger.facts.get("tar") is not tar:
+                ledger.days.open_all()
+            ledger.facts.set(tar=tar, finished_at=None)
+        return finish_collection(
+            LedgerHere(ledger),
+            collection,
+            target,
+            folder,
+            tar=tar,
+            tar_max_bytes=tar_max_bytes,
+            accept_failed=False,
+            stop=stop,
+            say=say,
+        )
 
 
 def to_staging(folder: Path, staging: Path) -> Path:

@@ -128,9 +128,13 @@ def found_files(
     A good one lies where an image of its id is stored.
     """
     while batch := list(islice(judged, _BATCH)):
-        good = [each for each in batch if each.place and each.sha256 and not each.fault]
-        bad = [each for each in batch if each not in good]
-        yield [_file(each, piece) for each in good], bad
+        good, bad = [], []
+        for each in batch:
+            if each.place and each.sha256 and not each.fault:
+                good.append(_file(each, piece))
+            else:
+                bad.append(each)
+        yield good, bad
 
 
 def _file(judged: Judged, piece: int | None) -> FoundFile:
