@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.ledger.schema import LedgerTooNew
+from mapillary_crawler.terminal.program import program_name
 
 
 def collection_arguments(folder: Path) -> dict[str, str]:
@@ -28,6 +31,14 @@ def collection_arguments(folder: Path) -> dict[str, str]:
     if jxl:
         given["jxl"] = "1"
     return given | _selection(selection if isinstance(selection, dict) else {})
+
+
+def crawl_command(given: Mapping[str, str]) -> str:
+    """Return what is typed for a crawl with these arguments."""
+    words = ["crawl", "user"]
+    for pair in given.items():
+        words += ["-a", "=".join(pair)]
+    return f"{program_name()} {shlex.join(words)}"
 
 
 def _selection(fact: dict[str, Any]) -> dict[str, str]:

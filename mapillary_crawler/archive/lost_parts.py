@@ -10,7 +10,7 @@ from pathlib import Path
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import is_summed
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Piece, PieceState
+from mapillary_crawler.ledger.records import HERE, Piece
 
 #: Parts that are named one by one.
 _NAMED = 3
@@ -39,7 +39,7 @@ def lost_parts(folder: Path, ledger: Ledger) -> list[LostPart]:
         return []
     found = []
     for piece in ledger.pieces.all():
-        if piece.state in (PieceState.SEALED, PieceState.UPLOADED) and is_summed(piece.name):
+        if piece.state in HERE and is_summed(piece.name):
             size = _size(folder, piece)
             if size is None or piece.size not in (None, size):
                 found.append(LostPart(piece.name, size is None))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import PieceState
+from mapillary_crawler.ledger.records import HERE, SENT, PieceState
 from mapillary_crawler.terminal import json_lines
 
 #: The facts that an upload keeps: who has uploaded each item, and when each was verified.
@@ -47,11 +47,11 @@ class OnArchiveOrg:
 def on_archive_org(ledger: Ledger) -> OnArchiveOrg | None:
     """Return what is on archive.org, None where no upload has begun; counts pieces, no images."""
     amounts = ledger.pieces.amounts()
-    sent = [each for each in amounts if each.state in (PieceState.UPLOADED, PieceState.REMOVED)]
+    sent = [each for each in amounts if each.state in SENT]
     if not sent and ledger.facts.get(UPLOADERS) is None:
         return None
     waiting = [each for each in amounts if each.state is PieceState.SEALED]
-    here = [each for each in amounts if each.state in (PieceState.SEALED, PieceState.UPLOADED)]
+    here = [each for each in amounts if each.state in HERE]
     items = sorted({each.item for each in sent if each.item})
     verified: dict[str, float] = ledger.facts.get(VERIFIED, {})
     times = [verified.get(item) for item in items]

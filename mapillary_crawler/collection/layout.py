@@ -49,6 +49,8 @@ META_BEFORE = ".meta.before"
 
 STATE = ".crawl"
 LEDGER_PATH = Path(STATE, "ledger.sqlite")
+#: What ends the names of a ledger and of all that SQLite keeps beside one.
+LEDGER_SUFFIXES = ("", "-wal", "-shm", "-journal")
 #: What SQLite keeps beside a ledger that is open.
 LEDGER_WAL = LEDGER_PATH.with_name(f"{LEDGER_PATH.name}-wal")
 #: Ledgers to be: of an adoption, and of manifests.

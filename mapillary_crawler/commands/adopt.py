@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -191,9 +190,8 @@ Exit codes: 0 adopted, 1 unexpected error, 2 refused, 4 interrupted (run it agai
 
 def _completion(collection: Collection) -> str:
     """Return the crawl that completes a collection."""
-    words = ["crawl", "user", "-a", f"username={collection.username}"]
-    words += ["-a", f"quality={collection.quality}"]
-    for name, chosen in (("webp", collection.webp), ("jxl", collection.jxl)):
-        if chosen:
-            words += ["-a", f"{name}=1"]
-    return f"{program_name()} {shlex.join(words)}"
+    from mapillary_crawler.archive.collection_arguments import crawl_command
+
+    kinds = {"webp": collection.webp, "jxl": collection.jxl}
+    given = {"username": collection.username, "quality": collection.quality}
+    return crawl_command(given | {name: "1" for name, chosen in kinds.items() if chosen})

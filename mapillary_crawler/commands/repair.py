@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -183,13 +182,11 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
 
     def _say_crawl(self, folder: Path) -> None:
         """Say which crawl goes on, and that something is left for it."""
+        from mapillary_crawler.archive.collection_arguments import crawl_command
         from mapillary_crawler.archive.repair.identity import crawl_arguments
 
         if self._dry:
             return
         place = folder if folder.exists() else self._staging / folder.name
-        command = [program_name(), "crawl", "user"]
-        for pair in crawl_arguments(place).items():
-            command += ["-a", "=".join(pair)]
-        print(f"go on with: {shlex.join(command)}")
+        print(f"go on with: {crawl_command(crawl_arguments(place))}")
         self.exitcode = Outcome.INCOMPLETE.exit_code

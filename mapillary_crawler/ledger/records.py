@@ -51,6 +51,10 @@ class PieceState(IntEnum):
     LOST = 4  #: a tar that is not here, or damaged; its images are fetched again
 
 
+#: States of files that archive.org has accepted, and of those that are to be here.
+SENT = (PieceState.UPLOADED, PieceState.REMOVED)
+HERE = (PieceState.SEALED, PieceState.UPLOADED)
+
 #: `retry_at` of what failed in an earlier run: due, behind all that is left.
 FAILED_BEFORE = 1
 

@@ -15,7 +15,6 @@ from mapillary_crawler.archive.finish.tags import Metadata
 from mapillary_crawler.archive.internet_archive.identifier import broken_rule
 from mapillary_crawler.archive.internet_archive.item_metadata import of_volume
 from mapillary_crawler.archive.internet_archive.uploaded_collection import (
-    SENT,
     UploadedCollection,
     refused,
 )
@@ -25,7 +24,7 @@ from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, LOGS, ME
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused, is_disk_full
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Piece
+from mapillary_crawler.ledger.records import SENT, Piece
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerAccess, LedgerHere
 from mapillary_crawler.ledger.trouble import is_locked

@@ -10,14 +10,13 @@ from mapillary_crawler.archive.finish.tags import Metadata, dates, growing_tags
 from mapillary_crawler.archive.internet_archive.options import Options
 from mapillary_crawler.archive.internet_archive.upload import Volume
 from mapillary_crawler.archive.internet_archive.uploaded_collection import (
-    SENT,
     UploadedCollection,
 )
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
 from mapillary_crawler.collection.layout import MANIFESTS, SUMS, THUMBNAIL
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Piece, PieceState
+from mapillary_crawler.ledger.records import SENT, Piece, PieceState
 from mapillary_crawler.ledger.thread import LedgerAccess
 
 #: Files that are no tars, of which the first item gets all; one of them is a run's log.

@@ -22,7 +22,7 @@ from mapillary_crawler.archive.internet_archive.volumes import volume_number
 from mapillary_crawler.collection.layout import SUMS
 from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused
-from mapillary_crawler.ledger.records import Piece, PieceState
+from mapillary_crawler.ledger.records import SENT, Piece, PieceState
 from mapillary_crawler.terminal.quantities import size
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
@@ -210,7 +210,7 @@ def plan(volume: Volume, item: RemoteItem | None) -> list[str]:
     for tag, values in volume.metadata.items():
         lines += [f"  {tag}: {' '.join(value.split())}" for value in values]
     for piece in volume.pieces:
-        if piece.state in (PieceState.UPLOADED, PieceState.REMOVED) or (item and item.holds(piece)):
+        if piece.state in SENT or (item and item.holds(piece)):
             state = "is there"
         else:
             state = "would be uploaded"

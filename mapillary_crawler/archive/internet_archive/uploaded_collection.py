@@ -19,14 +19,12 @@ from mapillary_crawler.collection.layout import METADATA, SUMS
 from mapillary_crawler.collection.names import titled
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Piece, PieceState
+from mapillary_crawler.ledger.records import SENT, Piece, PieceState
 from mapillary_crawler.ledger.thread import LedgerAccess
 from mapillary_crawler.terminal.program import program_name
 
 #: The fact that says when all of a finished collection was there.
 UPLOADED_AT = "uploaded_at"
-#: The states of what archive.org has accepted.
-SENT = (PieceState.UPLOADED, PieceState.REMOVED)
 
 
 class UploadedCollection(ABC):

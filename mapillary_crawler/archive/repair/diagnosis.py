@@ -16,7 +16,7 @@ from mapillary_crawler.collection.durable import sha256_of
 from mapillary_crawler.collection.layout import LEDGER_PATH, SUMS, TAR
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import PieceState
+from mapillary_crawler.ledger.records import HERE
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.trouble import is_of_the_disk
 from mapillary_crawler.terminal.work_display import WorkDisplay
@@ -71,8 +71,7 @@ def _diagnosis(folder: Path, ledger: Ledger) -> Diagnosis:
 def changed_tars(folder: Path, shown: WorkDisplay) -> set[str]:
     """Return the names of tars that are here and do not match their checksums; reads them all."""
     with closing(read_ledger(folder, locked=True)) as ledger:
-        here = (PieceState.SEALED, PieceState.UPLOADED)
-        tars = [piece for piece in ledger.pieces.all() if piece.day and piece.state in here]
+        tars = [piece for piece in ledger.pieces.all() if piece.day and piece.state in HERE]
     shown.begin("comparing", len(tars), sum(tar.size or 0 for tar in tars))
     changed = set()
     for tar in tars:

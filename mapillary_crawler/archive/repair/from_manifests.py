@@ -9,11 +9,9 @@ from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
 from mapillary_crawler.archive.repair.identity import collection_of, facts_of
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import exists, sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH, STATE
+from mapillary_crawler.collection.layout import LEDGER_PATH, LEDGER_SUFFIXES, STATE
 from mapillary_crawler.ledger.records import PieceState
 
-#: What belongs to a ledger; each is kept beside the new one.
-_FILES = ("", "-wal", "-shm", "-journal")
 _KEPT = "unreadable"
 
 
@@ -45,7 +43,7 @@ def set_aside(folder: Path) -> None:
     while exists(folder / kept):
         number += 1
         kept = LEDGER_PATH.with_suffix(f".{_KEPT}-{number}")
-    for suffix in _FILES:
+    for suffix in LEDGER_SUFFIXES:
         with suppress(FileNotFoundError):
             path = (folder / LEDGER_PATH).with_name(f"{LEDGER_PATH.name}{suffix}")
             path.rename((folder / kept).with_name(f"{kept.name}{suffix}"))

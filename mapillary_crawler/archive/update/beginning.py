@@ -15,6 +15,7 @@ from mapillary_crawler.collection.layout import (
     ARRIVING,
     BEGINNING,
     LEDGER_PATH,
+    LEDGER_SUFFIXES,
     STATE,
     UPDATED,
     files,
@@ -42,7 +43,7 @@ def begin_update(folder: Path, staged: Path) -> None:
     size = (folder / LEDGER_PATH).stat().st_size
     require_space(staged, 2 * size, f"the ledger of the update of {folder.name}")
     beginning = staged / BEGINNING
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in LEDGER_SUFFIXES:
         descent.unlink(staged, f"{BEGINNING}{suffix}")
     with closing(read_ledger(folder, locked=True)) as ledger:
         ledger.database.copy_to(beginning)

@@ -20,10 +20,8 @@ from mapillary_crawler.collection.layout import THUMBNAIL
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Changes, Piece, PieceState
+from mapillary_crawler.ledger.records import SENT, Changes, Piece
 from mapillary_crawler.ledger.thread import LedgerAccess
-
-_SENT = (PieceState.UPLOADED, PieceState.REMOVED)
 
 
 def finish_updated(
@@ -74,7 +72,7 @@ def settle(ledger: Ledger, *, accept_failed: bool) -> Changes:
 def _uploaded_meanwhile(folder: Path) -> tuple[list[Piece], dict[str, dict[str, object]]]:
     """Return what archive.org has of the collection, which an upload may have changed meanwhile."""
     with closing(read_ledger(folder, locked=True)) as ledger:
-        sent = [piece for piece in ledger.pieces.all() if piece.state in _SENT]
+        sent = [piece for piece in ledger.pieces.all() if piece.state in SENT]
         facts = {name: ledger.facts.get(name) for name in (UPLOADERS, VERIFIED)}
     return sent, {name: value for name, value in facts.items() if isinstance(value, dict)}
 

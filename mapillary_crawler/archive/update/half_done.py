@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from mapillary_crawler.archive.collection_arguments import collection_arguments
+from mapillary_crawler.archive.collection_arguments import collection_arguments, crawl_command
 from mapillary_crawler.archive.read_ledger import title
 from mapillary_crawler.archive.update.journal import is_half_done
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
@@ -16,14 +16,11 @@ def half_done(folder: Path) -> str | None:
     """Return one line that says so, and what ends it without any request; None where none is."""
     if not is_half_done(folder):
         return None
-    words = [program_name(), "repair", folder.name]
     try:
-        given = collection_arguments(folder)
-        words = [program_name(), "crawl", "user"]
-        words += [word for pair in given.items() for word in ("-a", "=".join(pair))]
+        command = crawl_command(collection_arguments(folder))
     except ArgumentRefused:
-        pass
-    return f"{title(folder)}: an update is half done; finish it with: {shlex.join(words)}"
+        command = f"{program_name()} repair {shlex.quote(folder.name)}"
+    return f"{title(folder)}: an update is half done; finish it with: {command}"
 
 
 def refuse_half_done(folder: Path) -> None:

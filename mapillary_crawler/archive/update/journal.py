@@ -24,6 +24,7 @@ from mapillary_crawler.collection.layout import (
     ARRIVING,
     JOURNAL,
     LEDGER_PATH,
+    LEDGER_SUFFIXES,
     MANIFESTS,
     META,
     SCRATCH,
@@ -40,7 +41,7 @@ from mapillary_crawler.collection.limits import lines
 from mapillary_crawler.ledger.ledger import Ledger
 
 #: What SQLite keeps beside a ledger that a kill has left open: it would be taken for the new one's.
-_BESIDE_LEDGER = tuple(f"{LEDGER_PATH}{suffix}" for suffix in ("-wal", "-shm", "-journal"))
+_BESIDE_LEDGER = tuple(f"{LEDGER_PATH}{suffix}" for suffix in LEDGER_SUFFIXES if suffix)
 
 
 def is_half_done(folder: Path) -> bool:

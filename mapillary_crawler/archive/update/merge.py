@@ -36,7 +36,7 @@ from mapillary_crawler.collection.layout import (
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import FORMAT, Changes, Piece, PieceState
+from mapillary_crawler.ledger.records import FORMAT, HERE, Changes, Piece
 from mapillary_crawler.ledger.thread import LedgerHere
 
 
@@ -94,7 +94,7 @@ class Merge:
             pieces = [
                 piece
                 for piece in here.pieces.all()
-                if piece.state in (PieceState.SEALED, PieceState.UPLOADED)
+                if piece.state in HERE
                 and (piece.name not in before or before[piece.name] != piece.sha256)
             ]
             kept = {piece.name for piece in here.pieces.all()}
