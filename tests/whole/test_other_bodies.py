@@ -12,6 +12,7 @@ import pytest
 from mapillary_crawler.collection.layout import LEDGER_PATH, OTHER_EXTENSIONS
 from mapillary_crawler.crawl.placeholders import SHARED
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import FORMAT
 from mapillary_crawler.sandbox.damage import PLACEHOLDER, in_other_format, without_end
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import Crawling, compressed_data, images, manifest
@@ -67,7 +68,7 @@ def test_other_formats_are_saved_as_served_and_named(tmp_path: Path, more: dict[
     assert len(stored) == len(served)
     assert crawling.scrapy("verify", str(folder)).code == 0
     meta = folder / ".meta"
-    assert (meta / "mapillary_crawler_format/0").read_text() == "2"
+    assert (meta / "mapillary_crawler_format/0").read_text() == str(FORMAT)
     assert "30 of them are without that metadata" in (meta / "description/0").read_text()
     assert "bare.jsonl" in (folder / "SHA256SUMS").read_text()
     # Without the ledger, too: as of an item that was downloaded.

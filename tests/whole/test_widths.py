@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import PROJECT, SCRAPY, Crawling
+from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 from tests.pseudo_terminal import CONTROL, on_terminal
 
 pytestmark = pytest.mark.long
@@ -56,9 +56,12 @@ def crawling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawling]:
         yield crawling
 
 
-def shown(crawling: Crawling, command: list[str], columns: int) -> list[str]:
+def shown(crawling: Crawling, command: list[str], columns: int, question: str = "") -> list[str]:
     """Return the lines that a terminal is given; those drawn anew are all among them."""
     with on_terminal(command, crawling.environment, PROJECT, columns) as terminal:
+        if question:
+            wait_until(lambda: question in terminal.text)
+            terminal.type("n\n")
         terminal.wait()
     assert "Traceback" not in terminal.text
     lines = [line.rstrip() for line in re.split(r"[\r\n]+", CONTROL.sub("", terminal.raw))]
@@ -79,7 +82,6 @@ def words(lines: list[str]) -> set[str]:
         ["status"],
         ["status", "--failed", f"mapillary-{'x' * 100}"],
         ["doctor"],
-        ["clean"],
         ["plan", CJK, "-a", "quality=256"],
         ["verify", "alice-256", "--fast"],
         ["ia_stats", "--users"],
@@ -93,6 +95,15 @@ def test_lines_fit_and_words_are_whole(crawling: Crawling, command: list[str]) -
     whole = words(by_width[WIDTHS[-1]])
     for width, lines in by_width.items():
         assert words(lines) <= whole, width
+
+
+def test_what_is_cleaned_fits(crawling: Crawling) -> None:
+    plan = crawling.scrapy("plan", CJK, "-aquality=256", "-astart=2003-01-01")
+    assert plan.code == 0, plan.output
+    by_width = {width: shown(crawling, [*SCRAPY, "clean"], width, "[y/N]") for width in WIDTHS}
+    assert any("Remove them?" in line for line in by_width[WIDTHS[0]])
+    for lines in by_width.values():
+        assert words(lines) <= words(by_width[WIDTHS[-1]])
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
