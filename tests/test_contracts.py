@@ -37,6 +37,7 @@ FORBIDDEN = {
     ),
     "piexif": ("image.xmp", "piexif", None),
     "pyarrow": ("archive.export.rows", "pyarrow", None),
+    "procrastinate": ("commands.archive", "procrastinate", None),
     "graph": ("graph.api", "mapillary_crawler.ledger.ledger", None),
     "image": ("image.fields", "scrapy", None),
     "collection": ("collection.lock", "scrapy", None),

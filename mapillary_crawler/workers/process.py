@@ -1,0 +1,116 @@
+"""Crawls as processes: started, heard, stopped, and ended with this one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mapillary_crawler.collection.outcome import Outcome
+
+_LEASH = Path(__file__).with_name("leash.py")
+#: Bytes of output that are read at once; a longer line is written in pieces.
+_CHUNK = 1 << 16
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """Return a command line whose process ends, by SIGTERM, when this one has ended.
+
+    The thread that starts it must live as long as it: prctl(2), PR_SET_PDEATHSIG.
+    """
+    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
+
+
+@dataclass
+class Processes:
+    """The processes of a machine; where they are several, output has a title before each line."""
+
+    several: bool
+    #: Their environment; None is this process's own.
+    environment: Mapping[str, str] | None = None
+    #: Nobody else is started.
+    stopped: bool = False
+    _running: set[Process] = field(default_factory=set)
+    _relays: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self, title: str, command: Sequence[str]) -> int:
+        """Run a command to its end; return its exit code, negative the signal that ended it."""
+        if self.stopped:
+            return Outcome.INTERRUPTED.exit_code
+        with self._output(title) as output:
+            process = await asyncio.create_subprocess_exec(
+                *leashed(command),
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self.environment,
+                start_new_session=True,  # so Ctrl-C comes once, from here
+            )
+        self._running.add(process)
+        try:
+            if self.stopped:  # while it was being started
+                _send(process, signal.SIGTERM)
+            return await process.wait()
+        finally:
+            self._running.discard(process)
+
+    def stop(self, number: int) -> None:
+        """Start no more, and pass a signal on; for a handler of signals, too."""
+        self.stopped = True
+        for process in list(self._running):
+            _send(process, number)
+
+    async def relayed(self) -> None:
+        """Wait until all that was said is written."""
+        await asyncio.gather(*self._relays)
+
+    @contextmanager
+    def _output(self, title: str) -> Iterator[int | None]:
+        """Give what a process is to write to; None is where this one writes to.
+
+        A pipe that asyncio does not know of: a process has ended when it has, though one that it
+        started may still hold the pipe.
+        """
+        if not self.several:
+            yield None
+            return
+        reads, writes = os.pipe()
+        relay = asyncio.create_task(_relay(reads, title))
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
+        try:
+            yield writes
+        finally:
+            os.close(writes)
+
+
+def _send(process: Process, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        process.send_signal(number)
+
+
+async def _relay(pipe: int, title: str) -> None:
+    """Write what comes through a pipe, with a title before each line, and close it."""
+    output, rest = asyncio.StreamReader(), b""
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(pipe, "rb", buffering=0)
+    )
+    with closing(transport):
+        while chunk := await output.read(_CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _CHUNK:
+                lines, rest = [*lines, rest], b""
+            _write(lines, title)
+        _write([rest] if rest else [], title)
+
+
+def _write(lines: Sequence[bytes], title: str) -> None:
+    for line in lines:
+        sys.stderr.write(f"[{title}] {line.decode(errors='replace').rstrip()}\n")
+    sys.stderr.flush()

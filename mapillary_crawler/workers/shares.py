@@ -1,0 +1,35 @@
+"""The settings by which the crawls of a machine together keep the limits of one."""
+
+from __future__ import annotations
+
+from mapillary_crawler.collection.configuration import Configuration
+
+#: Bytes on their way that a crawl is given at least, and the part of the memory of all together.
+_LEAST_IN_FLIGHT, _OF_MEMORY = 32 * 1024**2, 4
+
+
+def shares(
+    configuration: Configuration, jobs: int, *, processors: int, memory: int
+) -> dict[str, int]:
+    """Return the settings of one of `jobs` crawls; `memory` is the machine's, in bytes.
+
+    Nothing for one crawl, which is limited by the settings themselves.
+    """
+    if jobs == 1:
+        return {}
+    most = max(1, configuration.concurrency_max // jobs)
+    in_flight = max(_LEAST_IN_FLIGHT, memory // _OF_MEMORY // jobs)
+    return {
+        "MAX_BYTES_PER_SECOND": _share(configuration.max_bytes_per_second, jobs),
+        "MAPILLARY_CONCURRENCY_MAX": most,
+        "MAPILLARY_CONCURRENCY_MIN": min(configuration.concurrency_min, most),
+        "MAPILLARY_CONCURRENCY_START": min(configuration.concurrency_start, most),
+        "MAPILLARY_CONCURRENCY_FIXED": _share(configuration.concurrency_fixed, jobs),
+        "IN_FLIGHT_BYTES": min(configuration.in_flight_bytes, in_flight),
+        "PROCESSORS": max(1, processors // jobs),
+    }
+
+
+def _share(amount: int, jobs: int) -> int:
+    """Return a job's part of a limit; 0 is none."""
+    return max(1, amount // jobs) if amount else 0
