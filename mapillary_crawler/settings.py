@@ -190,11 +190,17 @@ ON_END = _setting("ON_END", "")
 
 # Time that the API or the image servers may stay away before a run ends with exit code 7.
 API_PATIENCE = _setting("API_PATIENCE", 7200)
+# Pages, and images by their ids, that are asked of the API in a minute at most: 80 % of its limits,
+# which hold for all that is asked with one token.
+SEARCHES_PER_MINUTE = _setting("SEARCHES_PER_MINUTE", 8_000)
+ENTITIES_PER_MINUTE = _setting("ENTITIES_PER_MINUTE", 48_000)
 # Attempts an image has in a run; what the CDN as a whole does costs none.
 IMAGE_ATTEMPTS = _setting("IMAGE_ATTEMPTS", 6)
 # 0: images are not walked by native/ but decoded, for who would rather not have C of this project
 # read what strangers send; the verdicts are the same.
 JPEG_WALK = _setting("JPEG_WALK", 1)
+# Images that are decoded or encoded at once; 0: as many as this process may use processors.
+PROCESSORS = _setting("PROCESSORS", 0)
 # Bytes of images on their way, every copy counted; one larger image passes alone.
 IN_FLIGHT_BYTES = _setting("IN_FLIGHT_BYTES", 64 * 1024 * 1024)
 # Bytes that stay free on the disk; below, a run ends with exit code 6.

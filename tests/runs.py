@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mapillary_crawler.collection.names import Collection
+from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.run import RunSpider
 
 
@@ -29,7 +30,9 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
     """
     opened = {
         "collection": collection or Collection("someone", "256"),
-        "configuration": SimpleNamespace(image_attempts=6, api_url="https://api.example.org"),
+        "configuration": SimpleNamespace(
+            image_attempts=6, api_url="https://api.example.org", processors=usable_processors()
+        ),
         "arguments": SimpleNamespace(accept_failed=False, remove=False),
         "encoding": None,
         "run_number": 1,

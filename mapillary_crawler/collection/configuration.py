@@ -14,6 +14,7 @@ from mapillary_crawler.collection.addresses import proxy_of, split_url
 from mapillary_crawler.collection.configuration_file import in_force
 from mapillary_crawler.collection.layout import STAGING
 from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.collection.token import API_HOST, may_have_token
 from mapillary_crawler.collection.units import read_size, read_span
 
@@ -42,8 +43,12 @@ class Configuration:
     concurrency_max: int
     concurrency_fixed: int
     api_patience: float
+    searches_per_minute: int
+    entities_per_minute: int
     image_attempts: int
     jpeg_walk: bool
+    #: Images that are decoded or encoded at once.
+    processors: int
     in_flight_bytes: int
     min_free_bytes: int
     tar_max_bytes: int
@@ -88,8 +93,11 @@ def read_configuration(
         concurrency_max=read_number(settings, "MAPILLARY_CONCURRENCY_MAX", 1),
         concurrency_fixed=read_number(settings, "MAPILLARY_CONCURRENCY_FIXED", 0),
         api_patience=read_number(settings, "API_PATIENCE", 0, read_span),
+        searches_per_minute=read_number(settings, "SEARCHES_PER_MINUTE", 1),
+        entities_per_minute=read_number(settings, "ENTITIES_PER_MINUTE", 1),
         image_attempts=read_number(settings, "IMAGE_ATTEMPTS", 1),
         jpeg_walk=bool(read_number(settings, "JPEG_WALK", 0, int, 1)),
+        processors=read_number(settings, "PROCESSORS", 0) or usable_processors(),
         in_flight_bytes=read_number(settings, "IN_FLIGHT_BYTES", 1, read_size),
         min_free_bytes=read_number(settings, "MIN_FREE_BYTES", 0, read_size),
         tar_max_bytes=read_number(settings, "TAR_MAX_BYTES", 1, read_size),

@@ -1,9 +1,10 @@
-"""How many processors this process may use: those it is bound to, and no more than its quota."""
+"""What this process may use of its machine: processors and memory, and no more than its quota."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -20,26 +21,41 @@ def usable_processors(root: Path = Path("/")) -> int:
     return max(1, min([count, *map(math.ceil, _quotas(root))]))
 
 
+def usable_memory(root: Path = Path("/")) -> int:
+    """Return the bytes of memory that there are for this process, used ones too."""
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [
+        _words(folder / ("memory.limit_in_bytes" if is_first else "memory.max"))
+        for folder, is_first in _groups(root, "memory")
+    ]
+    return min([size, *(int(words[0]) for words in limits if words and words[0].isdecimal())])
+
+
 def _quotas(root: Path) -> list[float]:
     """Return the quotas of this process's control groups, in processors."""
-    groups = root / "sys/fs/cgroup"
     quotas = []
+    for folder, is_first in _groups(root, "cpu"):
+        if is_first:
+            limit = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+        else:
+            limit = _words(folder / "cpu.max")
+        if len(limit) == 2 and all(word.isdecimal() and int(word) for word in limit):
+            quotas.append(int(limit[0]) / int(limit[1]))
+    return quotas
+
+
+def _groups(root: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the folders of this process's control groups, and whether they are of version 1."""
+    groups = root / "sys/fs/cgroup"
     for line in _words(root / "proc/self/cgroup", "\n"):
         # cgroups(7): hierarchy:controllers:path; version 2 has no controllers.
         controllers, _, path = line.partition(":")[2].partition(":")
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         # In a container the path may be the host's, and the mount show the container's own group.
         names = Path(path.lstrip("/"))
         for place in (names, *names.parents):
-            if controllers:
-                folder = groups / controllers / place
-                limit = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
-            else:
-                limit = _words(groups / place / "cpu.max")
-            if len(limit) == 2 and all(word.isdecimal() and int(word) for word in limit):
-                quotas.append(int(limit[0]) / int(limit[1]))
-    return quotas
+            yield groups / controllers / place, bool(controllers)
 
 
 def _words(path: Path, separator: str | None = None) -> list[str]:

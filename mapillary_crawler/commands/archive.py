@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.conf import arglist_to_dict
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from mapillary_crawler.crawl.user_ends import UserEnd, UserEnds
     from mapillary_crawler.terminal.json_lines import JsonLog
     from mapillary_crawler.terminal.tables import Table
+    from mapillary_crawler.workers.work import Work
 
 
 _NUMBERS = ("listed", "saved", "gone", "failed", "bytes")
@@ -83,7 +83,7 @@ Examples
         )
         parser.add_argument(
             "--jobs", default="1", metavar="N",
-            help="crawls at once (default: 1); they share the maximum concurrency and rate",
+            help="crawls at once (default: 1), auto: one a processor; they share what one may use",
         )  # fmt: skip
         parser.add_argument(
             "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",
@@ -100,12 +100,16 @@ Examples
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, crawl, and say what became of whom."""
         from mapillary_crawler.collection.known_stores import require_disks
-        from mapillary_crawler.crawl.several_users import Crawls, exit_code, shares
+        from mapillary_crawler.collection.processors import usable_memory, usable_processors
         from mapillary_crawler.crawl.user_ends import UserEnds
         from mapillary_crawler.terminal.json_lines import JsonLog, line
-        from mapillary_crawler.terminal.terminal_log import relayed
+        from mapillary_crawler.workers.one_machine import Crawls
+        from mapillary_crawler.workers.process import exit_code
+        from mapillary_crawler.workers.shares import read_jobs, shares
+        from mapillary_crawler.workers.work import queued
 
-        arguments, jobs = _check(args, opts), _jobs(opts.jobs)
+        machine = {"processors": usable_processors(), "memory": usable_memory()}
+        arguments, jobs = _check(args, opts), read_jobs(opts.jobs, **machine)
         configuration = self.configuration()
         require_disks(configuration)
         read_token(os.environ)
@@ -114,20 +118,14 @@ Examples
 
             check_upload(self.given_settings)
         log = JsonLog(opts.log_json) if opts.log_json else None
-        share = shares(configuration, jobs)
         uploads = len(arguments) > 1 and any(each.upload for each in arguments.values())
         several = jobs > 1 or uploads  # one may begin while the one before is at its upload
-        options = [
-            *crawl_options(opts),
-            f"--set={OF_SEVERAL}",
-            *(f"--set={name}={value}" for name, value in share.items()),
-            *(relayed() if several else ()),
-        ]
-        crawl = [*program(), "crawl", "user"]
+        share = shares(configuration, jobs, **machine)
+        options = _options(opts, share, relays=several)
         crawls = Crawls(
-            list(arguments),
+            dict.fromkeys(arguments, queued(arglist_to_dict(opts.spargs))),
             jobs,
-            lambda username: [*crawl, "-a", f"username={username}", *options],
+            lambda work: [*program(), "crawl", "user", *work.options(cut=False), *options],
         )
         folders = {name: given.collection.name for name, given in arguments.items()}
         places = Places(configuration.store, configuration.staging)
@@ -143,13 +141,9 @@ Examples
         crawls.settled = lambda username: _settled(arguments[username], configuration)
         crawls.ends = end
         crawls.uploads = ends.is_uploading if uploads else None
-        where = {
-            name: (places.staging / folder, places.store / folder)
-            for name, folder in folders.items()
-        }
-        with _display(where, ends, opts, several=several) as (starts, watch):
+        with _display(ends, opts, several=several) as (starts, watch):
             crawls.starts, crawls.watch = starts, watch
-            crawls.run()
+            crawls.run_all()
         self.exitcode = exit_code(crawls.codes.values(), stopped=crawls.stopped)
         if opts.json:
             print(line(ends.fields(self.exitcode)))
@@ -167,7 +161,7 @@ Examples
 
 def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments]:
     """Return the arguments of each user's crawl; raises `ArgumentRefused`."""
-    from mapillary_crawler.crawl.several_users import all_names
+    from mapillary_crawler.crawl.usernames_given import all_names
 
     names = all_names(args, opts.file)
     if not names:
@@ -182,10 +176,16 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
     return {each.collection.username: each for each in arguments}
 
 
-def _jobs(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value) > 0):
-        raise ArgumentRefused(f"--jobs {value!r} cannot be; say a number from 1 on")
-    return int(value)
+def _options(opts: argparse.Namespace, share: Mapping[str, int], *, relays: bool) -> list[str]:
+    """Return the options of every crawl, but for its arguments."""
+    from mapillary_crawler.terminal.terminal_log import relayed
+
+    return [
+        *crawl_options(argparse.Namespace(**{**vars(opts), "spargs": []})),
+        f"--set={OF_SEVERAL}",
+        *(f"--set={name}={value}" for name, value in share.items()),
+        *(relayed() if relays else ()),
+    ]
 
 
 def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
@@ -199,12 +199,8 @@ def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
 
 @contextmanager
 def _display(
-    folders: Mapping[str, Sequence[Path]],
-    ends: UserEnds,
-    opts: argparse.Namespace,
-    *,
-    several: bool,
-) -> Iterator[tuple[Callable[[str], None], Callable[[Sequence[str]], None] | None]]:
+    ends: UserEnds, opts: argparse.Namespace, *, several: bool
+) -> Iterator[tuple[Callable[[str], None], Callable[[Sequence[Work]], None] | None]]:
     """Give what hears of each start, and what shows several crawls at once on a terminal.
 
     A single one shows itself, below a line that says which of all it is.
@@ -212,11 +208,12 @@ def _display(
     from mapillary_crawler.terminal.jobs_display import JobsDisplay, SoFar
     from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live
 
-    def so_far() -> SoFar:
+    def so_far(running: Sequence[Work] = ()) -> SoFar:
         total = ends.total()
         return SoFar(
-            users=len(folders),
+            users=ends.users,
             ended=len(ends.ended),
+            running=len({work.username for work in running}),
             failed=sum(end.needs_attention for end in ends.ended.values()),
             saved=total.saved,
             bytes_saved=total.bytes_saved,
@@ -225,13 +222,18 @@ def _display(
 
     def say(username: str) -> None:
         ends.start(username)
-        if len(folders) > 1 and not opts.quiet:
+        if ends.users > 1 and not opts.quiet:
             print(f"{username}: {so_far().heading()}", file=sys.stderr, flush=True)
 
     if several and not opts.quiet and can_be_live(sys.stderr):
         with LiveTerminal() as lines:
-            shown = JobsDisplay(lines, folders)
-            yield ends.start, lambda running: shown.show(running, so_far())
+            shown = JobsDisplay(lines)
+
+            def show(running: Sequence[Work]) -> None:
+                folders = {work.title: ends.folders(work.username, work.number) for work in running}
+                shown.show(folders, so_far(running))
+
+            yield ends.start, show
     else:
         yield say, None
 

@@ -99,7 +99,7 @@ Examples
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything; with one user, open the collection."""
-        from mapillary_crawler.crawl.several_users import all_names
+        from mapillary_crawler.crawl.usernames_given import all_names
         from mapillary_crawler.terminal.json_lines import JsonLog
 
         self._json = opts.json
@@ -124,7 +124,7 @@ Examples
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Plan one user, or several one after another, each in a process of its own."""
-        from mapillary_crawler.crawl.several_users import Crawls, exit_code
+        from mapillary_crawler.workers.process import one_after_another
 
         if len(self._usernames) == 1:
             super().main(args, opts)
@@ -133,8 +133,8 @@ Examples
         options = [*self._given, *(["--json"] if self._json else [])]
         with tempfile.NamedTemporaryFile("r", encoding="utf-8", suffix=".jsonl") as plans:
             options += ["--log-json", plans.name]
-            crawls = Crawls(self._usernames, 1, lambda username: [*plan, *options, "--", username])
-            self.exitcode = exit_code(crawls.run().values(), stopped=crawls.stopped)
+            commands = ([*plan, *options, "--", username] for username in self._usernames)
+            self.exitcode = one_after_another(commands)
             planned = [json.loads(fields) for fields in plans]
         if self._log:
             for fields in planned:

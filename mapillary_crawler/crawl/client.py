@@ -21,6 +21,7 @@ from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph.answers import MOST_BYTES, Answer, Meaning, read_answer
 from mapillary_crawler.graph.api import IMAGE_FIELDS
 from mapillary_crawler.graph.backoff import retry_after
+from mapillary_crawler.graph.pace import Pace
 from mapillary_crawler.graph.patience import IMAGES, PAGES, OutOfPatience, Patience
 from mapillary_crawler.terminal.quantities import moment
 from mapillary_crawler.terminal.redaction import Redactor
@@ -56,12 +57,15 @@ class GraphClient:
         sleep: Callable[[float], Awaitable[None]],
         harmless: str,
         needed: AbstractSet[str] = frozenset(),
+        *,
+        pace: Pace,
     ) -> None:
         self._crawler = crawler
         self._sleep = sleep
         self._harmless = harmless
         self._redactor = Redactor(secrets=secrets_of(os.environ), hosts=())
         self._needed = needed
+        self._pace = pace
         self.patience = patience
         #: Fields to ask for; the API may come to know less of them.
         self.fields: tuple[str, ...] = IMAGE_FIELDS
@@ -79,6 +83,11 @@ class GraphClient:
             },
             **arguments,
         )
+
+    async def keep_pace(self, url: str) -> None:
+        """Wait until a question may be asked; raises `RunStopped`."""
+        if (seconds := self._pace.wait(url, time.monotonic())) > 0:
+            await self._sleep(seconds)
 
     async def ask(
         self, url: str, *, of_many: bool = False, with_cursor: bool = False, subject: str = IMAGES
@@ -108,6 +117,7 @@ class GraphClient:
         return answer.meaning is Meaning.DATA
 
     async def _once(self, url: str, *, with_cursor: bool = False) -> tuple[Answer, float | None]:
+        await self.keep_pace(url)
         try:
             response = await self._crawler.engine.download_async(self.request(url))
         except Exception as error:  # noqa: BLE001  whatever ended the transfer, it is tried again

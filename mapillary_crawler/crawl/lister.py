@@ -102,7 +102,9 @@ class Lister:
         while self.open and not self._run.closing():
             position, waiting = await self._run.ledger.ask(_standing)
             if ahead is None or waiting <= ahead:
-                return self._page(position.cursor)
+                page = self._page(position.cursor)
+                await self._client.keep_pace(page.url)
+                return page
             await self._run.sleep(1)
         return None
 

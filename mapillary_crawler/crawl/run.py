@@ -34,6 +34,7 @@ from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph import api as graph_api
+from mapillary_crawler.graph.pace import ENTITIES, SEARCHES, Pace
 from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.ledger.records import Source
 from mapillary_crawler.terminal.terminal_log import OF_THE_LAST_LINE
@@ -106,6 +107,12 @@ class Run:
                 limit=1,
             ),
             asked.selection.fields,
+            pace=Pace(
+                {
+                    SEARCHES: configuration.searches_per_minute,
+                    ENTITIES: configuration.entities_per_minute,
+                }
+            ),
         )
         #: What is said to be gone, by whichever source.
         self.gone = Gone(

@@ -30,6 +30,7 @@ _JOB = "_job="
 SCHEDULABLE = frozenset(
     {
         "API_PATIENCE",
+        "ENTITIES_PER_MINUTE",
         "IMAGE_ATTEMPTS",
         "IN_FLIGHT_BYTES",
         "JPEG_WALK",
@@ -43,6 +44,8 @@ SCHEDULABLE = frozenset(
         "MAPILLARY_STORE",
         "MAX_BYTES_PER_SECOND",
         "MIN_FREE_BYTES",
+        "PROCESSORS",
+        "SEARCHES_PER_MINUTE",
         "STAGING_MAX_BYTES",
         "TAR_MAX_BYTES",
         "WEBP_ENCODER",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from mapillary_crawler.archive.on_archive_org import OnArchiveOrg
@@ -88,6 +89,18 @@ class UserEnds:
         self._started: dict[str, float] = {}
         self.ended: dict[str, UserEnd] = {}
 
+    @property
+    def users(self) -> int:
+        """How many users there are."""
+        return len(self._collections)
+
+    def folders(self, username: str, number: int | None = None) -> tuple[Path, ...]:
+        """Return where a user's collection may be, in staging, then in the store; or a slice."""
+        name = self._collections[username]
+        if number is not None:
+            return (self._places.staging / f"{name}#{number}",)
+        return self._places.staging / name, self._places.store / name
+
     def start(self, username: str) -> None:
         """Note that a user's crawl begins."""
         self._started[username] = time.time()
@@ -116,8 +129,7 @@ class UserEnds:
 
         It says so itself, in what it writes for monitors; what an earlier run left there is older.
         """
-        name = self._collections[username]
-        fields = read_progress((self._places.staging / name, self._places.store / name))
+        fields = read_progress(self.folders(username))
         began = json_lines.moment(self._started.get(username, time.time()))
         is_of_this_run = str(fields.get("started_at")) >= str(began)
         return is_of_this_run and fields.get("phase") == Phase.UPLOADING

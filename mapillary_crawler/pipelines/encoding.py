@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from scrapy.exceptions import DropItem, NotConfigured
 
 from mapillary_crawler.collection.outcome import RunStopped
-from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.encoding import JxlEncoding, WebpEncoding
 from mapillary_crawler.crawl.failures import failure
@@ -32,7 +31,7 @@ TIMEOUT = 120.0
 
 
 class EncodingPipeline(ABC):
-    """Replaces the JPEG, as many at once as there are processors.
+    """Replaces the JPEG, as many at once as PROCESSORS says.
 
     What cannot be encoded keeps its JPEG, counted in `{extension}/kept_jpeg/…` and named in
     the log. An encode that was interrupted or took too long decides nothing, since a busy machine
@@ -52,7 +51,7 @@ class EncodingPipeline(ABC):
         self._encoder = encoding.encoder
         self._stats = crawler.stats
         self._timeout = timeout
-        self._slots = asyncio.Semaphore(usable_processors())
+        self._slots = asyncio.Semaphore(self._run.collection.configuration.processors)
         self._ended = False
         self._random = Random()
         self._warnings = WarningsOnce(logger)

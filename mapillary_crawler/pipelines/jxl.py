@@ -7,7 +7,6 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl.encoding import JxlEncoding
 from mapillary_crawler.crawl.transfer.byte_budget import ByteBudget
 from mapillary_crawler.image.encoders import EncodeInterrupted
@@ -38,7 +37,7 @@ class JxlPipeline(EncodingPipeline):
         self, crawler: Crawler, encoding: JxlEncoding, *, timeout: float = TIMEOUT
     ) -> None:
         super().__init__(crawler, encoding, timeout=timeout)
-        workers = usable_processors()
+        workers = self._run.collection.configuration.processors
         self._effort = encoding.effort
         self._codec = Codec(self._encoder)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="jxl")

@@ -18,7 +18,6 @@ from scrapy.pipelines.images import ImagesPipeline
 from scrapy.pipelines.media import MediaPipeline
 
 from mapillary_crawler.collection.outcome import RunStopped
-from mapillary_crawler.collection.processors import usable_processors
 from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.acceptance import accept
 from mapillary_crawler.crawl.client import retry_after_of
@@ -74,7 +73,7 @@ class ThumbnailsPipeline(ImagesPipeline):
         self._most_bytes = bodies.most_bytes(quality, maxsize)
         configuration = self._run.collection.configuration
         walked = partial(judge, walk=configuration.jpeg_walk)
-        self._inspector = Inspector(walked, usable_processors())
+        self._inspector = Inspector(walked, configuration.processors)
         self._budget = self._run.budget
         self._throttle = self._run.throttle
         self._taken: dict[int, int] = {}

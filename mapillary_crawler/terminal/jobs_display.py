@@ -26,10 +26,11 @@ _STARTING = ["starting", "", "", ""]
 
 @dataclass(frozen=True, slots=True)
 class SoFar:
-    """What is done of all crawls: users that have ended, images and bytes that they saved."""
+    """What is done of all users: those that have ended and run, images and bytes saved by them."""
 
     users: int
     ended: int = 0
+    running: int = 0
     failed: int = 0
     saved: int = 0
     bytes_saved: int = 0
@@ -44,7 +45,7 @@ class SoFar:
                     images, size = images + fields["saved"], size + fields["bytes_saved"]
                     speed += fields["images_per_second"]
         parts = [
-            f"user {min(self.users, self.ended + max(1, len(running))):,} of {self.users:,}",
+            f"user {min(self.users, self.ended + max(1, self.running)):,} of {self.users:,}",
             f"{self.failed:,} failed",
             f"{images:,} images",
             quantities.size(size),
@@ -57,31 +58,30 @@ class SoFar:
 
 
 class JobsDisplay:
-    """A line for all, and one for each crawl that runs.
+    """A line for all, and one for each crawl that runs."""
 
-    `folders` are, by user, where its collection may be: in staging, then in the store.
-    """
-
-    def __init__(self, lines: LiveLines, folders: Mapping[str, Sequence[Path]]) -> None:
+    def __init__(self, lines: LiveLines) -> None:
         self._lines = lines
-        self._folders = folders
         self._drawn = 0.0
         self._shown: list[str] = []
 
-    def show(self, running: Sequence[str], so_far: SoFar) -> None:
-        """Draw the lines anew, now and then, and at once where others run now."""
+    def show(self, running: Mapping[str, Sequence[Path]], so_far: SoFar) -> None:
+        """Draw the lines anew, now and then, and at once where others run now.
+
+        `running` are, by title, where a crawl's folder may be: in staging, then in the store.
+        """
         now = time.monotonic()
         if now - self._drawn < _PAUSE and self._shown == list(running):
             return
         self._drawn, self._shown = now, list(running)
-        found = {username: read_progress(self._folders[username]) for username in running}
+        found = {title: read_progress(folders) for title, folders in running.items()}
         heading = Parts(so_far.heading(list(found.values())).split(" · "), style="bold")
         jobs = Table.grid(padding=(0, 2))
         jobs.add_column(overflow="ellipsis")  # the figures stay where a name is too long
         for _ in _STARTING:
             jobs.add_column(no_wrap=True)
-        for username, fields in found.items():
-            jobs.add_row(Text(username), *map(Text, _cells(fields)))
+        for title, fields in found.items():
+            jobs.add_row(Text(title), *map(Text, _cells(fields)))
         self._lines.show(Group(heading, jobs))
 
 

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import FrameType
 
 from procrastinate import App
 
@@ -24,11 +23,6 @@ from mapillary_crawler.workers.work import SliceLike, Step, Work
 _LOOK = 0.2
 #: On what a slice's crawl ended that would meet the user's other slices, too.
 _MEETS_ALL = frozenset({Next.LATER, Next.PAUSE_MACHINE, Next.PAUSE_FLEET})
-
-
-def exit_code(codes: Iterable[int], *, stopped: bool) -> int:
-    """Return what the worst of them ended with, a stop being an end of its own: `worst`."""
-    return worst([*codes, *[Outcome.INTERRUPTED.exit_code] * stopped])
 
 
 def _no_slices(_work: Work) -> None:
@@ -83,21 +77,10 @@ class Crawls:
 
     def run_all(self) -> Mapping[str, int]:
         """Run them all; users that a signal left out have no exit code."""
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` wants it
-            numbers.append(signal.SIGHUP)
-        handlers = {number: signal.signal(number, self._stop) for number in numbers}
         logging.getLogger("procrastinate").setLevel(logging.CRITICAL + 1)  # all is said here
-        try:
+        with self._processes.passing_signals():
             asyncio.run(self._run_all())
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         return self.codes
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        """Start no more, and pass the signal on; a second one is passed on, too."""
-        self._processes.stop(number)
 
     async def _run_all(self) -> None:
         self._change, self._door = asyncio.Event(), asyncio.Lock()

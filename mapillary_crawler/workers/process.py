@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
-from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.collection.outcome import Outcome, worst
 
 _LEASH = Path(__file__).with_name("leash.py")
 #: Bytes of output that are read at once; a longer line is written in pieces.
@@ -25,6 +26,23 @@ def leashed(command: Sequence[str]) -> list[str]:
     The thread that starts it must live as long as it: prctl(2), PR_SET_PDEATHSIG.
     """
     return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
+
+
+def exit_code(codes: Iterable[int], *, stopped: bool) -> int:
+    """Return what the worst of them ended with, a stop being an end of its own: `worst`."""
+    return worst([*codes, *[Outcome.INTERRUPTED.exit_code] * stopped])
+
+
+def one_after_another(commands: Iterable[Sequence[str]]) -> int:
+    """Run commands whatever becomes of the others; return their `exit_code`."""
+    processes = Processes(several=False)
+
+    async def run() -> list[int]:
+        return [await processes.run("", each) for each in commands if not processes.stopped]
+
+    with processes.passing_signals():
+        codes = asyncio.run(run())
+    return exit_code(codes, stopped=processes.stopped)
 
 
 @dataclass
@@ -59,6 +77,22 @@ class Processes:
             return await process.wait()
         finally:
             self._running.discard(process)
+
+    @contextmanager
+    def passing_signals(self) -> Iterator[None]:
+        """Start no more on a signal that ends, and pass it on; a second one is passed on, too."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` wants it
+            numbers.append(signal.SIGHUP)
+        handlers = {number: signal.signal(number, self._heard) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        self.stop(number)
 
     def stop(self, number: int) -> None:
         """Start no more, and pass a signal on; for a handler of signals, too."""

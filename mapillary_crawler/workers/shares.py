@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.outcome import ArgumentRefused
 
 #: Bytes on their way that a crawl is given at least, and the part of the memory of all together.
 _LEAST_IN_FLIGHT, _OF_MEMORY = 32 * 1024**2, 4
+
+
+def read_jobs(value: str, *, processors: int, memory: int) -> int:
+    """Return how many crawls are to run at once; raises `ArgumentRefused`.
+
+    `auto` is as many as there are processors, and no more than the memory has room for.
+    """
+    if value == "auto":
+        return max(1, min(processors, memory // _OF_MEMORY // _LEAST_IN_FLIGHT))
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ArgumentRefused(f"--jobs {value!r} cannot be; say a number from 1 on, or auto")
+    return int(value)
 
 
 def shares(
@@ -25,6 +38,8 @@ def shares(
         "MAPILLARY_CONCURRENCY_MIN": min(configuration.concurrency_min, most),
         "MAPILLARY_CONCURRENCY_START": min(configuration.concurrency_start, most),
         "MAPILLARY_CONCURRENCY_FIXED": _share(configuration.concurrency_fixed, jobs),
+        "SEARCHES_PER_MINUTE": _share(configuration.searches_per_minute, jobs),
+        "ENTITIES_PER_MINUTE": _share(configuration.entities_per_minute, jobs),
         "IN_FLIGHT_BYTES": min(configuration.in_flight_bytes, in_flight),
         "PROCESSORS": max(1, processors // jobs),
     }

@@ -66,6 +66,11 @@ class Work:
         return [part for name, value in given.items() for part in ("-a", f"{name}={value}")]
 
 
+def queued(given: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a crawl's arguments that a task has, as they are the same for all users."""
+    return {name: value for name, value in given.items() if name in QUEUED}
+
+
 def read_work(username: Any, arguments: Any, number: Any = None, crashes: Any = 0) -> Work:
     """Return the work of a task, which a stranger may have written; raises `ArgumentRefused`."""
     if not isinstance(arguments, dict):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scrapy.settings import Settings
 
 from mapillary_crawler import settings as project
+from mapillary_crawler.collection import configuration as module
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.token import may_have_token, read_token
@@ -31,6 +32,9 @@ SETTINGS: dict[str, Any] = {
     "API_PATIENCE": 7200,
     "IMAGE_ATTEMPTS": 6,
     "JPEG_WALK": 1,
+    "SEARCHES_PER_MINUTE": 8000,
+    "ENTITIES_PER_MINUTE": 48_000,
+    "PROCESSORS": 0,
     "IN_FLIGHT_BYTES": 64 * 1024**2,
     "MIN_FREE_BYTES": 10**9,
     "TAR_MAX_BYTES": 10 * 1024**3,
@@ -59,6 +63,8 @@ WANTED = {
     "concurrency_max": 128,
     "concurrency_fixed": 0,
     "api_patience": 7200,
+    "searches_per_minute": 8000,
+    "entities_per_minute": 48_000,
     "image_attempts": 6,
     "jpeg_walk": True,
     "in_flight_bytes": 67_108_864,
@@ -94,6 +100,14 @@ def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch)
         project_settings(monkeypatch, IMAGE_ATTEMPTS="3", MIN_FREE_BYTES="0", WEBP_QUALITY=""), {}
     )
     assert (found.image_attempts, found.min_free_bytes, found.webp_quality) == (3, 0, 75)
+
+
+def test_processors_are_those_that_may_be_used_unless_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "usable_processors", lambda: 7)
+    assert configuration().processors == 7
+    assert configuration(PROCESSORS=2).processors == 2
 
 
 def test_sizes_and_times_may_have_units() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.collection.processors import usable_processors
+from mapillary_crawler.collection.processors import usable_memory, usable_processors
 from tests.crawling import PROJECT
 
 
@@ -55,6 +55,24 @@ def test_no_more_than_the_quota(
     tmp_path: Path, cgroup: str, files: dict[str, str], processors: int
 ) -> None:
     assert usable_processors(root(tmp_path, cgroup, files)) == processors
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "memory"),
+    [
+        ("0::/\n", {}, 8 << 30),
+        ("0::/\n", {f"{GROUPS}/memory.max": "max\n"}, 8 << 30),
+        ("0::/\n", {f"{GROUPS}/memory.max": "1073741824\n"}, 1 << 30),
+        ("0::/a/b\n", {f"{GROUPS}/a/memory.max": "5000", f"{GROUPS}/a/b/memory.max": "max"}, 5000),
+        ("3:memory:/\n", {f"{GROUPS}/memory/memory.limit_in_bytes": "4000000"}, 4_000_000),
+        ("3:memory:/\n", {f"{GROUPS}/memory/memory.limit_in_bytes": str(2**63 - 4096)}, 8 << 30),
+    ],
+)
+def test_no_more_memory_than_the_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgroup: str, files: dict[str, str], memory: int
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2 << 20}.get)
+    assert usable_memory(root(tmp_path, cgroup, files)) == memory
 
 
 def test_where_there_is_no_proc_or_no_affinity(

@@ -17,6 +17,7 @@ from mapillary_crawler.collection.outcome import EndOfRun
 from mapillary_crawler.crawl.client import GraphClient
 from mapillary_crawler.crawl.transfer.downloader import LimitedDownloader
 from mapillary_crawler.graph.answers import Meaning
+from mapillary_crawler.graph.pace import ENTITIES, SEARCHES, Pace
 from mapillary_crawler.graph.patience import Patience
 
 HARMLESS, QUESTION = "https://api.example.org/first", "https://api.example.org/1"
@@ -29,7 +30,7 @@ Service = Callable[[str], tuple[int, Any]]
 class Asking:
     """A client whose service is a function; waits for nothing, and notes what it would."""
 
-    def __init__(self, service: Service, longest: float = 7200) -> None:
+    def __init__(self, service: Service, longest: float = 7200, pace: Pace | None = None) -> None:
         self.asked: list[str] = []
         self.waits: list[float] = []
         self.downloader = Mock(spec=LimitedDownloader)
@@ -37,7 +38,12 @@ class Asking:
         engine = SimpleNamespace(downloader=self.downloader, download_async=self._download)
         crawler: Any = SimpleNamespace(engine=engine, stats=Mock())
         self.client = GraphClient(
-            crawler, Patience(longest), self._sleep, HARMLESS, frozenset({"sequence"})
+            crawler,
+            Patience(longest),
+            self._sleep,
+            HARMLESS,
+            frozenset({"sequence"}),
+            pace=pace or Pace({SEARCHES: 10**9, ENTITIES: 10**9}),
         )
 
     async def _download(self, request: Request) -> Response:
@@ -50,6 +56,12 @@ class Asking:
 
     def ask(self) -> Meaning:
         return asyncio.run(self.client.ask(QUESTION)).meaning
+
+
+def test_questions_keep_their_pace() -> None:
+    asking = Asking(lambda url: GOOD, pace=Pace({SEARCHES: 60, ENTITIES: 60}))
+    assert [asking.ask() for _ in range(3)] == [Meaning.DATA] * 3
+    assert [round(seconds) for seconds in asking.waits] == [1, 2]  # it waits for nothing here
 
 
 def test_a_question_that_alone_fails_is_given_back() -> None:

@@ -36,7 +36,12 @@ class Engine:
 def run_on(engine: Engine, **options: Any) -> Run:
     crawler: Any = SimpleNamespace(engine=engine)
     configuration = SimpleNamespace(
-        api_patience=1, api_url="https://api.example.org", in_flight_bytes=1, image_attempts=6
+        api_patience=1,
+        api_url="https://api.example.org",
+        in_flight_bytes=1,
+        image_attempts=6,
+        searches_per_minute=8000,
+        entities_per_minute=48_000,
     )
     opened: Any = SimpleNamespace(
         collection=Collection("someone", "256"), configuration=configuration, ledger=None,

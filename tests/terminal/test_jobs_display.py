@@ -23,7 +23,9 @@ def report(phase: Phase) -> dict[str, Any]:
     )
 
 
-SO_FAR = SoFar(users=300, ended=36, failed=3, saved=1000, bytes_saved=5_000_000, seconds_left=90)
+SO_FAR = SoFar(
+    users=300, ended=36, running=1, failed=3, saved=1000, bytes_saved=5_000_000, seconds_left=90
+)
 
 
 @pytest.fixture
@@ -33,8 +35,8 @@ def folders(tmp_path: Path) -> list[Path]:
 
 def shown(folders: list[Path]) -> str:
     stream = io.StringIO()
-    display = JobsDisplay(LiveLines(stream), {"alice": folders})  # type: ignore[arg-type]
-    display.show(["alice"], SO_FAR)
+    display = JobsDisplay(LiveLines(stream))  # type: ignore[arg-type]
+    display.show({"alice": folders}, SO_FAR)
     return stream.getvalue()
 
 
@@ -62,12 +64,12 @@ def test_a_line_for_all(folders: list[Path]) -> None:
 
 def test_who_has_ended_leaves_at_once(folders: list[Path]) -> None:
     stream = io.StringIO()
-    display = JobsDisplay(LiveLines(stream), {"alice": folders, "bob": folders})  # type: ignore[arg-type]
-    display.show(["alice", "bob"], SO_FAR)
+    display = JobsDisplay(LiveLines(stream))  # type: ignore[arg-type]
+    display.show({"alice": folders, "bob": folders}, SO_FAR)
     stream.truncate(0)
-    display.show(["alice", "bob"], SO_FAR)
+    display.show({"alice": folders, "bob": folders}, SO_FAR)
     assert stream.getvalue() == ""
-    display.show(["alice"], SO_FAR)
+    display.show({"alice": folders}, SO_FAR)
     assert "alice" in stream.getvalue()
     assert "bob" not in stream.getvalue()
 

@@ -14,7 +14,7 @@ import pytest
 from mapillary_crawler.collection.configuration_file import SETTINGS
 from mapillary_crawler.collection.limits import MIB
 from mapillary_crawler.collection.units import read_size
-from mapillary_crawler.crawl.several_users import read_names
+from mapillary_crawler.crawl.usernames_given import read_names
 from tests.crawling import PROJECT, Crawling
 
 PAGE = PROJECT / "docs" / "unattended.md"
