@@ -209,14 +209,14 @@ def _display(
     from mapillary_crawler.terminal.live_lines import LiveTerminal, can_be_live
 
     def so_far(running: Sequence[Work] = ()) -> SoFar:
-        total = ends.total()
+        saved, size = ends.run_now((work.username, work.number) for work in running)
         return SoFar(
             users=ends.users,
             ended=len(ends.ended),
             running=len({work.username for work in running}),
             failed=sum(end.needs_attention for end in ends.ended.values()),
-            saved=total.saved,
-            bytes_saved=total.bytes_saved,
+            saved=saved,
+            bytes_saved=size,
             seconds_left=ends.seconds_left(),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -79,6 +79,14 @@ class UserEnd:
         }
 
 
+#: A user, and the number of a slice where it is one.
+Crawl = tuple[str, int | None]
+
+
+def _whole_number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
 class UserEnds:
     """Notes the users' ends as they come; `collections` are the names of theirs, in order."""
 
@@ -87,6 +95,9 @@ class UserEnds:
         self._places = places
         self._began = time.monotonic()
         self._started: dict[str, float] = {}
+        self._running: set[Crawl] = set()
+        #: Images and bytes that slices have saved whose crawl has ended, by user and number.
+        self._of_slices: dict[Crawl, tuple[int, int]] = {}
         self.ended: dict[str, UserEnd] = {}
 
     @property
@@ -133,6 +144,27 @@ class UserEnds:
         began = json_lines.moment(self._started.get(username, time.time()))
         is_of_this_run = str(fields.get("started_at")) >= str(began)
         return is_of_this_run and fields.get("phase") == Phase.UPLOADING
+
+    def run_now(self, running: Iterable[Crawl]) -> tuple[int, int]:
+        """Note what is being crawled; return images and bytes that all others have saved.
+
+        What is said to be running as a whole is the sum of its slices, which are then no others.
+        """
+        now = set(running)
+        for username, number in self._running - now:
+            if number is not None:
+                fields = read_progress(self.folders(username, number))
+                saved = fields.get("saved"), fields.get("bytes_saved")
+                self._of_slices[username, number] = tuple(map(_whole_number, saved))  # type: ignore[assignment]
+        self._running = now
+        total = self.total()
+        others = [
+            saved
+            for (username, number), saved in self._of_slices.items()
+            if username not in self.ended and not now & {(username, None), (username, number)}
+        ]
+        images = total.saved + sum(saved for saved, _ in others)
+        return images, total.bytes_saved + sum(size for _, size in others)
 
     def all(self) -> list[UserEnd]:
         """Return the ends of all users in their order, of those not started too."""

@@ -19,6 +19,7 @@ finally:
 """
 _HEAVY = {
     "numpy", "simplejpeg", "PIL", "jpeg_entropy", "piexif", "aiohttp", "internetarchive",
+    "procrastinate", "psycopg",
 }  # fmt: skip
 #: What help and options need; the rest is imported where a command works.
 _LIGHT = (
@@ -67,3 +68,4 @@ def test_a_crawl_without_an_upload_loads_nothing_of_one(crawling: Crawling) -> N
     modules = loaded(crawling, "crawl", "user", *who)
     assert "mapillary_crawler.spiders.user" in modules
     assert "mapillary_crawler.crawl.rolling_upload" not in modules
+    assert modules & {"procrastinate", "psycopg", "mapillary_crawler.workers"} == set()

@@ -57,3 +57,24 @@ def test_a_complete_collection_whose_upload_is_not_needs_somebody(ends: UserEnds
     assert end.needs_attention
     assert ends.counted() == "1 user: 1 complete here (10); run the same command again"
     assert end.fields()["archive_org"] is None
+
+
+def test_what_slices_have_saved_stays_counted_until_the_whole_says_it(
+    ends: UserEnds, tmp_path: Path
+) -> None:
+    def saved(name: str, images: int) -> None:
+        path = tmp_path / ".incomplete" / name / PROGRESS_PATH
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"saved": images, "bytes_saved": 10 * images}))
+
+    ends.start("alice")
+    saved(f"{NAME}#1", 5)
+    saved(f"{NAME}#2", 7)
+    assert ends.run_now([("alice", 1), ("alice", 2)]) == (0, 0)  # they show themselves
+    assert ends.run_now([("alice", 2)]) == (5, 50)
+    saved(f"{NAME}#2", 9)
+    assert ends.run_now([]) == (14, 140)
+    assert ends.run_now([("alice", 1)]) == (9, 90)  # tried again
+    assert ends.run_now([("alice", None)]) == (0, 0)
+    ends.end("alice", 4)
+    assert ends.run_now([]) == (0, 0)
