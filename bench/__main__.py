@@ -8,7 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import encoding, jxl, memory, metadata, report, resume, sealing, throttling, updating
+from bench import (
+    cores,
+    encoding,
+    jxl,
+    memory,
+    metadata,
+    report,
+    resume,
+    sealing,
+    throttling,
+    updating,
+)
 from bench.comparison import compare
 from bench.tools import bare, crawler, peer
 from bench.work import Work
@@ -135,9 +146,17 @@ def steps(scope: Scope, _: list[str]) -> None:
         sealing.measure(Path(folder), 2000, 120_000, scope.rounds)
 
 
+def several(scope: Scope, settings: list[str]) -> None:
+    """Print what several processes fetch of one user."""
+    report.heading("Several processes")
+    cores.held(scope.images, scope.rounds, settings)
+    cores.free(scope.images, scope.rounds, settings, _BEST_WORKERS)
+
+
 _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
     "network": network, "processor": processor, "webp": webp, "jxl": jpeg_xl, "throttle": throttle,
     "resume": start, "memory": held, "steps": steps,
+    "cores": several,
 }  # fmt: skip
 
 

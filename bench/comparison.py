@@ -30,7 +30,7 @@ def compare(work: Work, tools: Mapping[str, Tool], rounds: int) -> dict[str, dic
     users = [{"username": USERNAME, "images": work.images, "panoramas": 0.2}]
     photos = _baseline_photographs() if work.baseline else None
     with Sandbox.running(users, faults=work.faults, photos=photos) as sandbox:
-        _warm_up(sandbox, work)
+        warm_up(sandbox, work)
         for _ in range(rounds):
             for name, tool in tools.items():
                 measurements[name].append(in_folder(tool, sandbox, work))
@@ -49,7 +49,7 @@ def in_folder(tool: Tool, sandbox: Sandbox, work: Work) -> Measurement:
         shutil.rmtree(folder)
 
 
-def _warm_up(sandbox: Sandbox, work: Work) -> None:
+def warm_up(sandbox: Sandbox, work: Work) -> None:
     """Let the sandbox paint its photographs, which it does when they are first asked for."""
     sandbox.set_faults({"cdn": {"latency_ms": 0}, "api": {"latency_ms": 0}})
     in_folder(bare, sandbox, work)
