@@ -212,6 +212,9 @@ TAR_MAX_BYTES = _setting("TAR_MAX_BYTES", 10 * 1024**3)
 # Bytes that a collection in the making may have here; 0 is what is free. With upload=1 remove=1 the
 # crawl waits for room, and twice TAR_MAX_BYTES with IN_FLIGHT_BYTES must fit.
 STAGING_MAX_BYTES = _setting("STAGING_MAX_BYTES", 0)
+# Images of a slice, about: a user with more of them to be fetched is cut where several processes
+# work on one, cut=1. Smaller slices cost less where one is lost, and more starts of processes.
+SLICE_IMAGES = _setting("SLICE_IMAGES", 20_000)
 
 # cwebp's -q and -m, and which encoder: cwebp, pillow, or auto: cwebp where it is installed. All
 # three are fixed by a collection's first saved image.

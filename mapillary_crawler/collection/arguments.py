@@ -50,7 +50,11 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
     "upload": _SWITCH,
     "remove": _SWITCH,
     "update": _SWITCH,
+    "cut": _SWITCH,
+    "slice": (),
 }
+#: Those by which `archive` and clusters divide a crawl among processes: nobody's defaults.
+OF_PROCESSES = frozenset({"cut", "slice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class Arguments:
     remove: bool = False
     #: A finished collection is brought up to date.
     update: bool = False
+    #: Once all is listed, what is large ends, cut into slices.
+    cut: bool = False
+    #: This slice alone is crawled.
+    slice_number: int | None = None
     #: Names of those that nobody gave for this run: they are defaults of a configuration file.
     from_file: frozenset[str] = frozenset()
 
@@ -108,8 +116,11 @@ def validate(given: Mapping[str, str]) -> Arguments:
         upload=_switch("upload", given.get("upload", "0")),
         remove=_switch("remove", given.get("remove", "0")),
         update=_switch("update", given.get("update", "0")),
+        cut=_switch("cut", given.get("cut", "0")),
+        slice_number=_given("slice", given, _slice),
     )
     _refuse_upload(arguments)
+    _refuse_slice(arguments)
     return arguments
 
 
@@ -128,6 +139,15 @@ def _refuse_upload(arguments: Arguments) -> None:
         )
 
 
+def _refuse_slice(arguments: Arguments) -> None:
+    """Raise `ArgumentRefused` for what is not done in slices."""
+    if arguments.slice_number is None:
+        return
+    for name in ("cut", "upload", "update"):
+        if getattr(arguments, name):
+            raise ArgumentRefused(f"slice={arguments.slice_number} does not go with {name}=1")
+
+
 def _username(given: str) -> str:
     value = username_of(given)
     if not value.strip():
@@ -140,6 +160,12 @@ def _username(given: str) -> str:
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
         raise ArgumentRefused(f"username {value!r} has characters that no name has (control)")
     return value
+
+
+def refuse_processes(given: Mapping[str, str]) -> None:
+    """Refuse, for commands that see to it themselves, what divides a crawl among processes."""
+    for name in sorted(OF_PROCESSES & given.keys()):
+        raise ArgumentRefused(f"-a {name}= is for crawl alone")
 
 
 def read_quality(value: str) -> str:
@@ -193,6 +219,12 @@ def _stop_after(name: str, value: str) -> StopAfter:
     if not 0 < (limit.size or limit.seconds or 0) <= _MOST:
         raise ArgumentRefused(f"{name} {value!r} is out of range; allowed is more than nothing")
     return limit
+
+
+def _slice(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 0 < int(value[:20]) <= _MOST):
+        raise ArgumentRefused(f"{name} {value!r} is no number of a slice; they count from 1 on")
+    return int(value)
 
 
 def _sequences(name: str, value: str) -> tuple[str, ...]:

@@ -60,6 +60,7 @@ class Configuration:
     new_store: bool = False
     jxl_encoder: str = "auto"
     jxl_effort: int = 3
+    slice_images: int = 20_000
     #: Names of the settings that a collection fixes and the user set; the others are defaults.
     explicit: frozenset[str] = frozenset()
     #: Those of them that only a configuration file has: defaults where a collection is finished.
@@ -109,6 +110,7 @@ def read_configuration(
         new_store=bool(read_number(settings, "NEW_STORE", 0, int, 1)),
         jxl_encoder=str(settings["JXL_ENCODER"]),
         jxl_effort=read_number(settings, "JXL_EFFORT", 1, int, 9),
+        slice_images=read_number(settings, "SLICE_IMAGES", 1),
         explicit=given | of_files,
         of_files=of_files - given,
     )

@@ -20,7 +20,12 @@ from typing import Any, NoReturn
 
 from platformdirs import user_config_path
 
-from mapillary_crawler.collection.arguments import ARGUMENTS, Arguments, validate
+from mapillary_crawler.collection.arguments import (
+    ARGUMENTS,
+    OF_PROCESSES,
+    Arguments,
+    validate,
+)
 from mapillary_crawler.collection.limits import MIB
 from mapillary_crawler.collection.nearest import nearest
 from mapillary_crawler.collection.outcome import ArgumentRefused
@@ -36,7 +41,7 @@ SETTINGS = OF_TRUST | {
     "MAPILLARY_CONCURRENCY_FIXED", "API_PATIENCE", "SEARCHES_PER_MINUTE",
     "ENTITIES_PER_MINUTE", "IMAGE_ATTEMPTS", "JPEG_WALK",
     "PROCESSORS", "IN_FLIGHT_BYTES", "MIN_FREE_BYTES", "MAX_BYTES_PER_SECOND", "TAR_MAX_BYTES",
-    "STAGING_MAX_BYTES",
+    "STAGING_MAX_BYTES", "SLICE_IMAGES",
     "WEBP_QUALITY", "WEBP_METHOD", "WEBP_ENCODER", "JXL_ENCODER", "JXL_EFFORT",
     "IA_ITEM_MAX_BYTES", "IA_ITEM_MAX_FILES", "IA_COLLECTION", "IA_RETRY_WAIT", "IA_PATIENCE",
     "IA_TIMEOUT",
@@ -199,6 +204,8 @@ def _arguments(path: Path, table: Mapping[str, Any], *, trusted: bool) -> dict[s
             _refuse_here(path, name)
         if name == "username":
             raise ArgumentRefused(f"{path}: username has no default; name the user when crawling")
+        if name in OF_PROCESSES:
+            raise ArgumentRefused(f"{path}: {name} has no default; say it when crawling")
         if name not in ARGUMENTS:
             raise ArgumentRefused(f"{path}: unknown argument {name!r}{nearest(name, ARGUMENTS)}")
         if name in _LISTS and isinstance(value, list):

@@ -72,7 +72,7 @@ ARRIVING = f"{STATE}/arriving"
 JOURNAL = f"{STATE}/updating"
 #: When the collection was last updated, and what that brought.
 UPDATED = f"{STATE}/updated.json"
-#: The ledger of an update, before it has its name.
+#: The ledger of an update or of a slice, before it has its name.
 BEGINNING = LEDGER_PATH.with_name("beginning.sqlite")
 #: What is kept of the tool that a collection was adopted from, where its images go, what was found.
 ADOPTED = f"{STATE}/adopted"
@@ -82,6 +82,9 @@ ADOPTION = f"{STATE}/adoption.jsonl"
 WORTHLESS = (f"{LEDGER_PATH}*", str(PROGRESS_PATH))
 
 # In the store and in the staging folder, beside the collections.
+
+#: Between the name of a collection and the number of one of its slices.
+_SLICE = "#"
 
 #: Where collections are worked on, in the store, unless a setting says otherwise.
 STAGING = ".incomplete"
@@ -111,6 +114,19 @@ def adopting(target: Path) -> Path:
 def fetching(target: Path) -> Path:
     """Return where a collection is made of its item on archive.org, beside where it will be."""
     return target.with_name(f".fetching-{target.name}")
+
+
+def slice_folder(folder: Path, number: int) -> Path:
+    """Return where a slice of the collection in `folder` is crawled, beside that one.
+
+    No collection has such a name: what is not plain in a user's name is escaped.
+    """
+    return folder.with_name(f"{folder.name}{_SLICE}{number}")
+
+
+def is_slice(name: str) -> bool:
+    """Say whether a folder's name is that of a slice."""
+    return _SLICE in name
 
 
 def progress_writing(folder: Path) -> Path:

@@ -11,6 +11,7 @@
      |    |-- LedgerTooNew         2  ledger/schema.py
      |    |-- CursorMoved          1  ledger/records.py; the listing goes on from another cursor
      |    |-- CursorLoop           1  ledger/records.py; the listing begins anew
+     |    |-- SliceMismatch        2  ledger/records.py
      |    |-- OutOfPatience        7  graph/patience.py
      |    |-- FinishError          1  archive/finish/errors.py; nothing is lost by any of them
      |    |    |-- NotSettled      3
@@ -66,6 +67,13 @@ class Outcome(Enum):
     INCOMPLETE = ("images_failed", 3, "incomplete", "run the same command again")
     ACCEPTED = ("failed_accepted", 3, "finished without the images that failed, as accepted")
     INTERRUPTED = ("shutdown", 4, "interrupted", "run the same command again")
+    CUT = (
+        "cut", 4, "cut into slices", "run the same command again once all slices have ended"
+    )  # fmt: skip
+    SLICE_COMPLETE = ("slice_complete", 0, "slice complete")
+    SLICE_INCOMPLETE = (
+        "slice_failed", 3, "slice incomplete, its failed images are tried again with the whole"
+    )  # fmt: skip
     TOKEN_REFUSED = (
         "token_refused", 5, "the token was refused", "set another and run the same command again"
     )  # fmt: skip

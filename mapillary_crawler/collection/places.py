@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapillary_crawler.collection.layout import lock_path
+from mapillary_crawler.collection.layout import is_slice, lock_path
 from mapillary_crawler.collection.names import USERNAME_LENGTH, escape, user_and_quality
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.collection.usernames import plain, username_of
@@ -86,7 +86,9 @@ class Places:
                 yield from sorted(
                     folder
                     for folder in place.iterdir()
-                    if folder.name.startswith("mapillary-") and _may_be_folder(folder)
+                    if folder.name.startswith("mapillary-")
+                    and not is_slice(folder.name)
+                    and _may_be_folder(folder)
                 )
 
     def require_outside(self, path: Path, folder: Path) -> None:

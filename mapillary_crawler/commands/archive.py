@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.conf import arglist_to_dict
 
-from mapillary_crawler.collection.arguments import Arguments
+from mapillary_crawler.collection.arguments import Arguments, refuse_processes
 from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
@@ -172,6 +172,7 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
         raise ArgumentRefused("an argument is written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
+    refuse_processes(given)
     arguments = (validated({**given, "username": name}) for name in names)
     return {each.collection.username: each for each in arguments}
 

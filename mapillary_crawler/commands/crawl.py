@@ -84,6 +84,8 @@ Arguments
   -a stop_after=LIMIT  end after a time, 2h say, or bytes of images, 500MB say
   -a upload=1          send tars to archive.org as they are made, and the rest at the end
   -a remove=1          with upload=1, remove tars here that archive.org is verified to have
+  -a cut=1             for archive and clusters: list, then cut what is large into slices
+  -a slice=N           for archive and clusters: crawl one slice of a collection that is cut
 
 Exit codes
 ==========
@@ -127,8 +129,8 @@ Examples
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, lock the collection and say where it will be."""
         from mapillary_crawler.crawl.on_end import read_on_end
-        from mapillary_crawler.crawl.open_collection import OpenCollection
         from mapillary_crawler.crawl.open_files import fit_open_files
+        from mapillary_crawler.crawl.opening import open_for_crawl
         from mapillary_crawler.crawl.scheduled import withhold
         from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
         from mapillary_crawler.crawl.stopping import Stopping, end_now
@@ -166,7 +168,7 @@ Examples
             )
             _make_room(settings, configuration)
             _make_job_folder(settings)
-            self._staging = OpenCollection.open(arguments, configuration, plan=self.plan)
+            self._staging = open_for_crawl(arguments, configuration, plan=self.plan)
         files = " and ".join(map(str, in_force().paths))
         from_files = f", with settings from {files}" if files else ""
         if settings["LOG_FILE"] or not is_quiet(settings):
@@ -244,10 +246,10 @@ Examples
 
     def _run_on_end(self, outcome: Outcome) -> None:
         """Run the command of ON_END, if this is a crawl; the last line stays the outcome's."""
-        from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
+        from mapillary_crawler.crawl.on_end import OnEnd, is_to_be_told, read_on_end, variables
 
         command = read_on_end(self.given_settings)
-        if command and not self.plan:
+        if command and is_to_be_told(self._staging, outcome):
             on_end = OnEnd(command, variables(self._staging, outcome))
             self._stopping.hand_over(on_end.end)
             on_end.run()
@@ -255,6 +257,8 @@ Examples
     def first_line(self, staging: OpenCollection) -> str:
         """Return what is said before anything happens."""
         username, place = staging.collection.username, staging.destination
+        if staging.slice_number is not None:
+            return f"Archiving slice {staging.slice_number} of {username} in {staging.folder}"
         line = f"Archiving {username} to {place}"
         if staging.updating:
             return f"Updating {username} in {place}"
@@ -277,7 +281,7 @@ Examples
 
         opened = self._staging
         return last_line(
-            opened.collection.title,
+            opened.title,
             outcome,
             balance,
             reason=self._reason,
@@ -316,7 +320,7 @@ Examples
                 balance = Ledger(folder / LEDGER_PATH, read_only=True).images.balance()
                 self._say(self._last_line(Outcome.INTERRUPTED, balance), logging.WARNING)
                 return
-        line = f"{staging.collection.title}: {Outcome.INTERRUPTED.sentence}"
+        line = f"{staging.title}: {Outcome.INTERRUPTED.sentence}"
         self._say(f"{line}; {program_name()} status shows what is there", logging.WARNING)
 
     def say(self, message: object) -> None:

@@ -17,6 +17,7 @@ from scrapy.settings import Settings
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
+from mapillary_crawler.collection.arguments import refuse_processes
 from mapillary_crawler.collection.configuration import read_configuration
 from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.names import user_and_quality
@@ -252,6 +253,7 @@ def _check(
         raise ArgumentRefused("arguments are written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
+    refuse_processes(given)
     users = []
     for named in usernames:
         user = _collection(named, settings) or {"username": named}

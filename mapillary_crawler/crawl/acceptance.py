@@ -11,6 +11,7 @@ from mapillary_crawler.crawl.run import Run
 from mapillary_crawler.image.inspection import DamagedImage, NotAnImage, State, Verdict
 from mapillary_crawler.image.other_formats import size_fault
 from mapillary_crawler.items import ImageItem
+from mapillary_crawler.ledger.other_formats import SHARED
 from mapillary_crawler.ledger.records import Bare
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,6 @@ async def _accept_other_format(run: Run, item: ImageItem, verdict: Verdict) -> N
     if fault is not None:
         raise NotAnImage(f"a {kind}: {fault}")
     if await placeholders.is_shared(run, item.number, verdict.sha256):
-        raise NotAnImage(f"a {kind}: {placeholders.SHARED}")
+        raise NotAnImage(f"a {kind}: {SHARED}")
     item.extension, item.bare = verdict.extension, Bare.OTHER_FORMAT
     logger.debug("Image %s was served as %s", item.image_id, kind)

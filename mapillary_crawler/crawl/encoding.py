@@ -50,7 +50,8 @@ def fix_encoding(
     asked = _asked(configuration, collection)
     if asked is None:
         return None
-    fixed = ledger.facts.get("encoder") if ledger.images.balance().saved else None
+    is_fixed = ledger.images.balance().saved or ledger.slices.is_slice
+    fixed = ledger.facts.get("encoder") if is_fixed else None
     if fixed is not None:
         ensure_same_encoding(fixed, configuration, collection)
     encoder, fixed = _fix(ledger, asked, fixed)

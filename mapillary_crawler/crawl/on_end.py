@@ -44,6 +44,12 @@ def read_on_end(settings: Mapping[str, Any]) -> list[str]:
         raise ArgumentRefused(f"ON_END is no command: {error}") from None
 
 
+def is_to_be_told(opened: OpenCollection, outcome: Outcome) -> bool:
+    """Say whether a run is one whose end the command hears of: that of a crawl, and of no part."""
+    is_part = opened.slice_number is not None or outcome is Outcome.CUT
+    return not (opened.plan or is_part)
+
+
 def variables(opened: OpenCollection, outcome: Outcome) -> dict[str, str]:
     """Return what the command is told of a run that is over."""
     collection = opened.collection

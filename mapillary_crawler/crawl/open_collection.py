@@ -20,6 +20,7 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import is_up
 from mapillary_crawler.archive.lost_parts import lost_parts, told
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.repair.identity import has_images, is_ours, mend_with
+from mapillary_crawler.archive.slices.merging import merge_slices
 from mapillary_crawler.archive.update.beginning import begin_update
 from mapillary_crawler.archive.update.half_done import refuse_half_done
 from mapillary_crawler.archive.update.journal import finish_update
@@ -41,8 +42,9 @@ from mapillary_crawler.crawl.encoding import (
     ensure_same_encoding,
     fix_encoding,
 )
+from mapillary_crawler.crawl.slices import refuse_open_slices
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Changes
+from mapillary_crawler.ledger.records import Changes, SliceMismatch
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.thread import LedgerThread
 from mapillary_crawler.ledger.trouble import is_locked, is_of_the_disk
@@ -64,7 +66,12 @@ class OpenCollection:
         self.plan = plan
         self.configuration = configuration
         self.collection = arguments.collection
-        self.folder = configuration.staging / self.collection.name
+        #: What it is called, and what it is locked by; the title is for people.
+        self.name = self.collection.name
+        self.title = self.collection.title
+        #: Which slice of a collection it is, where it is not the whole.
+        self.slice_number: int | None = None
+        self.folder = configuration.staging / self.name
         self.destination = configuration.store / self.collection.name
         self.ledger: LedgerThread
         #: Which run of this collection it is, from 1 on.
@@ -111,7 +118,7 @@ class OpenCollection:
         places = {configuration.store, configuration.staging}
         was_there = {place for place in places if place.is_dir()}
         try:
-            lock = Lock(places, opened.collection.name)
+            lock = Lock(places, opened.name)
         except (Refused, OSError):
             return None
         try:
@@ -157,9 +164,7 @@ class OpenCollection:
             raise
         known_stores.remember(self.configuration)
         try:
-            self._lock = Lock(
-                {self.configuration.store, self.configuration.staging}, self.collection.name
-            )
+            self._lock = Lock({self.configuration.store, self.configuration.staging}, self.name)
         except OSError as error:
             self._remove_empty_folders()
             raise _unusable(error, self.folder) from None
@@ -189,10 +194,10 @@ class OpenCollection:
                 pass
             remove_incoming(self.folder)
             self._begin(path)
-        except LedgerTooNew as error:
+        except (LedgerTooNew, SliceMismatch) as error:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
         except sqlite3.DatabaseError as error:
-            raise _unusable_ledger(error, path) from None
+            raise unusable_ledger(error, path) from None
 
     def _open_update(self) -> None:
         """Open a copy of the ledger of what is in the store, to go through its listing again."""
@@ -202,7 +207,7 @@ class OpenCollection:
         except LedgerTooNew as error:
             raise Refused(Outcome.REFUSED, f"{self.destination}: {error}") from None
         except sqlite3.DatabaseError as error:
-            raise _unusable_ledger(error, self.destination / LEDGER_PATH) from None
+            raise unusable_ledger(error, self.destination / LEDGER_PATH) from None
         self._open_ledger()
 
     def _open_finished(self) -> None:
@@ -213,7 +218,7 @@ class OpenCollection:
                 lambda ledger: (ledger.images.balance(), ledger.facts.get("runs", 0))
             )
         except sqlite3.DatabaseError as error:
-            raise _unusable_ledger(error, self.folder / LEDGER_PATH) from None
+            raise unusable_ledger(error, self.folder / LEDGER_PATH) from None
         self.new, self.finished = False, True
 
     def reopen(self) -> None:
@@ -229,8 +234,11 @@ class OpenCollection:
         begun = path.exists()
         try:
             require_shared_memory(path.parent)
+            if begun:
+                refuse_open_slices(self)
             self.ledger = LedgerThread(path)
             try:
+                self._take_up_slices()
                 self.ledger.wait_for(self._start_run)
             except BaseException:
                 self.ledger.close()
@@ -239,6 +247,11 @@ class OpenCollection:
             if not begun:
                 self._remove_state()
             raise
+
+    def _take_up_slices(self) -> None:
+        """Be whole again, where this is cut."""
+        places = {self.configuration.store, self.configuration.staging}
+        merge_slices(self.ledger, self.folder, places)
 
     def _start_run(self, ledger: Ledger) -> None:
         self.new = _is_new(ledger)
@@ -413,7 +426,7 @@ def _unusable(error: OSError, folder: Path) -> Refused:
     return Refused(outcome, f"{about} cannot be used: {error.strerror}; {what_to_do}")
 
 
-def _unusable_ledger(error: sqlite3.DatabaseError, path: Path) -> Refused:
+def unusable_ledger(error: sqlite3.DatabaseError, path: Path) -> Refused:
     """Say what is wrong with a ledger; never a word that could cost what it is the only one of."""
     if is_disk_full(error):
         return Refused(Outcome.DISK_FULL, f"no space left for {path}: {error}")

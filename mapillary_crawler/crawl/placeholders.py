@@ -9,9 +9,7 @@ import asyncio
 
 from mapillary_crawler.collection import descent
 from mapillary_crawler.crawl.run import Run
-
-#: Why such a body is not saved.
-SHARED = "the same body came for another image as well: a placeholder"
+from mapillary_crawler.ledger.other_formats import SHARED
 
 
 async def is_shared(run: Run, number: int, sha256: bytes) -> bool:

@@ -166,19 +166,19 @@ class Run:
                 self.crawler.engine.close_spider_async(reason=end.outcome.reason)
             )
 
-    def wind_down(self, limit: str) -> None:
+    def wind_down(self, limit: str, outcome: Outcome = Outcome.INTERRUPTED) -> None:
         """End the run at a limit: what is in transfer may come and is saved, nothing begins.
 
         Otherwise one that is reached while the first images come would never be got beyond. What
         does not come is not waited for.
         """
         if self.outcome is None and not self.closing():
-            self.outcome, self.reason = Outcome.INTERRUPTED, limit
+            self.outcome, self.reason = outcome, limit
             logger.info("%s is reached; what is in transfer is waited for", limit)
             downloader_of(self.crawler).cancel_queued()
             self._stop_at = asyncio.get_running_loop().call_later(_WINDING_DOWN, self.stop)
             asyncio.ensure_future(  # noqa: RUF006  the engine holds its own reference
-                self.crawler.engine.close_spider_async(reason=Outcome.INTERRUPTED.reason)
+                self.crawler.engine.close_spider_async(reason=outcome.reason)
             )
 
     @property

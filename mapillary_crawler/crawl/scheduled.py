@@ -46,6 +46,7 @@ SCHEDULABLE = frozenset(
         "MIN_FREE_BYTES",
         "PROCESSORS",
         "SEARCHES_PER_MINUTE",
+        "SLICE_IMAGES",
         "STAGING_MAX_BYTES",
         "TAR_MAX_BYTES",
         "WEBP_ENCODER",

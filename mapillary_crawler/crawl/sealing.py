@@ -56,6 +56,7 @@ class Sealing:
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
         self._closing = False
+        self._last = False
         self._work: Work | None = None
         self._keeps_case = True
         #: How far days are settled that are fetched still; None for those not sealed in parts.
@@ -81,6 +82,18 @@ class Sealing:
         """Look now."""
         self._woken.set()
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the disk had no room for a tar when it was last looked."""
+        return self._lacks_room
+
+    def rest(self) -> None:
+        """Seal all that is done by now, and then no more; blocks until then."""
+        self._last = True
+        self._woken.set()
+        if self._thread:
+            self._thread.join()
+
     def close(self) -> None:
         """Seal no more, once the part in hand is done; given up at once where the run stops."""
         self._closing = True
@@ -92,8 +105,9 @@ class Sealing:
 
     def _watch(self) -> None:
         while not self._closing:
+            is_last = self._last
             wait = self._look()
-            if wait is None:
+            if wait is None or is_last:
                 return
             self._woken.wait(wait)
             self._woken.clear()

@@ -8,6 +8,7 @@ import math
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from scrapy import signals
@@ -19,11 +20,19 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import is_up
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.update.finishing import finish_updated
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.outcome import EndOfRun, Outcome, end_of_run, worst
-from mapillary_crawler.crawl.on_end import OnEnd, read_on_end, variables
+from mapillary_crawler.collection.outcome import (
+    EndOfRun,
+    Outcome,
+    ProjectError,
+    end_of_run,
+    worst,
+)
+from mapillary_crawler.crawl.on_end import OnEnd, is_to_be_told, read_on_end, variables
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.estimate import disk_needed
 from mapillary_crawler.crawl.run import Run, run_of
+from mapillary_crawler.crawl.slice_end import conclude_slice
+from mapillary_crawler.crawl.slices import cut
 from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.unknown_sequences import remarks
 from mapillary_crawler.items import ImageItem
@@ -84,7 +93,10 @@ class Ending:
     async def _spider_closed(self, reason: str) -> None:
         run = self._run
         opened = run.collection
+        ends_by_itself = run.outcome is None and reason == "finished"
         if run.sealing:
+            if ends_by_itself and opened.slice_number is not None:
+                await asyncio.to_thread(run.sealing.rest)
             await asyncio.to_thread(run.sealing.close)
         try:
             opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
@@ -93,12 +105,8 @@ class Ending:
             run.end(end_of_run(error))
         if run.upload:
             await _rest_upload(run, run.upload, reason)
-        if run.outcome is None:
-            if reason == "finished" and not run.stopping.is_set():
-                end = await asyncio.to_thread(conclude, run.ledger, opened, run.stopping.is_set)
-                run.outcome, run.reason = end.outcome, str(end)
-            else:
-                run.outcome = Outcome.INTERRUPTED
+        await _settle_outcome(run, reason)
+        assert run.outcome is not None
         if run.upload:
             await _end_upload(run, run.upload)
         needless = run.outcome in (Outcome.NO_IMAGES, Outcome.ALREADY_ARCHIVED)
@@ -120,14 +128,43 @@ class Ending:
         await self._crawler.signals.send_catch_log_async(
             collection_finished,
             spider=self._crawler.spider,
-            name=opened.collection.name,
+            name=opened.name,
             folder=opened.place,
             balance=opened.balance,
             outcome=run.outcome,
         )
         command = read_on_end(self._crawler.settings)
-        if command and run.owned:  # else it is the command's, which has the signals
+        # Else it is the command's, which has the signals.
+        if command and run.owned and is_to_be_told(opened, run.outcome):
             await asyncio.to_thread(OnEnd(command, variables(opened, run.outcome)).run)
+
+
+async def _settle_outcome(run: Run, reason: str) -> None:
+    """Do what a run ends with, unless something has ended it, and note how it ended."""
+    if run.outcome is Outcome.CUT:
+        end = await _cut(run)
+    elif run.outcome is not None:
+        return
+    elif reason == "finished" and not run.stopping.is_set():
+        end = await asyncio.to_thread(_conclude, run)
+    else:
+        end = EndOfRun(Outcome.INTERRUPTED, "")
+    run.outcome, run.reason = end.outcome, str(end)
+
+
+async def _cut(run: Run) -> EndOfRun:
+    """Cut a collection whose run has ended for that."""
+    try:
+        return await run.ledger.ask(partial(cut, run.collection))
+    except (ProjectError, sqlite3.Error) as error:
+        return end_of_run(error)
+
+
+def _conclude(run: Run) -> EndOfRun:
+    opened = run.collection
+    if opened.slice_number is None:
+        return conclude(run.ledger, opened, run.stopping.is_set)
+    return conclude_slice(run.ledger, opened, run.sealing)
 
 
 async def _rest_upload(run: Run, upload: RollingUpload, reason: str) -> None:

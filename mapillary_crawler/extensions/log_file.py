@@ -67,7 +67,7 @@ class LogFile:
         settings = self._crawler.settings
         self._handler = CollectionHandler(
             (opened.folder, opened.destination),
-            time.strftime(LOG_NAME, time.gmtime()),
+            log_name(opened.slice_number),
             redactor(settings),
         )
         formatter = logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"])
@@ -79,7 +79,7 @@ class LogFile:
         self._tell(
             "mapillary_crawler %s, Scrapy %s, Python %s on %s: run %d of %s", __version__,
             scrapy.__version__, platform.python_version(), platform.system(), opened.run_number,
-            opened.collection.name,
+            opened.name,
         )  # fmt: skip
         if not opened.new:
             self._handler.begin()
@@ -109,6 +109,12 @@ class LogFile:
         self._handler.handle(
             logging.LogRecord(__name__, logging.INFO, __file__, 0, message, arguments, None)
         )
+
+
+def log_name(slice_number: int | None) -> str:
+    """Return the name of a log that begins now; those of slices lie together one day."""
+    name = time.strftime(LOG_NAME, time.gmtime())
+    return name if slice_number is None else f"{name}-{slice_number}"
 
 
 class CollectionHandler(logging.Handler):

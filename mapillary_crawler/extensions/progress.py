@@ -130,10 +130,10 @@ class Progress:
         if self._is_uploading():
             snapshot = replace(snapshot, phase=Phase.UPLOADING)
         return Report(
-            opened.collection.name,
+            opened.name,
             snapshot,
             self._pace,
-            opened.collection.title,
+            opened.title,
             stopping=self._run.stopping.is_set(),
         )
 

@@ -118,6 +118,19 @@ class Database:
         finally:
             self._depth -= 1
 
+    @contextmanager
+    def attached(self, path: Path, name: str) -> Iterator[None]:
+        """Let statements read another ledger, whose tables are `name.TABLE`; not in a transaction.
+
+        It is closed, or none of this version's readers would be in the way of who writes it.
+        """
+        _refuse_links(path)
+        self.execute(f"ATTACH ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",))
+        try:
+            yield
+        finally:
+            self.execute(f"DETACH {name}")
+
     def copy_to(self, path: Path) -> None:
         """Make a copy of the whole in a new file, as it is now."""
         with closing(sqlite3.connect(path)) as copy:

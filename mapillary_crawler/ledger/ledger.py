@@ -25,6 +25,7 @@ from mapillary_crawler.ledger.pieces import Pieces
 from mapillary_crawler.ledger.queue import Queue
 from mapillary_crawler.ledger.records import State, StoredFile
 from mapillary_crawler.ledger.samples import Samples
+from mapillary_crawler.ledger.slices import Slices
 from mapillary_crawler.ledger.staged import Staged
 from mapillary_crawler.ledger.survey import Survey
 from mapillary_crawler.ledger.update import Update
@@ -53,6 +54,7 @@ class Ledger:
         self.pieces = Pieces(self.database)
         self.lost = Lost(self.database, self.images, self.pieces)
         self.samples = Samples(self.database)
+        self.slices = Slices(self.database, self.facts)
         self.staged = Staged(self.database)
         self.survey = Survey(self.database)
         self.update = Update(self.database, self.facts, self.listing)

@@ -6,6 +6,9 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import records
 from mapillary_crawler.ledger.records import ImageRecord, State
 
+#: Why such a body is not saved.
+SHARED = "the same body came for another image as well: a placeholder"
+
 
 class OtherFormats:
     """Which images each such body came for; that is never forgotten."""
@@ -32,6 +35,13 @@ class OtherFormats:
             (sha256,),
         )
         return list(found)
+
+    def all_shared(self) -> list[ImageRecord]:
+        """Return the images saved with whatever body came for several, as far as in no tar."""
+        found = self._database.execute(
+            "SELECT sha256 FROM other_formats GROUP BY sha256 HAVING count(*) > 1"
+        )
+        return [image for (sha256,) in found.fetchall() for image in self.shared(sha256)]
 
     def _is_shared(self, sha256: bytes) -> bool:
         count: int = self._database.value(

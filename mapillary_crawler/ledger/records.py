@@ -7,7 +7,7 @@ from enum import Enum, IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from mapillary_crawler.collection.names import member_path
-from mapillary_crawler.collection.outcome import ProjectError
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 
 #: Number of a collection's format: the set of its files, their fields, their bytes. The finish
 #: records it as the fact `format`; a ledger without one has format 1.
@@ -254,6 +254,34 @@ class StagedRow:
     key: str
     size: int | None
     failed: bool
+
+
+class SliceState(StrEnum):
+    """How far a slice is."""
+
+    OPEN = "open"  #: to be crawled
+    ENDED = "ended"  #: its images are settled, or have failed in its last run
+    MERGED = "merged"  #: what it has is the whole's again
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a collection that is cut: whole days, both of those named among them.
+
+    `images` are those listed of these days.
+    """
+
+    number: int
+    images: int
+    first_day: str
+    last_day: str
+    state: SliceState = SliceState.OPEN
+
+
+class SliceMismatch(ProjectError):
+    """A ledger is not that of the slice whose place it has, or lacks images of it."""
+
+    outcome = Outcome.REFUSED
 
 
 class CursorMoved(ProjectError):

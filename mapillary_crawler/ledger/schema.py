@@ -25,6 +25,18 @@ _UPDATES = """
     );
 """
 
+#: Parts of a collection that processes of their own work on, each with a ledger of its own.
+_SLICES = """
+    CREATE TABLE slices (
+        number INTEGER PRIMARY KEY,
+        cut TEXT NOT NULL,                 -- by which cut: slices of another are none of its
+        first_day TEXT NOT NULL,           -- whole days, of which each is in one slice of a cut
+        last_day TEXT NOT NULL,
+        images INTEGER NOT NULL,           -- listed ones
+        merged INTEGER NOT NULL DEFAULT 0  -- its rows are here again
+    );
+"""
+
 #: One script a version: script n brings a ledger of version n to n + 1.
 MIGRATIONS = (
     """
@@ -167,6 +179,7 @@ MIGRATIONS = (
     );
     """,
     _UPDATES,
+    _SLICES,
 )
 
 #: How a reader that may not write sees a ledger of an older version: as one of this version.
@@ -204,6 +217,8 @@ def migrate(connection: sqlite3.Connection, *, read_only: bool = False) -> None:
         connection.executescript(_AS_READ.get(version, ""))
         if version <= MIGRATIONS.index(_UPDATES):
             connection.executescript(_WITHOUT_UPDATES)
+        if version <= MIGRATIONS.index(_SLICES):
+            connection.executescript(_SLICES.replace("CREATE TABLE", "CREATE TEMP TABLE"))
         return
     if version == VERSION:
         return

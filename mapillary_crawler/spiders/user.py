@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from scrapy import Request
@@ -29,8 +30,10 @@ from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.lister import AHEAD, Lister, PageRequest
 from mapillary_crawler.crawl.on_end import read_on_end
 from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.opening import open_for_crawl
 from mapillary_crawler.crawl.run import CURRENT, Run, RunSpider
 from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
+from mapillary_crawler.crawl.slices import may_be_cut
 from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.untaken import untaken_in_a_line
 from mapillary_crawler.items import ImageItem
@@ -113,6 +116,8 @@ class UserSpider(RunSpider):
                 self.run.upload.start()
             if page := await self._lister.start():
                 yield self._page_request(page)
+            elif await self._ends_to_be_cut():
+                return
             yield Request("data:,", callback=self.feed, errback=self.not_fed, dont_filter=True)
 
     async def _is_on_archive_org(self) -> bool:
@@ -163,18 +168,29 @@ class UserSpider(RunSpider):
     async def parse_page(self, response: Response, page: PageRequest) -> None:
         """Give the listing a page, and ask for the one that it wants next."""
         with self.run.ends_by_errors():
-            self._ask_for(await self._lister.answered(page, response))
+            await self._go_on(await self._lister.answered(page, response))
 
     async def page_failed(self, failure: Failure) -> None:
         """Ask for what the listing wants after a transfer that failed."""
         page = failure.request.cb_kwargs["page"]  # type: ignore[attr-defined]
         assert failure.value is not None
         with self.run.ends_by_errors():
-            self._ask_for(await self._lister.failed(page, failure.value))
+            await self._go_on(await self._lister.failed(page, failure.value))
 
-    def _ask_for(self, page: PageRequest | None) -> None:
+    async def _go_on(self, page: PageRequest | None) -> None:
         if page:
             self.crawler.engine.crawl(self._page_request(page))
+        elif not self._lister.open:
+            await self._ends_to_be_cut()
+
+    async def _ends_to_be_cut(self) -> bool:
+        """End the run where all is listed, and what is wanted still is for slices; say whether."""
+        opened = self.run.collection
+        is_large = await self.run.ledger.ask(partial(may_be_cut, opened))
+        if is_large:
+            limit = f"SLICE_IMAGES={opened.configuration.slice_images}"
+            self.run.wind_down(limit, Outcome.CUT)
+        return is_large
 
     # Feeder
 
@@ -205,7 +221,7 @@ def _open(settings: Settings, arguments: Mapping[str, Any]) -> OpenCollection:
             from mapillary_crawler.crawl.rolling_upload import check_upload  # noqa: PLC0415
 
             check_upload(settings)
-        return OpenCollection.open(asked, configuration)
+        return open_for_crawl(asked, configuration)
     except ArgumentRefused as error:
         if arguments:
             raise

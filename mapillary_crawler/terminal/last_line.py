@@ -50,6 +50,8 @@ def last_line(
     `changes` is what an update has brought.
     """
     because = one_line(reason, _REASON)
+    if outcome is Outcome.CUT:
+        return f"{name}: {because}"
     words = f"{outcome.words} ({because})" if because else outcome.words
     if because.startswith(outcome.words):
         words = because

@@ -65,6 +65,9 @@ EXIT_CODES = {
     Outcome.NO_IMAGES: 8,
     Outcome.LOCKED: 9,
     Outcome.NOT_UPLOADED: 10,
+    Outcome.CUT: 4,
+    Outcome.SLICE_COMPLETE: 0,
+    Outcome.SLICE_INCOMPLETE: 3,
 }
 
 

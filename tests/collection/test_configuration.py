@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "TAR_MAX_BYTES": 10 * 1024**3,
     "MAX_BYTES_PER_SECOND": 0,
     "STAGING_MAX_BYTES": 0,
+    "SLICE_IMAGES": 20000,
     "WEBP_QUALITY": 75,
     "WEBP_METHOD": 4,
     "WEBP_ENCODER": "auto",

@@ -21,6 +21,8 @@ def progress(destination: Path, *, upload: bool) -> Any:
         "destination": destination,
         "arguments": SimpleNamespace(upload=upload),
         "balance": Balance(saved=3),
+        "name": "mapillary-a-256",
+        "title": "mapillary-a-256",
     }
     spider = spider_of(plain_run(opened=opened))
     made: Any = Progress(SimpleNamespace(signals=SignalManager(), spider=spider))  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH, OTHER_EXTENSIONS
-from mapillary_crawler.crawl.placeholders import SHARED
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.other_formats import SHARED
 from mapillary_crawler.ledger.records import FORMAT
 from mapillary_crawler.sandbox.damage import PLACEHOLDER, in_other_format, without_end
 from mapillary_crawler.sandbox.process import Sandbox

@@ -1,0 +1,1 @@
+"""A collection that is cut: its slices made of it, looked at, and merged into it again."""

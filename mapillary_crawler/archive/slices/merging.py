@@ -1,0 +1,83 @@
+"""Slices into the whole again: the rows of each in one transaction, then its files.
+
+What a crash leaves, and the next call goes on with:
+
+- a slice whose rows are the slice's: all is as it was;
+- rows that are the whole's, and files that are with the slice: they follow, then its folder goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from mapillary_crawler.archive.slices.moving import move_all
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
+from mapillary_crawler.collection.lock import Lock
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.other_formats import SHARED
+from mapillary_crawler.ledger.records import Slice, SliceState
+from mapillary_crawler.ledger.slicing import merge
+from mapillary_crawler.ledger.thread import LedgerAccess
+
+
+def merge_slices(access: LedgerAccess, folder: Path, places: AbstractSet[Path]) -> int:
+    """Merge all slices of the collection in `folder`, as far as they are, and return how many.
+
+    Those that have not ended come, too, with what they have: then the collection is whole, and may
+    be cut anew. `places` are those of the locks, of which the caller has the collection's. May be
+    killed at any instant and called again. Raises `Refused` where a process works on a slice, or
+    a file is in the way; `SliceMismatch`, `sqlite3.Error`, `OSError`: nothing is lost by any.
+    """
+    merged, have_ended = 0, True
+    for part in access.wait_for(lambda ledger: ledger.slices.every()):
+        place = slice_folder(folder, part.number)
+        if part.state is SliceState.MERGED and not place.is_dir():
+            continue
+        lock = Lock(set(places), place.name)
+        try:
+            if part.state is not SliceState.MERGED:
+                have_ended &= _merge_rows(access, place, part)
+                merged += 1
+            _bring_back(place, folder)
+        finally:
+            lock.release()
+    if not access.wait_for(lambda ledger: ledger.slices.is_cut):
+        return merged
+    access.wait_for(lambda ledger: ledger.slices.ensure_sum())
+    _withdraw_shared(access, folder)
+    if not have_ended:
+        access.wait_for(lambda ledger: ledger.slices.forget_cut())
+    return merged
+
+
+def _merge_rows(access: LedgerAccess, place: Path, part: Slice) -> bool:
+    """Take the rows of a slice; say whether it had ended. One never begun has none of its own."""
+    if not (place.is_dir() and descent.is_file(place, str(LEDGER_PATH))):
+        access.wait_for(lambda ledger: ledger.slices.set_merged(part.number))
+        return False
+    path = place / LEDGER_PATH
+    with closing(Ledger(path)) as ledger:  # takes in what a kill has left, or an older version
+        has_ended = ledger.slices.ended is not None
+    access.wait_for(partial(merge, path=path, part=part))
+    return has_ended
+
+
+def _bring_back(place: Path, folder: Path) -> None:
+    if place.is_dir():
+        move_all(place, folder)
+        descent.clear(place.parent, place.name)
+
+
+def _withdraw_shared(access: LedgerAccess, folder: Path) -> None:
+    """Want the images again that have a body which came for images of other slices as well."""
+    for image in access.wait_for(lambda ledger: ledger.other_formats.all_shared()):
+        descent.unlink(folder, image.member)
+        access.wait_for(partial(_unsettle, image.number))
+
+
+def _unsettle(number: int, ledger: Ledger) -> None:
+    ledger.images.unsettle([number], SHARED)

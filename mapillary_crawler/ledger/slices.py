@@ -1,0 +1,186 @@
+"""The slices of a collection: cut of whole days, and later merged, each exactly once.
+
+A cut is frozen: it is made once all is listed, and no row of the whole changes until the slices
+are merged, so the ledger of one can be made of the whole's at any time (`slicing.fill`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.facts import Facts
+from mapillary_crawler.ledger.records import PieceState, Slice, SliceMismatch, SliceState, State
+
+#: Facts of the whole: by which cut it is cut, and which version of this program made it.
+CUT = "cut"
+#: Facts of a slice: its number, and of which cut by which version; with what balance it began.
+OF_CUT, BEGUN = "slice_of", "slice_begun"
+#: And whether the files of its days are with it; with which exit code it has ended.
+_FILES_TAKEN, _ENDED = "slice_files_taken", "slice_ended"
+#: What says where images are, or in which days, otherwise than a crawl does; such is never cut.
+_ODD_FACTS = ("adopted", "days_differ", "updating")
+
+_COLUMNS = "number, images, first_day, last_day, merged"
+
+
+class _Days(NamedTuple):
+    """Neighbouring days, and their listed images."""
+
+    first: str
+    last: str
+    images: int
+
+
+class Slices:
+    """In the whole's ledger: into what it is cut, and which of it is merged."""
+
+    def __init__(self, database: Database, facts: Facts) -> None:
+        self._database = database
+        self._facts = facts
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the collection is cut, be it that all slices are merged."""
+        return self._facts.get(CUT) is not None
+
+    @property
+    def version(self) -> str | None:
+        """Version of this program that has made the cut; None where there is none."""
+        cut: dict[str, str] | None = self._facts.get(CUT)
+        return cut["version"] if cut else None
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether this ledger is that of a slice."""
+        return self._facts.get(OF_CUT) is not None
+
+    @property
+    def ended(self) -> int | None:
+        """With which exit code the slice that this ledger is of has ended, if it has."""
+        code: int | None = self._facts.get(_ENDED)
+        return code
+
+    def set_ended(self, exit_code: int) -> None:
+        """Note that the slice that this ledger is of has ended."""
+        self._facts.set(**{_ENDED: exit_code})
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the files of its days are with the slice that this ledger is of."""
+        return bool(self._facts.get(_FILES_TAKEN))
+
+    def set_files_taken(self) -> None:
+        """Note that they are."""
+        self._facts.set(**{_FILES_TAKEN: True})
+
+    def may_be_cut(self, size: int) -> bool:
+        """Say whether all is listed, and enough is unsettled for several slices of that size.
+
+        Only a plain crawl is cut: no update, nothing that was adopted, lost or removed.
+        """
+        if self._facts.get("listing_closed_at") is None or self.is_cut:
+            return False
+        if any(self._facts.get(name) for name in _ODD_FACTS):
+            return False
+        odd: int = self._database.value(
+            "SELECT EXISTS (SELECT 1 FROM found) OR EXISTS (SELECT 1 FROM pieces "
+            f"WHERE state NOT IN ({PieceState.WRITING:d}, {PieceState.SEALED:d}))"
+        )
+        unsettled: int = self._database.value(
+            f"SELECT images FROM balance WHERE state = {State.UNSETTLED:d}"
+        )
+        return not odd and unsettled > size and len(list(self._division(size))) > 1
+
+    def cut(self, size: int, version: str, **fixed: Any) -> int:
+        """Cut into slices of about `size` unsettled images, and return how many there are.
+
+        Their numbers go on behind those of an earlier cut. `fixed` are facts that hold for all
+        slices from now on.
+        """
+        cut = uuid.uuid4().hex
+        with self._database.transaction():
+            first: int = self._database.value("SELECT coalesce(max(number), 0) + 1 FROM slices")
+            slices = list(enumerate(self._division(size), first))
+            self._database.executemany(
+                "INSERT INTO slices (number, cut, first_day, last_day, images) "
+                "VALUES (?, ?, ?, ?, ?)",
+                ((number, cut, *days) for number, days in slices),
+            )
+            self._facts.set(**{CUT: {"id": cut, "version": version}}, **fixed)
+            self.ensure_sum()
+        return len(slices)
+
+    def _division(self, size: int) -> Iterator[_Days]:
+        """Yield days together: each as many as have `size` unsettled images at most, or one."""
+        days: _Days | None = None
+        gathered = 0
+        rows = self._database.execute(
+            f"SELECT day, count(*), sum(state = {State.UNSETTLED:d}) FROM images "
+            "WHERE day IS NOT NULL GROUP BY day ORDER BY day"
+        ).fetchall()
+        for day, images, unsettled in rows:
+            if days and gathered and unsettled and gathered + unsettled > size:
+                yield days
+                days, gathered = None, 0
+            days = _Days(days.first if days else day, day, images + (days.images if days else 0))
+            gathered += unsettled
+        if days:
+            yield days
+
+    def all(self) -> list[Slice]:
+        """Return the slices of the cut in order; open ones may have ended in their own ledger."""
+        if not self.is_cut:
+            return []
+        rows = self._database.execute(
+            f"SELECT {_COLUMNS} FROM slices WHERE cut = ? ORDER BY number",
+            (self._facts.get(CUT)["id"],),
+        )
+        return [_slice(*row) for row in rows]
+
+    def unmerged(self) -> list[Slice]:
+        """Return the slices of the cut whose rows are not here again."""
+        return [each for each in self.all() if each.state is not SliceState.MERGED]
+
+    def find(self, number: int) -> Slice | None:
+        """Return a slice, be it of an earlier cut."""
+        row = self._database.execute(
+            f"SELECT {_COLUMNS} FROM slices WHERE number = ?", (number,)
+        ).fetchone()
+        return _slice(*row) if row else None
+
+    def every(self) -> list[Slice]:
+        """Return all slices that ever were, those of earlier cuts too, in order."""
+        rows = self._database.execute(f"SELECT {_COLUMNS} FROM slices ORDER BY number")
+        return [_slice(*row) for row in rows]
+
+    def days(self) -> list[str]:
+        """Return all days of the slice that this ledger is of."""
+        return [row[0] for row in self._database.execute("SELECT day FROM days ORDER BY day")]
+
+    def set_merged(self, number: int) -> None:
+        """Note that the rows of a slice are here again: it had none of its own, or has no more."""
+        self._database.execute("UPDATE slices SET merged = 1 WHERE number = ?", (number,))
+
+    def forget_cut(self) -> None:
+        """Be whole again, though slices were merged that had not ended: they may be cut anew."""
+        self._facts.set(**{CUT: None})
+
+    def ensure_sum(self) -> None:
+        """Raise `SliceMismatch` where the slices have not just the images that are listed."""
+        listed: int = self._database.value(
+            f"SELECT sum(images) FROM balance WHERE state <> {State.OUTSIDE:d}"
+        )
+        of_slices = sum(each.images for each in self.all())
+        if self.is_cut and of_slices != listed:
+            raise SliceMismatch(
+                f"the slices have {of_slices:,} images, listed are {listed:,}; nothing is lost, "
+                "but please report this"
+            )
+
+
+def _slice(number: int, images: int, first: str, last: str, merged: int) -> Slice:
+    state = SliceState.MERGED if merged else SliceState.OPEN
+    return Slice(number, images, first, last, state)

@@ -1,0 +1,167 @@
+"""Rows between the ledger of a whole and that of a slice, by SQL alone.
+
+Images, pages and tars have the whole's numbers in a slice, but for the tars that it makes: those
+are known by their names. Each way changes one ledger, in one transaction, and reads the other.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Slice, SliceMismatch, Source
+from mapillary_crawler.ledger.slices import BEGUN, CUT, OF_CUT
+
+_UNSETTLED = "number, url, expires, fresh, retry_at, attempts, error, had_url, without_url"
+_DAMAGE = "number, sha256, requests, fresh_urls, first_run, last_run"
+#: What is settled of an image, but for its tar.
+_SETTLED = (
+    "state", "extension", "sha256_served", "sha256_stored", "size", "offset", "bare", "sha256_jpeg",
+)  # fmt: skip
+_IMAGES = f"number, id, page, row, captured_at, day, sequence, round, piece, {', '.join(_SETTLED)}"
+#: What is known of a tar, but for its number and its name.
+_TAR = ("day", "part", "images", "bytes", "sha256", "md5", "state", "item")
+_TARS = f"name, {', '.join(_TAR)}"
+#: Facts that a slice has of the whole.
+_FACTS = (
+    "username", "quality", "webp", "jxl", "selection", "tar", "tar_max_bytes", "encoder",
+    "encoder_versions", "extensions", "versions", "runs", "listing_closed_at", "listing_ended",
+)  # fmt: skip
+#: Facts that are lists, to which slices add.
+_LISTS = ("versions", "encoder_versions", *(source.value for source in Source))
+
+_OF_DAYS = "day BETWEEN ?1 AND ?2"
+_OF_IMAGES = "number IN (SELECT number FROM main.images)"
+#: What of each table of the whole belongs to a slice, by its first and its last day.
+_OF_SLICE = (
+    ("images", _IMAGES, _OF_DAYS),
+    ("days", "day, state", _OF_DAYS),
+    ("pieces", f"number, {_TARS}", _OF_DAYS),
+    ("samples", "day, number, jpeg", _OF_DAYS),
+    ("pages", "number, rows", "number IN (SELECT page FROM main.images)"),
+    ("unsettled", _UNSETTLED, _OF_IMAGES),
+    ("damage", _DAMAGE, _OF_IMAGES),
+    # For which images a body came that is perhaps a placeholder: those of other slices count, too.
+    ("other_formats", "sha256, number", "TRUE"),
+    ("facts", "name, value", f"name IN {_FACTS!r}"),
+)
+
+
+def fill(ledger: Ledger, whole: Path, part: Slice) -> None:
+    """Give an empty ledger the rows that a slice has of the whole, whose ledger's path is given.
+
+    Raises `SliceMismatch` where these are not as many as when it was cut.
+    """
+    database = ledger.database
+    with database.attached(whole, "whole"), database.transaction():
+        for table, columns, condition in _OF_SLICE:
+            days = (part.first_day, part.last_day) if condition == _OF_DAYS else ()
+            database.execute(
+                f"INSERT INTO main.{table} ({columns}) "
+                f"SELECT {columns} FROM whole.{table} WHERE {condition}",
+                days,
+            )
+        balance = ledger.images.balance()
+        _ensure_all(part, balance.listed, whole)
+        ledger.members.make_index()
+        cut = _fact(database, "whole", CUT)
+        ledger.facts.set(**{OF_CUT: {**cut, "number": part.number}, BEGUN: asdict(balance)})
+
+
+def merge(ledger: Ledger, path: Path, part: Slice) -> None:
+    """Take the rows of a slice, whose closed ledger's path is given, back into that of the whole.
+
+    Once: where that is done nothing happens. Raises `SliceMismatch` where it is not that slice's,
+    or not whole.
+    """
+    database, slices = ledger.database, ledger.slices
+    with database.attached(path, "slice"), database.transaction():
+        if part not in slices.unmerged():
+            return
+        cut = ledger.facts.get(CUT)
+        if _fact(database, "slice", OF_CUT) != {**cut, "number": part.number}:
+            raise SliceMismatch(f"{path} is not the ledger of slice {part.number} of this cut")
+        same = database.value(
+            "SELECT count(*) FROM slice.images AS theirs JOIN main.images AS ours "
+            "USING (number, id, day)"
+        )
+        _ensure_all(part, same, path)
+        _merge_tars(database, part)
+        _merge_images(database)
+        _merge_facts(ledger)
+        slices.set_merged(part.number)
+
+
+def _ensure_all(part: Slice, images: int, path: Path) -> None:
+    if images != part.images:
+        raise SliceMismatch(
+            f"slice {part.number} was cut with {part.images:,} images, {path} has {images:,} of "
+            "them; nothing is lost, but please report this"
+        )
+
+
+def _merge_tars(database: Database, part: Slice) -> None:
+    """Take the tars of a slice's days as they are there."""
+    database.execute(
+        f"DELETE FROM main.pieces WHERE {_OF_DAYS} "
+        "AND name NOT IN (SELECT name FROM slice.pieces WHERE day IS NOT NULL)",
+        (part.first_day, part.last_day),
+    )
+    changes = ", ".join(f"{column} = excluded.{column}" for column in _TAR)
+    database.execute(
+        f"INSERT INTO main.pieces ({_TARS}) SELECT {_TARS} FROM slice.pieces "
+        f"WHERE day IS NOT NULL ON CONFLICT (name) DO UPDATE SET {changes}"
+    )
+
+
+def _merge_images(database: Database) -> None:
+    """Take what has become of a slice's images; what failed is unsettled here, with its error."""
+    settled = ", ".join(f"{column} = theirs.{column}" for column in _SETTLED)
+    tar = (
+        "(SELECT ours.number FROM slice.pieces AS of_slice "
+        "JOIN main.pieces AS ours USING (name) WHERE of_slice.number = theirs.piece)"
+    )
+    database.execute(
+        f"UPDATE main.images SET {settled}, piece = {tar} "
+        "FROM slice.images AS theirs WHERE theirs.number = images.number"
+    )
+    for table, columns in (("unsettled", _UNSETTLED), ("damage", _DAMAGE)):
+        database.execute(
+            f"DELETE FROM main.{table} WHERE number IN (SELECT number FROM slice.images)"
+        )
+        database.execute(
+            f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM slice.{table}"
+        )
+    for table, columns in (
+        ("other_formats", "sha256, number"),
+        ("samples", "day, number, jpeg"),
+    ):
+        database.execute(
+            f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM slice.{table}"
+        )
+    database.execute(
+        "UPDATE main.days SET state = theirs.state FROM slice.days AS theirs "
+        "WHERE theirs.day = days.day"
+    )
+
+
+def _merge_facts(ledger: Ledger) -> None:
+    """Count the runs of all slices, and take what they have added to lists."""
+    facts = ledger.facts
+    runs = _fact(ledger.database, "slice", "runs") or 0
+    facts.set(runs=max(facts.get("runs", 0), runs))
+    for name in _LISTS:
+        theirs = _fact(ledger.database, "slice", name) or []
+        ours = facts.get(name, [])
+        if set(theirs) - set(ours):
+            facts.set(**{name: sorted({*ours, *theirs})})
+
+
+def _fact(database: Database, of: str, name: str) -> Any:
+    """Return a fact of the ledger that is attached as `of`, None where it has none."""
+    found = database.value(f"SELECT value FROM {of}.facts WHERE name = ?", (name,))
+    return None if found is None else json.loads(found)
