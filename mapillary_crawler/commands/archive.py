@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from mapillary_crawler.collection.balance import Balance
     from mapillary_crawler.collection.configuration import Configuration
     from mapillary_crawler.crawl.user_ends import UserEnd, UserEnds
+    from mapillary_crawler.ledger.records import Slice
     from mapillary_crawler.terminal.json_lines import JsonLog
     from mapillary_crawler.terminal.tables import Table
+    from mapillary_crawler.workers.one_machine import Crawls
     from mapillary_crawler.workers.work import Work
 
 
@@ -103,10 +105,8 @@ Examples
         from mapillary_crawler.collection.processors import usable_memory, usable_processors
         from mapillary_crawler.crawl.user_ends import UserEnds
         from mapillary_crawler.terminal.json_lines import JsonLog, line
-        from mapillary_crawler.workers.one_machine import Crawls
         from mapillary_crawler.workers.process import exit_code
         from mapillary_crawler.workers.shares import read_jobs, shares
-        from mapillary_crawler.workers.work import queued
 
         machine = {"processors": usable_processors(), "memory": usable_memory()}
         arguments, jobs = _check(args, opts), read_jobs(opts.jobs, **machine)
@@ -118,18 +118,12 @@ Examples
 
             check_upload(self.given_settings)
         log = JsonLog(opts.log_json) if opts.log_json else None
+        places = Places(configuration.store, configuration.staging)
+        ends = UserEnds({name: each.collection.name for name, each in arguments.items()}, places)
         uploads = len(arguments) > 1 and any(each.upload for each in arguments.values())
         several = jobs > 1 or uploads  # one may begin while the one before is at its upload
-        share = shares(configuration, jobs, **machine)
-        options = _options(opts, share, relays=several)
-        crawls = Crawls(
-            dict.fromkeys(arguments, queued(arglist_to_dict(opts.spargs))),
-            jobs,
-            lambda work: [*program(), "crawl", "user", *work.options(cut=False), *options],
-        )
-        folders = {name: given.collection.name for name, given in arguments.items()}
-        places = Places(configuration.store, configuration.staging)
-        ends = UserEnds(folders, places)
+        options = _options(opts, shares(configuration, jobs, **machine), relays=several)
+        crawls = _crawls(ends, opts, jobs, options, configuration.staging_max_bytes)
 
         def end(username: str, code: int) -> None:
             fields = ends.end(username, code).fields()
@@ -198,6 +192,27 @@ def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
     return Outcome.ALREADY_ARCHIVED.exit_code if is_archived else None
 
 
+def _crawls(
+    ends: UserEnds, opts: argparse.Namespace, jobs: int, options: Sequence[str], room: int
+) -> Crawls:
+    """Return the crawls of all users; `room` is what a collection in the making may have here."""
+    from mapillary_crawler.archive.slices.reading import read_slices
+    from mapillary_crawler.workers.one_machine import Crawls
+    from mapillary_crawler.workers.work import queued
+
+    def slices(work: Work) -> list[Slice] | None:
+        return read_slices(ends.folders(work.username)[0]) if jobs > 1 else None
+
+    def command(work: Work) -> list[str]:
+        words = [*program(), "crawl", "user", *work.options(cut=jobs > 1), *options]
+        if room and work.is_slice:  # all of a collection's slices together keep its bound
+            words.append(f"--set=STAGING_MAX_BYTES={max(1, room // len(slices(work) or [work]))}")
+        return words
+
+    given = dict.fromkeys(ends.usernames, queued(arglist_to_dict(opts.spargs)))
+    return Crawls(given, jobs, command, find_slices=slices, again=jobs > 1)
+
+
 @contextmanager
 def _display(
     ends: UserEnds, opts: argparse.Namespace, *, several: bool
@@ -212,7 +227,7 @@ def _display(
     def so_far(running: Sequence[Work] = ()) -> SoFar:
         saved, size = ends.run_now((work.username, work.number) for work in running)
         return SoFar(
-            users=ends.users,
+            users=len(ends.usernames),
             ended=len(ends.ended),
             running=len({work.username for work in running}),
             failed=sum(end.needs_attention for end in ends.ended.values()),
@@ -223,7 +238,7 @@ def _display(
 
     def say(username: str) -> None:
         ends.start(username)
-        if ends.users > 1 and not opts.quiet:
+        if len(ends.usernames) > 1 and not opts.quiet:
             print(f"{username}: {so_far().heading()}", file=sys.stderr, flush=True)
 
     if several and not opts.quiet and can_be_live(sys.stderr):

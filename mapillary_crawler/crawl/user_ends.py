@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from mapillary_crawler.archive.on_archive_org import OnArchiveOrg
 from mapillary_crawler.archive.status import ARCHIVED, Overview, look_at
 from mapillary_crawler.collection.balance import Balance
+from mapillary_crawler.collection.layout import slice_folder
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal import json_lines
@@ -101,15 +102,15 @@ class UserEnds:
         self.ended: dict[str, UserEnd] = {}
 
     @property
-    def users(self) -> int:
-        """How many users there are."""
-        return len(self._collections)
+    def usernames(self) -> Collection[str]:
+        """The users, in order."""
+        return self._collections.keys()
 
     def folders(self, username: str, number: int | None = None) -> tuple[Path, ...]:
         """Return where a user's collection may be, in staging, then in the store; or a slice."""
         name = self._collections[username]
         if number is not None:
-            return (self._places.staging / f"{name}#{number}",)
+            return (slice_folder(self._places.staging / name, number),)
         return self._places.staging / name, self._places.store / name
 
     def start(self, username: str) -> None:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from procrastinate import App
 
 from mapillary_crawler.collection.outcome import Outcome, worst
+from mapillary_crawler.ledger.records import Slice
 from mapillary_crawler.workers.memory import Memory
 from mapillary_crawler.workers.process import Processes
 from mapillary_crawler.workers.tasks import MACHINE, defer, make_app
 from mapillary_crawler.workers.verdict import Next
-from mapillary_crawler.workers.work import SliceLike, Step, Work
+from mapillary_crawler.workers.work import Step, Work
 
 #: Seconds between two looks at what runs.
 _LOOK = 0.2
@@ -51,7 +52,7 @@ class Crawls:
     starts: Callable[[str], None] | None = None
     ends: Callable[[str, int], None] | None = None
     #: Gives the slices of a user's collection, None where it is not cut.
-    find_slices: Callable[[Work], Sequence[SliceLike] | None] = _no_slices
+    find_slices: Callable[[Work], Sequence[Slice] | None] = _no_slices
     #: Whether a crawl that dies is tried again.
     again: bool = False
     #: Exit codes, as they come; a negative one is the signal that ended the process.
@@ -68,7 +69,7 @@ class Crawls:
 
     def __post_init__(self) -> None:
         self._queue = Memory()
-        self._processes = Processes(several=self.jobs > 1 or self.uploads is not None)
+        self._processes = Processes(several=self.jobs > 1)
 
     @property
     def stopped(self) -> bool:
@@ -77,6 +78,7 @@ class Crawls:
 
     def run_all(self) -> Mapping[str, int]:
         """Run them all; users that a signal left out have no exit code."""
+        self._processes.several = self.jobs > 1 or self.uploads is not None
         logging.getLogger("procrastinate").setLevel(logging.CRITICAL + 1)  # all is said here
         with self._processes.passing_signals():
             asyncio.run(self._run_all())
@@ -174,7 +176,7 @@ class Crawls:
         )
         return len(self._running) - min(uploading, self.jobs) < self.jobs
 
-    def slices(self, work: Work) -> Sequence[SliceLike] | None:
+    def slices(self, work: Work) -> Sequence[Slice] | None:
         """Return the slices of a user's collection."""
         return self.find_slices(work)
 

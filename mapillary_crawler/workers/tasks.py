@@ -15,8 +15,9 @@ from procrastinate.connector import BaseConnector
 from procrastinate.exceptions import AlreadyEnqueued
 
 from mapillary_crawler.collection.outcome import ProjectError
+from mapillary_crawler.ledger.records import Slice
 from mapillary_crawler.workers.verdict import Next
-from mapillary_crawler.workers.work import SliceLike, Step, Work, following, read_work
+from mapillary_crawler.workers.work import Step, Work, following, read_work
 
 #: Names of the tasks, and that of a worker's `Machine` in its context.
 ARCHIVE_USER, ARCHIVE_SLICE, MACHINE = "archive_user", "archive_slice", "machine"
@@ -28,7 +29,7 @@ class Machine(Protocol):
     async def run(self, work: Work) -> int:
         """Crawl; return the exit code, negative where a signal ended it."""
 
-    def slices(self, work: Work) -> Sequence[SliceLike] | None:
+    def slices(self, work: Work) -> Sequence[Slice] | None:
         """Return the slices of the collection as the ledgers say, None where it is not cut."""
 
     async def takes(self, work: Work, code: int, step: Step) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from mapillary_crawler.collection.arguments import ARGUMENTS, validate
+from mapillary_crawler.collection.arguments import ARGUMENTS, OF_PROCESSES, validate
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
+from mapillary_crawler.ledger.records import Slice, SliceState
 from mapillary_crawler.workers.verdict import Next, judge
 
 #: The arguments of a crawl that a task may have; the rest is the task's own, and no setting.
-QUEUED = frozenset(ARGUMENTS) - {"username", "cut", "slice"}
+QUEUED = frozenset(ARGUMENTS) - {"username"} - OF_PROCESSES
 #: A number of a slice is below this.
 _MOST = 10**9
 
@@ -80,7 +81,7 @@ def read_work(username: Any, arguments: Any, number: Any = None, crashes: Any = 
         raise ArgumentRefused(f"a task may not have the argument {unknown[0]!r}")
     if not all(isinstance(value, str) for value in (username, *arguments.values())):
         raise ArgumentRefused("the task's arguments are no text")
-    if not (number is None or (type(number) is int and 0 <= number < _MOST)):
+    if not (number is None or (type(number) is int and 0 < number < _MOST)):
         raise ArgumentRefused("the task's number is none of a slice")
     if not (type(crashes) is int and crashes >= 0):
         raise ArgumentRefused("the task's crashes are no number")
@@ -96,19 +97,7 @@ class Step(NamedTuple):
     seconds: float = 0
 
 
-class SliceLike(Protocol):
-    """What is to be known of a slice here."""
-
-    @property
-    def number(self) -> int:
-        """Its number."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is to be crawled."""
-
-
-def following(work: Work, code: int, slices: Sequence[SliceLike] | None) -> Step:
+def following(work: Work, code: int, slices: Sequence[Slice] | None) -> Step:
     """Return what follows on a crawl's exit code, by what the ledgers say of the slices.
 
     `slices` are those of the user's collection as they are now, None where it is not cut. A user
@@ -116,7 +105,7 @@ def following(work: Work, code: int, slices: Sequence[SliceLike] | None) -> Step
     merges them, tries again what failed, and finishes.
     """
     judged = judge(code, is_slice=work.is_slice, crashes=work.crashes)
-    still_open = [each.number for each in slices or () if each.is_open]
+    still_open = [each.number for each in slices or () if each.state is SliceState.OPEN]
     if work.is_slice:
         if judged.next in (Next.DONE, Next.MERGE):
             whole = Work(work.username, work.arguments)

@@ -8,11 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from mapillary_crawler.ledger.records import Slice, SliceState
 from mapillary_crawler.workers import verdict
 from mapillary_crawler.workers.one_machine import Crawls
 from mapillary_crawler.workers.work import Work
@@ -128,12 +129,6 @@ def test_what_cannot_be_started_is_an_error_and_ends_the_others(tmp_path: Path) 
 
 
 @dataclass
-class Slice:
-    number: int
-    is_open: bool = True
-
-
-@dataclass
 class Collection:
     """A user who is cut into slices by the first crawl; `codes` are those of the slices' crawls."""
 
@@ -146,18 +141,19 @@ class Collection:
         if work.number is not None:
             code = self.codes[work.number][0]
         elif not self.states:
-            self.states = {number: Slice(number) for number in self.codes}
+            self.states = {number: Slice(number, 9, "", "") for number in self.codes}
             code = 4
         else:
-            code = 3 if any(each.is_open for each in self.states.values()) else 0
+            code = 3 if any(each.state is SliceState.OPEN for each in self.states.values()) else 0
         return python(
             f"import os, sys; n = {code}; os.kill(os.getpid(), -n) if n < 0 else sys.exit(n)"
         )
 
     def slices(self, work: Work) -> list[Slice] | None:
         """Look, once a crawl has ended."""
-        if work.number is not None:
-            self.states[work.number].is_open = self.codes[work.number].pop(0) not in (0, 3)
+        if work.number is not None and self.codes[work.number].pop(0) in (0, 3):
+            ended = replace(self.states[work.number], state=SliceState.ENDED)
+            self.states[work.number] = ended
         return list(self.states.values()) or None
 
 
@@ -167,17 +163,17 @@ def crawled(collection: Collection, jobs: int = 2, **options: object) -> dict[st
 
 
 def test_a_user_who_is_cut_is_crawled_slice_by_slice_and_merged() -> None:
-    collection = Collection({0: [0], 1: [3], 2: [0], 3: [0]})
+    collection = Collection({1: [0], 2: [3], 3: [0], 4: [0]})
     assert crawled(collection) == {"a": 0}
     assert collection.crawled[0] == collection.crawled[-1] == "a"
-    assert sorted(collection.crawled[1:-1]) == ["a#0", "a#1", "a#2", "a#3"]
+    assert sorted(collection.crawled[1:-1]) == ["a#1", "a#2", "a#3", "a#4"]
 
 
 def test_a_slice_that_dies_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict, "_CRASHED", 0.05)
-    collection = Collection({0: [-9, 1, 0], 1: [0]})
+    collection = Collection({1: [-9, 1, 0], 2: [0]})
     assert crawled(collection, again=True) == {"a": 0}
-    assert collection.crawled.count("a#0") == 3
+    assert collection.crawled.count("a#1") == 3
     assert collection.crawled[-1] == "a"
 
 
@@ -185,21 +181,21 @@ def test_a_slice_that_dies_thrice_is_the_users_end_and_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(verdict, "_CRASHED", 0.05)
-    collection = Collection({0: [-9, -9, -9], 1: [0], 2: [0], 3: [0]})
+    collection = Collection({1: [-9, -9, -9], 2: [0], 3: [0], 4: [0]})
     assert crawled(collection, again=True) == {"a": -9}
-    assert sorted(set(collection.crawled)) == ["a", "a#0", "a#1", "a#2", "a#3"]
+    assert sorted(set(collection.crawled)) == ["a", "a#1", "a#2", "a#3", "a#4"]
     assert collection.crawled.count("a") == 1
 
 
 @pytest.mark.parametrize("code", [2, 5, 6, 7, 9])
 def test_what_meets_all_slices_ends_the_user(code: int) -> None:
-    collection = Collection({0: [code], 1: [code], 2: [0], 3: [0], 4: [0]})
+    collection = Collection({1: [code], 2: [code], 3: [0], 4: [0], 5: [0]})
     assert crawled(collection, again=True) == {"a": code}
     assert len(collection.crawled) < 6
 
 
 def test_slices_of_one_user_go_before_the_listing_of_a_later_one() -> None:
-    collection = Collection({number: [0] for number in range(6)})
+    collection = Collection({number: [0] for number in range(1, 7)})
     order: list[str] = []
 
     def command(work: Work) -> list[str]:
@@ -215,5 +211,5 @@ def test_slices_of_one_user_go_before_the_listing_of_a_later_one() -> None:
         find_slices=lambda work: collection.slices(work) if work.username == "a" else None,
     )
     assert set(crawls.run_all().values()) == {0}
-    assert order.index("a#5") < order.index("d")
+    assert order.index("a#6") < order.index("d")
     assert order[-1] == "h"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,23 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.ledger.records import Slice, SliceState
 from mapillary_crawler.workers.verdict import Next
 from mapillary_crawler.workers.work import Work, following, read_work
 
 ALICE = Work("alice", {"quality": "256", "webp": "1"})
 
 
-@dataclass
-class Slice:
-    number: int
-    is_open: bool
+def part(number: int, *, is_open: bool) -> Slice:
+    state = SliceState.OPEN if is_open else SliceState.ENDED
+    return Slice(number, 100, "2024-01-01", "2024-01-02", state)
 
 
 def of_alice(number: int, crashes: int = 0) -> Work:
     return Work(ALICE.username, ALICE.arguments, number, crashes)
 
 
-@pytest.mark.parametrize("work", [ALICE, of_alice(3), of_alice(0, crashes=2)])
+@pytest.mark.parametrize("work", [ALICE, of_alice(3), of_alice(1, crashes=2)])
 def test_a_task_holds_all_of_it(work: Work) -> None:
     assert read_work(**json.loads(json.dumps(work.fields()))) == work
 
@@ -63,7 +62,7 @@ def test_no_two_write_in_one_folder() -> None:
         ("alice", {"tar": 1}, None, 0),
         ("alice", {"upload": "1", "tar": "0"}, None, 0),
         ("alice", {}, "1", 0),
-        ("alice", {}, -1, 0),
+        ("alice", {}, 0, 0),
         ("alice", {}, True, 0),
         ("alice", {}, None, "0"),
     ],
@@ -92,21 +91,21 @@ def test_whatever_a_stranger_writes_is_refused_or_an_archive_of_a_user(
 
 
 def test_a_user_who_was_cut_goes_on_as_open_slices() -> None:
-    slices = [Slice(0, is_open=False), Slice(1, is_open=True), Slice(2, is_open=True)]
+    slices = [part(3, is_open=False), part(1, is_open=True), part(2, is_open=True)]
     step = following(ALICE, 4, slices)
     assert step == (Next.DONE, (of_alice(1), of_alice(2)), 0)
 
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_last_slice_brings_the_user_back(code: int) -> None:
-    ended, still_open = Slice(1, is_open=False), Slice(2, is_open=True)
+    ended, still_open = part(1, is_open=False), part(2, is_open=True)
     assert following(of_alice(1), code, [ended, still_open]).works == ()
     assert following(of_alice(2, crashes=1), code, [ended, ended]).works == (ALICE,)
     assert following(of_alice(2), code, None).works == (ALICE,)  # merged meanwhile
 
 
 def test_others_are_tried_again_as_they_were() -> None:
-    still_open = [Slice(5, is_open=True)]
+    still_open = [part(5, is_open=True)]
     assert following(ALICE, 4, None) == (Next.LATER, (ALICE,), 0)
     assert following(of_alice(5), 7, still_open) == (Next.LATER, (of_alice(5),), 900)
     assert following(of_alice(5), -9, still_open).works == (of_alice(5, crashes=1),)
