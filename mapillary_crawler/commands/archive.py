@@ -53,7 +53,8 @@ class Command(ProjectCommand):
     )
     epilog = f"""\
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
-the same command run again goes on where it was, with the names that FILE has then. With
+the same command run again goes on where it was, with the names that FILE has then. With N > 1
+a user of more than SLICE_IMAGES images is cut into slices, which are crawled at once, too. With
 -a upload=1 the next crawl begins when all that the one before still waits for is archive.org:
 at most N crawls beside N that wait. They get -a, -s, -L, -v, -q, --nolog and
 --logfile, which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
@@ -71,7 +72,7 @@ Examples
 ========
 
   {program_name()} archive alice bob -a quality=2048
-  {program_name()} archive --from names.txt --jobs 2 -a quality=original -a webp=1
+  {program_name()} archive --from names.txt --jobs auto -a quality=original -a webp=1
   grep -v '^#' names.txt | {program_name()} archive --from -
   {program_name()} archive --from names.txt -a upload=1 -a remove=1 --log-json ends.jsonl
   jq -r 'select(.exit_code != 0) | .username' ends.jsonl
