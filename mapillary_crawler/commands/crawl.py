@@ -22,6 +22,7 @@ from scrapy.settings import Settings
 from scrapy.spiderloader import get_spider_loader
 from scrapy.utils.log import configure_logging
 
+from mapillary_crawler.collection.arguments import OF_PROCESSES
 from mapillary_crawler.collection.configuration import Configuration, read_path
 from mapillary_crawler.collection.configuration_file import in_force, validated
 from mapillary_crawler.collection.layout import LEDGER_PATH
@@ -29,7 +30,12 @@ from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.token import read_token, secrets_of
 from mapillary_crawler.terminal import quantities
-from mapillary_crawler.terminal.command import ProjectCommand, add_verbosity, crawl_options
+from mapillary_crawler.terminal.command import (
+    OF_SEVERAL,
+    ProjectCommand,
+    add_verbosity,
+    crawl_options,
+)
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
@@ -347,10 +353,13 @@ Examples
 def again(opts: argparse.Namespace, *, check: bool) -> list[str]:
     """Return the options of the same crawl again, but for the user's name.
 
-    Without `check`, archive.org is not asked whether it has the collection.
+    Without `check`, archive.org is not asked whether it has the collection. What divides the crawl
+    among processes is said only where a person has typed it.
     """
-    left_out = ("username=",) if check else ("username=", "check_ia=")
-    spargs = [argument for argument in opts.spargs if not argument.startswith(left_out)]
+    left_out = {"username"} if check else {"username", "check_ia"}
+    if OF_SEVERAL in opts.set:
+        left_out |= OF_PROCESSES
+    spargs = [each for each in opts.spargs if each.partition("=")[0] not in left_out]
     if not check:
         spargs.append("check_ia=0")
     return crawl_options(argparse.Namespace(**{**vars(opts), "spargs": spargs}))
