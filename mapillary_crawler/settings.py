@@ -215,6 +215,8 @@ STAGING_MAX_BYTES = _setting("STAGING_MAX_BYTES", 0)
 # Images of a slice, about: a user with more of them to be fetched is cut where several processes
 # work on one, cut=1. Smaller slices cost less where one is lost, and more starts of processes.
 SLICE_IMAGES = _setting("SLICE_IMAGES", 20_000)
+# Time without a sign of life after which a worker's tasks are others'; the same on all machines.
+QUEUE_LEASE = _setting("QUEUE_LEASE", 30)
 
 # cwebp's -q and -m, and which encoder: cwebp, pillow, or auto: cwebp where it is installed. All
 # three are fixed by a collection's first saved image.

@@ -41,7 +41,7 @@ SETTINGS = OF_TRUST | {
     "MAPILLARY_CONCURRENCY_FIXED", "API_PATIENCE", "SEARCHES_PER_MINUTE",
     "ENTITIES_PER_MINUTE", "IMAGE_ATTEMPTS", "JPEG_WALK",
     "PROCESSORS", "IN_FLIGHT_BYTES", "MIN_FREE_BYTES", "MAX_BYTES_PER_SECOND", "TAR_MAX_BYTES",
-    "STAGING_MAX_BYTES", "SLICE_IMAGES",
+    "STAGING_MAX_BYTES", "SLICE_IMAGES", "QUEUE_LEASE",
     "WEBP_QUALITY", "WEBP_METHOD", "WEBP_ENCODER", "JXL_ENCODER", "JXL_EFFORT",
     "IA_ITEM_MAX_BYTES", "IA_ITEM_MAX_FILES", "IA_COLLECTION", "IA_RETRY_WAIT", "IA_PATIENCE",
     "IA_TIMEOUT",
@@ -119,11 +119,16 @@ def validated(given: Mapping[str, str]) -> Arguments:
 
     Where `upload=0` is given, a default of `remove` has nothing to be about.
     """
+    meant = with_defaults(given)
+    return replace(validate(meant), from_file=frozenset(meant.keys() - given.keys()))
+
+
+def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
+    """Return what is given of a crawl's arguments, and of the rest what the files have."""
     defaults = {**in_force().arguments}
     if given.get("upload") == "0":
         defaults.pop("remove", None)
-    arguments = validate({**defaults, **given})
-    return replace(arguments, from_file=frozenset(defaults.keys() - given.keys()))
+    return {**defaults, **given}
 
 
 def origin_of(name: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.collection.arguments import Arguments, refuse_processes
+from mapillary_crawler.collection.configuration import read_number
 from mapillary_crawler.collection.configuration_file import validated
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
+from mapillary_crawler.collection.units import read_span
 from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import (
-    OF_SEVERAL,
     ProjectCommand,
     add_verbosity,
-    crawl_options,
 )
-from mapillary_crawler.terminal.program import program, program_name
+from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
     from mapillary_crawler.collection.balance import Balance
@@ -45,7 +45,10 @@ class Command(ProjectCommand):
     """Checks all arguments first, then runs one `scrapy crawl` a user."""
 
     prints = False
-    usage = "USERNAME... [--from FILE] [--jobs N] [-a NAME=VALUE] [-s NAME=VALUE] [options]"
+    usage = (
+        "USERNAME... [--from FILE] [--jobs N | --queue [--wait]] [-a NAME=VALUE] [-s NAME=VALUE] "
+        "[options]"
+    )
     summary = "Archive several Mapillary users"
     about = (
         "Archives several users with the same arguments, each in a crawl of its own, but for\n"
@@ -74,6 +77,7 @@ Examples
   {program_name()} archive alice bob -a quality=2048
   {program_name()} archive --from names.txt --jobs auto -a quality=original -a webp=1
   grep -v '^#' names.txt | {program_name()} archive --from -
+  {program_name()} archive --from names.txt --queue
   {program_name()} archive --from names.txt -a upload=1 -a remove=1 --log-json ends.jsonl
   jq -r 'select(.exit_code != 0) | .username' ends.jsonl
 """
@@ -93,6 +97,13 @@ Examples
             help=f"argument of every crawl, see {program_name()} crawl -h (may be repeated)",
         )  # fmt: skip
         parser.add_argument(
+            "--queue", action="store_true",
+            help="put them into the queue of MAPILLARY_QUEUE, for workers on several machines",
+        )  # fmt: skip
+        parser.add_argument(
+            "--wait", action="store_true", help="with --queue, until all of them have ended"
+        )
+        parser.add_argument(
             "--log-json", metavar="FILE", help="append a line of JSON for each user that has ended"
         )
         parser.add_argument(
@@ -111,6 +122,9 @@ Examples
 
         machine = {"processors": usable_processors(), "memory": usable_memory()}
         arguments, jobs = _check(args, opts), read_jobs(opts.jobs, **machine)
+        if opts.queue:
+            self._enqueue(arguments, opts)
+            return
         configuration = self.configuration()
         require_disks(configuration)
         read_token(os.environ)
@@ -146,6 +160,36 @@ Examples
             _table(ends).print()
             print(ends.counted())
 
+    def _enqueue(self, users: Mapping[str, Arguments], opts: argparse.Namespace) -> None:
+        """Put users into the queue, and wait for them where that is wanted."""
+        from mapillary_crawler.collection.configuration_file import with_defaults
+        from mapillary_crawler.terminal.json_lines import line
+        from mapillary_crawler.workers import enqueue, schema
+        from mapillary_crawler.workers.database import addresses_of, connected
+        from mapillary_crawler.workers.dsn import read_dsn, warning
+        from mapillary_crawler.workers.process import exit_code
+        from mapillary_crawler.workers.waiting import code_of, wait_for
+        from mapillary_crawler.workers.work import Work, queued
+
+        lease = read_number(self.given_settings, "QUEUE_LEASE", 1, read_span)
+        dsn = read_dsn(os.environ)
+        if words := warning(dsn, addresses_of):
+            self.say(f"warning: {words}")
+        given = queued(with_defaults(arglist_to_dict(opts.spargs)))
+        with connected(dsn) as queue:
+            schema.check(queue)
+            new = enqueue.enqueue(queue, [Work(name, given) for name in users])
+        before = f"; {len(users) - new:,} in it already" if new < len(users) else ""
+        self.say(f"{new:,} of {len(users):,} put into the queue{before}")
+        if not opts.wait:
+            return
+        names = [each.collection.name for each in users.values()]
+        ended = wait_for(dsn, names, lease, self.say)
+        self.exitcode = exit_code(map(code_of, ended.values()), stopped=False)
+        if opts.json:
+            for user in ended.values():
+                print(line(user.fields()))
+
     def _append(self, log: JsonLog, fields: dict[str, Any]) -> None:
         """Write a line of --log-json; where that fails, say so and go on."""
         try:
@@ -158,6 +202,12 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
     """Return the arguments of each user's crawl; raises `ArgumentRefused`."""
     from mapillary_crawler.crawl.usernames_given import all_names
 
+    if opts.wait and not opts.queue:
+        raise ArgumentRefused("--wait goes with --queue alone")
+    if opts.queue and opts.set:
+        raise ArgumentRefused(
+            "-s does not go with --queue: settings are those of each machine, set them there"
+        )
     names = all_names(args, opts.file)
     if not names:
         raise ArgumentRefused(f"say which users: {program_name()} archive USERNAME, or --from FILE")
@@ -175,13 +225,9 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
 def _options(opts: argparse.Namespace, share: Mapping[str, int], *, relays: bool) -> list[str]:
     """Return the options of every crawl, but for its arguments."""
     from mapillary_crawler.terminal.terminal_log import relayed
+    from mapillary_crawler.workers.command import options_of
 
-    return [
-        *crawl_options(argparse.Namespace(**{**vars(opts), "spargs": []})),
-        f"--set={OF_SEVERAL}",
-        *(f"--set={name}={value}" for name, value in share.items()),
-        *(relayed() if relays else ()),
-    ]
+    return [*options_of(opts, share), *(relayed() if relays else ())]
 
 
 def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
@@ -198,6 +244,7 @@ def _crawls(
 ) -> Crawls:
     """Return the crawls of all users; `room` is what a collection in the making may have here."""
     from mapillary_crawler.archive.slices.reading import read_slices
+    from mapillary_crawler.workers.command import crawl_command
     from mapillary_crawler.workers.one_machine import Crawls
     from mapillary_crawler.workers.work import queued
 
@@ -205,10 +252,7 @@ def _crawls(
         return read_slices(ends.folders(work.username)[0]) if jobs > 1 else None
 
     def command(work: Work) -> list[str]:
-        words = [*program(), "crawl", "user", *work.options(cut=jobs > 1), *options]
-        if room and work.is_slice:  # all of a collection's slices together keep its bound
-            words.append(f"--set=STAGING_MAX_BYTES={max(1, room // len(slices(work) or [work]))}")
-        return words
+        return crawl_command(work, options, cut=jobs > 1, room=room, slices_of=slices)
 
     given = dict.fromkeys(ends.usernames, queued(arglist_to_dict(opts.spargs)))
     return Crawls(given, jobs, command, find_slices=slices, again=jobs > 1)

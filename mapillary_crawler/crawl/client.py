@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -16,12 +17,13 @@ from scrapy.http import Response
 
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.collection.token import secrets_of
+from mapillary_crawler.crawl.fleet_pace import FleetPace
 from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.graph.answers import MOST_BYTES, Answer, Meaning, read_answer
 from mapillary_crawler.graph.api import IMAGE_FIELDS
 from mapillary_crawler.graph.backoff import retry_after
-from mapillary_crawler.graph.pace import Pace
+from mapillary_crawler.graph.pace import ENTITIES, SEARCHES, Pace, cost
 from mapillary_crawler.graph.patience import IMAGES, PAGES, OutOfPatience, Patience
 from mapillary_crawler.terminal.quantities import moment
 from mapillary_crawler.terminal.redaction import Redactor
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 _TIMEOUT = 90
 #: A time-out, and an answer that exceeds MOST_BYTES as it comes or once it is unpacked.
 _TOO_MUCH = (DownloadTimeoutError, DownloadCancelledError, IgnoreRequest)
+#: Seconds between two looks at whether the run is being stopped.
+_LOOK = 0.5
 #: Failures of one question after which it is seen whether others are answered.
 _ITS_OWN = 5
 
@@ -59,6 +63,7 @@ class GraphClient:
         needed: AbstractSet[str] = frozenset(),
         *,
         pace: Pace,
+        fleet: FleetPace | None = None,
     ) -> None:
         self._crawler = crawler
         self._sleep = sleep
@@ -66,6 +71,7 @@ class GraphClient:
         self._redactor = Redactor(secrets=secrets_of(os.environ), hosts=())
         self._needed = needed
         self._pace = pace
+        self._fleet = fleet
         self.patience = patience
         #: Fields to ask for; the API may come to know less of them.
         self.fields: tuple[str, ...] = IMAGE_FIELDS
@@ -88,6 +94,14 @@ class GraphClient:
         """Wait until a question may be asked; raises `RunStopped`."""
         if (seconds := self._pace.wait(url, time.monotonic())) > 0:
             await self._sleep(seconds)
+        if self._fleet is None:
+            return
+        asked = asyncio.ensure_future(self._fleet.take(*cost(url)))
+        try:
+            while not (await asyncio.wait({asked}, timeout=_LOOK))[0]:
+                await self._sleep(0)
+        finally:
+            asked.cancel()
 
     async def ask(
         self, url: str, *, of_many: bool = False, with_cursor: bool = False, subject: str = IMAGES
@@ -177,6 +191,8 @@ class GraphClient:
             logger.info("API: %s; it asks to wait until %s", answer.message, moment(wait))
         else:
             logger.info("API: %s; asking again in %.1f s", answer.message, seconds)
+        if answer.meaning is Meaning.PAUSE and self._fleet:
+            await self._fleet.refused(SEARCHES if subject == PAGES else ENTITIES, wait)
         if answer.meaning is Meaning.PAUSE or wait:
             downloader_of(self._crawler).pause(slots.API, seconds)
         await self._sleep(seconds)

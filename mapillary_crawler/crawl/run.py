@@ -25,6 +25,7 @@ from mapillary_crawler.collection.outcome import (
 )
 from mapillary_crawler.crawl import witness
 from mapillary_crawler.crawl.client import GraphClient
+from mapillary_crawler.crawl.fleet_pace import FleetPace
 from mapillary_crawler.crawl.gone import Gone
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.scrapy_insides import has_engine, is_closing
@@ -113,6 +114,7 @@ class Run:
                     ENTITIES: configuration.entities_per_minute,
                 }
             ),
+            fleet=FleetPace.of(),
         )
         #: What is said to be gone, by whichever source.
         self.gone = Gone(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from procrastinate import App
+from procrastinate.jobs import DEFAULT_QUEUE
 
 from mapillary_crawler.collection.outcome import Outcome, worst
 from mapillary_crawler.ledger.records import Slice
@@ -146,6 +147,11 @@ class Crawls:
         if self.ends:
             self.ends(username, code)
 
+    @property
+    def queue(self) -> str:
+        """The only queue."""
+        return DEFAULT_QUEUE
+
     async def run(self, work: Work) -> int:
         """Crawl, once there is a place; a user who would end at once does."""
         self._note_ends()
@@ -193,6 +199,10 @@ class Crawls:
         is_left_out = self.stopped and work.username not in self._started and code != 0
         if not (is_left_out or (work.is_slice and step.next in (Next.DONE, Next.MERGE))):
             self._last[work.username].append(code)
+
+    def refused(self, title: str, error: Exception) -> None:
+        """End with what should not have happened: all tasks are this program's own."""
+        self._trouble = self._trouble or error
 
     def trouble(self, work: Work, error: Exception) -> None:
         """End with what should not have happened."""

@@ -52,6 +52,8 @@ class Processes:
     several: bool
     #: Their environment; None is this process's own.
     environment: Mapping[str, str] | None = None
+    #: Open files that they are given besides, by their numbers here.
+    files: Sequence[int] = ()
     #: Nobody else is started.
     stopped: bool = False
     _running: set[Process] = field(default_factory=set)
@@ -68,6 +70,7 @@ class Processes:
                 stdout=output,
                 stderr=output,
                 env=self.environment,
+                pass_fds=self.files,
                 start_new_session=True,  # so Ctrl-C comes once, from here
             )
         self._running.add(process)

@@ -18,9 +18,10 @@ _MAKING = 0x6D61_7069_6C6C
 _TABLES = """
 CREATE TABLE schema_version (version integer NOT NULL, procrastinate text NOT NULL);
 
--- Processes of `scrapy worker`, by the number that procrastinate gives each.
+-- Processes of `scrapy worker`. A machine is lost of which none has been seen for a lease; one that
+-- was told to end is waited for.
 CREATE TABLE workers (
-    worker_id bigint PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     machine text NOT NULL,
     version text NOT NULL,
     jobs integer NOT NULL,
@@ -30,6 +31,9 @@ CREATE TABLE workers (
     paused_until timestamptz,
     paused_for text
 );
+
+-- Users in the order in which they came: the priorities of their tasks.
+CREATE SEQUENCE places AS integer;
 
 -- What is known of each collection (slice -1) and slice: news for people, never the truth.
 CREATE TABLE progress (
@@ -66,6 +70,11 @@ CREATE TABLE halt (
     since timestamptz NOT NULL DEFAULT now()
 );
 """
+#: procrastinate stumbles over arguments that are no object, and never ends their task.
+_NO_ODD_TASKS = """
+ALTER TABLE procrastinate_jobs ADD CONSTRAINT args_are_an_object
+CHECK (jsonb_typeof(args) = 'object')
+"""
 
 
 def init(connection: psycopg.Connection) -> str:
@@ -81,6 +90,7 @@ def init(connection: psycopg.Connection) -> str:
         if found is None:
             connection.execute(SchemaManager.get_schema())
             connection.execute(_TABLES)
+            connection.execute(_NO_ODD_TASKS)
             connection.execute("INSERT INTO schema_version VALUES (%s, %s)", newest)
             return f"the queue is ready (schema {VERSION})"
         if found == newest:

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from procrastinate import App, JobContext
 from procrastinate.connector import BaseConnector
 from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import DEFAULT_QUEUE
+from procrastinate.retry import BaseRetryStrategy
 
-from mapillary_crawler.collection.outcome import ProjectError
+from mapillary_crawler.collection.outcome import ArgumentRefused, ProjectError
 from mapillary_crawler.ledger.records import Slice
 from mapillary_crawler.workers.verdict import Next
 from mapillary_crawler.workers.work import Step, Work, following, read_work
@@ -25,6 +27,10 @@ ARCHIVE_USER, ARCHIVE_SLICE, MACHINE = "archive_user", "archive_slice", "machine
 
 class Machine(Protocol):
     """What tasks need to know of where they run: `additional_context={MACHINE: …}` of a worker."""
+
+    @property
+    def queue(self) -> str:
+        """Where what follows on a task waits."""
 
     async def run(self, work: Work) -> int:
         """Crawl; return the exit code, negative where a signal ended it."""
@@ -38,6 +44,9 @@ class Machine(Protocol):
     async def over(self, work: Work, code: int, step: Step) -> None:
         """Hear that nothing follows on a task."""
 
+    def refused(self, title: str, error: Exception) -> None:
+        """Hear of a task that a stranger may have written: nothing of it is done."""
+
     def trouble(self, work: Work, error: Exception) -> None:
         """Hear of what should not have happened; it ends the task."""
 
@@ -46,11 +55,15 @@ class Shown(ProjectError):
     """A task that is not tried again by itself."""
 
 
-def make_app(connector: BaseConnector) -> App:
-    """Return procrastinate's App with the tasks, on a queue in memory or in PostgreSQL."""
+def make_app(connector: BaseConnector, retry: BaseRetryStrategy | None = None) -> App:
+    """Return procrastinate's App with the tasks, on a queue in memory or in PostgreSQL.
+
+    `retry` says which errors of a task put it back.
+    """
     app = App(connector=connector)
-    app.task(name=ARCHIVE_USER, pass_context=True)(archive_user)
-    app.task(name=ARCHIVE_SLICE, pass_context=True)(archive_slice)
+    app.tasks.clear()  # its own delete jobs, of whoever they are
+    app.task(name=ARCHIVE_USER, pass_context=True, retry=retry or False)(archive_user)
+    app.task(name=ARCHIVE_SLICE, pass_context=True, retry=retry or False)(archive_slice)
     return app
 
 
@@ -58,24 +71,33 @@ async def archive_user(
     context: JobContext, username: Any, arguments: Any, crashes: Any = 0
 ) -> None:
     """List a user, and fetch; or cut into slices; or merge and finish what was cut."""
-    await _perform(context, read_work(username, arguments, None, crashes))
+    await _perform(context, username, arguments, None, crashes)
 
 
 async def archive_slice(
     context: JobContext, username: Any, arguments: Any, number: Any, crashes: Any = 0
 ) -> None:
     """Crawl one slice."""
-    await _perform(context, read_work(username, arguments, number, crashes))
+    await _perform(context, username, arguments, number, crashes)
 
 
-async def _perform(context: JobContext, work: Work) -> None:
+async def _perform(context: JobContext, *fields: Any) -> None:
     machine: Machine = context.additional_context[MACHINE]
+    try:
+        work = read_work(*fields)
+    except ArgumentRefused as error:
+        machine.refused(f"task {context.job.id}", error)
+        raise
     try:
         code = await machine.run(work)
         step = following(work, code, machine.slices(work))
         if step.works and await machine.takes(work, code, step):
             await defer(
-                context.app, step.works, priority=context.job.priority, seconds=step.seconds
+                context.app,
+                step.works,
+                queue=machine.queue,
+                priority=context.job.priority,
+                seconds=step.seconds,
             )
         else:
             await machine.over(work, code, step)
@@ -86,7 +108,14 @@ async def _perform(context: JobContext, work: Work) -> None:
         raise Shown(f"{work.title} ended with {code}")
 
 
-async def defer(app: App, works: Iterable[Work], *, priority: int = 0, seconds: float = 0) -> None:
+async def defer(
+    app: App,
+    works: Iterable[Work],
+    *,
+    queue: str = DEFAULT_QUEUE,
+    priority: int = 0,
+    seconds: float = 0,
+) -> None:
     """Put works into the queue, but those that wait in it already.
 
     The one of the highest `priority` is done first, then the oldest. Never two at once that would
@@ -98,6 +127,7 @@ async def defer(app: App, works: Iterable[Work], *, priority: int = 0, seconds: 
             ARCHIVE_SLICE if work.is_slice else ARCHIVE_USER,
             lock=work.key,
             queueing_lock=work.key,
+            queue=queue,
             priority=priority,
             schedule_in={"milliseconds": round(seconds * 1000)} if seconds else None,
         )

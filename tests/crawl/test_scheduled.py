@@ -18,6 +18,7 @@ JOB = "0a1b2c"
 #: What names a program, a module, or whom to trust; a setting that is new is here, or schedulable.
 OF_THE_SERVER = {
     "ARCHIVE_ORG_S3_URL", "ARCHIVE_ORG_URL", "MAPILLARY_API_URL", "NEW_STORE", "ON_END",
+    "QUEUE_LEASE",
 }  # fmt: skip
 FOLDERS = Folders("/var/logs", "/var/items", "/var/jobs")
 

@@ -19,8 +19,8 @@ import psycopg
 
 PASSWORD = "of-the-tests"
 USER = "archive"
-#: Nothing is flushed: a killed server keeps what the system's cache has.
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+#: Nothing is flushed: what a killed server has written, the system's cache keeps.
+_FAST = {"fsync": "off", "full_page_writes": "off"}
 
 
 def binaries() -> Path | None:

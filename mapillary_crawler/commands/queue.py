@@ -1,0 +1,165 @@
+"""`scrapy queue`: who waits, who is crawled where, and what failed, on several machines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from mapillary_crawler.collection.configuration import read_number
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.collection.units import read_span
+from mapillary_crawler.terminal import quantities
+from mapillary_crawler.terminal.command import ProjectCommand
+from mapillary_crawler.terminal.program import program_name
+
+if TYPE_CHECKING:
+    from mapillary_crawler.workers.overview import Overview, UserInQueue
+
+_NUMBERS = ("slices", "listed", "saved", "gone", "failed", "left", "size", "images/s")
+#: Words of the command, and how many names follow each.
+_WORDS = {"init": 0, "cancel": 1, "retry": 1}
+
+
+class Command(ProjectCommand):
+    """Looks at the queue, makes its tables, takes users out of it and lets them go on."""
+
+    usage = "[init | cancel USER | retry USER] [--json]"
+    summary = "Show the queue of several machines, or change it"
+    about = (
+        "Shows the queue of MAPILLARY_QUEUE: users with their slices, machines, rates, what\n"
+        "failed and how long the rest takes. `init` makes its tables, or brings them up to date;\n"
+        "`cancel` takes a user out of it, and what is crawled of it ends; `retry` lets a user go\n"
+        "on that failed or was cancelled, and all machines that a refused token has stopped."
+    )
+    epilog = f"""\
+MAPILLARY_QUEUE, in the environment alone, is postgresql://USER:PASSWORD@HOST:PORT/DATABASE; it is
+shown nowhere. docs/scale.md says how to set it up.
+
+States
+======
+
+  waiting    nobody has taken it yet, or its machine has no place for it now
+  running    it is being listed, fetched, merged or finished
+  later      it is tried again in a while: the API was away, say
+  failed     it is not tried again by itself; its exit code says why ({program_name()} crawl -h)
+  cancelled  somebody has cancelled it
+  done       it is finished
+
+Exit codes: 0, 2 where the queue cannot be reached, its tables are of another version, or there is
+no such user in it.
+
+Examples
+========
+
+  {program_name()} queue init
+  {program_name()} archive --from names.txt --queue
+  watch -n 10 {program_name()} queue
+  {program_name()} queue --json | jq 'select(.state == "failed")'
+  {program_name()} queue retry alice
+"""
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the option of the command."""
+        super().add_options(parser)
+        parser.add_argument(
+            "--json", action="store_true", help="print JSON: a line each user, worker and the sum"
+        )
+
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Do what is asked for, or show the queue."""
+        from mapillary_crawler.workers import enqueue, schema
+        from mapillary_crawler.workers.database import addresses_of, connected
+        from mapillary_crawler.workers.dsn import read_dsn, warning
+        from mapillary_crawler.workers.overview import look
+
+        word, name = _asked_for(args)
+        lease = read_number(self.given_settings, "QUEUE_LEASE", 1, read_span)
+        dsn = read_dsn(os.environ)
+        if line := warning(dsn, addresses_of):
+            self.say(f"warning: {line}")
+        with connected(dsn) as queue:
+            if word == "init":
+                print(f"{schema.init(queue)}: {dsn.where}")
+                return
+            schema.check(queue)
+            if word == "cancel":
+                count = enqueue.cancel(queue, name)
+                self._told(count, name, "nothing of it waits or is being done")
+                print(f"{name}: cancelled; what is being crawled of it ends")
+            elif word == "retry":
+                self._told(enqueue.retry(queue, name, lease), name, "it has no task")
+                print(f"{name}: it goes on where it was")
+            else:
+                _show(look(queue, lease), opts)
+
+    def _told(self, count: int, name: str, why: str) -> None:
+        """Refuse what was asked for nobody."""
+        if not count:
+            raise ArgumentRefused(f"{name} is not in the queue: {why}; see {self.typed}")
+
+
+def _asked_for(args: list[str]) -> tuple[str, str]:
+    """Return the word and the name of the command line; raises `ArgumentRefused`."""
+    if not args:
+        return "", ""
+    word, *names = args
+    if word not in _WORDS:
+        raise ArgumentRefused(f"{word!r} is unknown; allowed are {', '.join(_WORDS)}, or nothing")
+    if len(names) != _WORDS[word]:
+        wanted = f"name one user: {program_name()} queue {word} USER"
+        raise ArgumentRefused(wanted if _WORDS[word] else f"unexpected argument {names[0]!r}")
+    return word, names[0] if names else ""
+
+
+def _show(found: Overview, opts: argparse.Namespace) -> None:
+    from mapillary_crawler.terminal.json_lines import line
+    from mapillary_crawler.terminal.quoting import printable
+    from mapillary_crawler.terminal.tables import Table
+
+    if opts.json:
+        for fields in found.fields():
+            print(line(fields))
+        return
+    if found.halted:
+        print(f"No machine takes anything: {printable(found.halted)}")
+    table = Table(
+        ("collection", "state", *_NUMBERS, "machine"),
+        frozenset(_NUMBERS),
+        spare=("machine", "gone", "size", "slices", "images/s"),
+        prefix="mapillary-",
+    )
+    table.rows += [_row(user) for user in found.users.values()]
+    if table.rows:
+        table.print()
+    for task in found.refused:
+        print(f"task {task.task} is refused: {printable(task.reason)}")
+    for worker in found.workers:
+        print(f"{printable(worker.machine)}: {worker.jobs} at once, {printable(worker.state)}")
+    print(_sum(found))
+
+
+def _row(user: UserInQueue) -> tuple[str, ...]:
+    ended = user.has_ended and user.exit_code
+    amounts = (user.listed, user.saved, user.gone + user.unavailable, user.failed, user.left)
+    return (
+        user.collection,
+        f"{user.state} ({user.exit_code})" if ended else user.state,
+        f"{user.slices_ended}/{user.slices}" if user.slices else "-",
+        *map("{:,}".format, amounts),
+        quantities.size(user.bytes_saved),
+        quantities.rate(user.images_per_second) if user.images_per_second else "-",
+        user.machine or "-",
+    )
+
+
+def _sum(found: Overview) -> str:
+    states = [user.state for user in found.users.values()]
+    counts = [f"{states.count(state):,} {state}" for state in dict.fromkeys(states)]
+    line = f"{len(states):,} user{'s' * (len(states) != 1)}"
+    line += f": {', '.join(counts)}" if counts else ""
+    if rate := found.images_per_second:
+        line += f"; {quantities.rate(rate)} images/s"
+    if left := found.seconds_left:
+        line += f", {quantities.duration(left)} left for those that are listed"
+    return line

@@ -1,0 +1,35 @@
+"""The command line of a crawl that a task is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+
+from mapillary_crawler.ledger.records import Slice
+from mapillary_crawler.terminal.command import OF_SEVERAL, crawl_options
+from mapillary_crawler.terminal.program import program
+from mapillary_crawler.workers.work import Work
+
+
+def options_of(opts: argparse.Namespace, share: Mapping[str, int]) -> list[str]:
+    """Return what every crawl has besides its arguments: options that were typed, and its share."""
+    return [
+        *crawl_options(argparse.Namespace(**{**vars(opts), "spargs": []})),
+        f"--set={OF_SEVERAL}",
+        *(f"--set={name}={value}" for name, value in share.items()),
+    ]
+
+
+def crawl_command(
+    work: Work,
+    options: Sequence[str],
+    *,
+    cut: bool,
+    room: int,
+    slices_of: Callable[[Work], Sequence[Slice] | None],
+) -> list[str]:
+    """Return the command line; all of a collection's slices together keep to `room` bytes."""
+    words = [*program(), "crawl", "user", *work.options(cut=cut), *options]
+    if room and work.is_slice:
+        words.append(f"--set=STAGING_MAX_BYTES={max(1, room // len(slices_of(work) or [work]))}")
+    return words

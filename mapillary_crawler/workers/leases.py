@@ -1,0 +1,114 @@
+"""What becomes of the tasks of workers that are gone: others get them.
+
+procrastinate knows by heartbeats which these are, and leaves them alone. This is done beside the
+tasks, not as one of them, so that it never waits for a place, nor is left behind itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
+
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.workers.news import place_of
+from mapillary_crawler.workers.tasks import ARCHIVE_SLICE, ARCHIVE_USER
+from mapillary_crawler.workers.work import read_work
+
+logger = logging.getLogger(__name__)
+
+#: The queue of those whom no machine has taken yet.
+USERS = "users"
+_MACHINE = "machine "
+_LOST = """
+SELECT machine FROM workers GROUP BY machine
+HAVING bool_and(NOT drained AND seen_at < now() - make_interval(secs => %s))
+"""
+_USERS_OF_THE_LOST = """
+UPDATE procrastinate_jobs SET queue_name = %s
+WHERE status = 'todo' AND task_name = %s AND queue_name = ANY(%s)
+"""
+_SLICES_OF_THE_LOST = """
+DELETE FROM procrastinate_jobs
+WHERE status = 'todo' AND task_name = %s AND queue_name = ANY(%s)
+RETURNING args, priority
+"""
+_FORGET = "DELETE FROM workers WHERE NOT drained AND seen_at < now() - interval '1 day'"
+
+
+def queue_of(machine: str) -> str:
+    """Return the queue of those whose collections lie on a machine's disk."""
+    return f"{_MACHINE}{machine}"
+
+
+async def take_over(app: App, lease: float) -> None:
+    """Put back the tasks of workers that are gone, `lease` seconds without a sign of life.
+
+    They wait for their machine, where their files are, if it has another worker; else for any.
+    Raises procrastinate's `ConnectorException` and psycopg's `Error`.
+    """
+    manager = app.job_manager
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=lease):
+        await _put_back(app, job)
+    await manager.prune_stalled_workers(lease)
+    async with _pool(app).connection() as connection:
+        await _hand_over(app, connection, lease)
+
+
+async def _put_back(app: App, job: Job) -> None:
+    machine = await _machine_of(app, job)
+    logger.info("Nobody works on %s any more: it waits again", job.lock)
+    try:
+        await app.job_manager.retry_job(job, queue=queue_of(machine) if machine else None)
+    except UniqueViolation:  # what follows on it waits already
+        with suppress(ConnectorException):
+            await app.job_manager.finish_job(job, Status.ABORTED, delete_job=True)
+    except ConnectorException:  # another has put it back, or its worker has come back and ended it
+        logger.debug("%s was put back", job.lock)
+
+
+async def _machine_of(app: App, job: Job) -> str:
+    """Return on which machine's disk a task's files are, nothing where that is not known."""
+    async with _pool(app).connection() as connection:
+        cursor = await connection.execute(
+            "SELECT machine FROM progress WHERE (collection, slice) = (%s, %s)",
+            place_of(job.lock or ""),
+        )
+        row = await cursor.fetchone()
+    return str(row[0]) if row else ""
+
+
+async def _hand_over(app: App, connection: psycopg.AsyncConnection[Any], lease: float) -> None:
+    """Give the users of machines that are lost to any other, which begins them anew.
+
+    What they were cut into is known to the lost machine alone.
+    """
+    cursor = await connection.execute(_LOST, (lease,))
+    lost = [queue_of(row[0]) for row in await cursor.fetchall()]
+    await connection.execute(_USERS_OF_THE_LOST, (USERS, ARCHIVE_USER, lost))
+    cursor = await connection.execute(_SLICES_OF_THE_LOST, (ARCHIVE_SLICE, lost))
+    wholes = {}
+    for fields, priority in await cursor.fetchall():
+        with suppress(ArgumentRefused, TypeError):
+            work = read_work(fields["username"], fields["arguments"])
+            wholes[work.key] = (work, priority)
+    for key, (work, priority) in wholes.items():
+        task = app.configure_task(
+            ARCHIVE_USER, lock=key, queueing_lock=key, queue=USERS, priority=priority,
+            connection=connection,
+        )  # fmt: skip
+        with suppress(AlreadyEnqueued):
+            async with connection.transaction():
+                await task.defer_async(**work.fields())
+    await connection.execute(_FORGET)
+
+
+def _pool(app: App) -> Any:
+    connector = app.connector
+    assert isinstance(connector, PsycopgConnector)
+    return connector.pool

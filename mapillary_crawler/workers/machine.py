@@ -1,0 +1,262 @@
+"""One machine of several: it takes tasks of the queue on PostgreSQL, some at once.
+
+Without a sign of life for the length of a lease its tasks are others'. So whatever it runs is
+behind the fence; and where the queue goes away for longer, all that it runs ends, and so does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from procrastinate import App, PsycopgConnector, RetryDecision
+from procrastinate.exceptions import ProcrastinateException
+from procrastinate.jobs import Job
+from procrastinate.retry import BaseRetryStrategy
+from procrastinate.worker import Worker
+
+from mapillary_crawler.crawl.fleet_pace import FLEET_PACE
+from mapillary_crawler.ledger.records import Slice
+from mapillary_crawler.terminal.progress_file import read_progress
+from mapillary_crawler.workers.brake import Brake, serve
+from mapillary_crawler.workers.database import QueueAway, parameters
+from mapillary_crawler.workers.dsn import Dsn
+from mapillary_crawler.workers.fence import PARTS, Fence, Taken
+from mapillary_crawler.workers.leases import USERS, queue_of, take_over
+from mapillary_crawler.workers.news import News
+from mapillary_crawler.workers.process import Processes
+from mapillary_crawler.workers.tasks import MACHINE, make_app
+from mapillary_crawler.workers.verdict import Next
+from mapillary_crawler.workers.work import Step, Work
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a crawl has to end in once it is told to, where nobody else waits for its folder.
+_TO_END = 60.0
+#: The lock of those who look after the tasks of the dead: one is enough.
+_REAPER = "reaper"
+
+
+class PutBack(BaseRetryStrategy):
+    """Puts a task back that this machine cannot go on with; whatever else ends one is shown."""
+
+    def __init__(self, queue: str, seconds: float) -> None:
+        self._queue = queue
+        self._seconds = max(1, round(seconds))
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        """Return when and where the task is tried again, None for never."""
+        if isinstance(exception, Taken):  # it is not known to be here
+            return RetryDecision(retry_in={"seconds": self._seconds})
+        if isinstance(exception, asyncio.CancelledError):
+            return RetryDecision(queue=self._queue)
+        return None
+
+
+@dataclass
+class QueueMachine:
+    """What a worker of the queue does with tasks; `run_worker` is all of it.
+
+    `command` gives the command line of a crawl, `folders` where its progress is, `slices_of` the
+    slices of a collection. `environment` is that of the crawls, which need not know the queue.
+    """
+
+    name: str
+    version: str
+    jobs: int
+    #: Seconds without a sign of life after which its tasks are others'.
+    lease: float
+    dsn: Dsn
+    command: Callable[[Work], list[str]]
+    folders: Callable[[Work], Sequence[Path]]
+    slices_of: Callable[[Work], Sequence[Slice] | None]
+    environment: Mapping[str, str]
+    #: That of the token, for which the API's limits hold.
+    application: str
+    say: Callable[[str], None]
+    _running: dict[str, Work] = field(default_factory=dict)
+    _paused_until: float = 0.0
+    _paused_for: str = ""
+    _queues: list[str] = field(default_factory=list)
+    _draining: bool = False
+
+    @property
+    def queue(self) -> str:
+        """Where what follows on a task waits: its files are on this machine's disk."""
+        return queue_of(self.name)
+
+    def run_worker(self) -> None:
+        """Work until SIGTERM or SIGINT; raises `QueueAway` where the queue went away."""
+        for name in ("procrastinate", "psycopg.pool", "asyncio"):  # all is said here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        asyncio.run(self._work())
+
+    async def _work(self) -> None:
+        connector = PsycopgConnector(
+            conninfo=self.dsn.conninfo, kwargs=parameters(self.dsn), min_size=1,
+            max_size=self.jobs + 3, timeout=self.lease / 3,
+        )  # fmt: skip
+        self._fence, self._news = Fence(self.dsn, self.lease), News(connector, self.name)
+        self._brake = Brake(connector, self.application)
+        app = make_app(connector, PutBack(self.queue, self.lease / 3))
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(app.open_async())
+            stack.push_async_callback(self._fence.close)
+            self._queues = [self.queue, USERS]
+            worker = self._worker(app)
+            await self._news.starts(self.version, self.jobs)
+            await self._brake.begin()
+            self._drain_on_signals(worker)
+            watches = [
+                asyncio.create_task(self._fence.watch()),
+                asyncio.create_task(self._look(app)),
+            ]
+            try:
+                await worker.run()  # type: ignore[no-untyped-call]
+            except ProcrastinateException as error:
+                logger.debug("The worker has ended: %s", error)
+            finally:
+                for watch in watches:
+                    watch.cancel()
+                await asyncio.gather(*watches, return_exceptions=True)
+                await self._news.seen(drained=self._draining)
+        if not self._draining:
+            raise QueueAway(f"the queue ({self.dsn.where}) went away; start the worker again")
+
+    def _worker(self, app: App) -> Worker:
+        return Worker(
+            app,
+            queues=self._queues,
+            concurrency=self.jobs,
+            fetch_job_polling_interval=min(5.0, self.lease / 3),
+            abort_job_polling_interval=min(5.0, self.lease / 3),
+            shutdown_graceful_timeout=0,
+            delete_jobs="successful",
+            additional_context={MACHINE: self},
+            install_signal_handlers=False,
+            update_heartbeat_interval=self.lease / PARTS,
+            stalled_worker_timeout=self.lease,
+        )
+
+    def _drain_on_signals(self, worker: Worker) -> None:
+        """Put back what is being done, with what it has, when told to end."""
+
+        def drain() -> None:
+            if not self._draining:
+                self.say("ends: what is being crawled is put back with what it has")
+            self._draining = True
+            worker.stop()  # type: ignore[no-untyped-call]
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, drain)
+
+    async def _look(self, app: App) -> None:
+        """Tell how far all is, hear whether anything may be taken, look after the dead."""
+        while True:
+            await self._tell()
+            halted = await self._news.halted()
+            stays = max(0.0, self._paused_until - time.monotonic())
+            self._queues[:] = [] if halted or stays else [self.queue, USERS]
+            with suppress(Taken, psycopg.Error, ProcrastinateException):
+                async with self._fence.held(_REAPER, _nothing):
+                    await take_over(app, self.lease)
+            await asyncio.sleep(self.lease / PARTS)
+
+    async def _tell(self) -> None:
+        stays = self._paused_until - time.monotonic()
+        await self._news.seen(
+            drained=self._draining,
+            paused=stays if stays > 0 else None,
+            why=self._paused_for if stays > 0 else None,
+        )
+        for work in list(self._running.values()):
+            await self._news.figures(work, read_progress(self.folders(work)))
+
+    async def run(self, work: Work) -> int:
+        """Crawl behind the fence; raises `Taken` where another works on it, or may do so."""
+        ours, theirs = socket.socketpair()
+        processes, lost = self._processes(theirs), asyncio.Event()
+
+        def stop() -> None:
+            lost.set()
+            self.say(f"{work.title}: the queue is away, or another works on it: it ends here")
+            _end(processes, self.lease / PARTS)
+
+        with theirs, ours:
+            async with self._fence.held(work.key, stop):
+                await self._news.begins(work)
+                self._running[work.key] = work
+                braked = asyncio.create_task(serve(ours, self._brake))
+                crawl = asyncio.ensure_future(processes.run(work.title, self.command(work)))
+                try:
+                    code = await asyncio.shield(crawl)
+                except asyncio.CancelledError:
+                    _end(processes, _TO_END)
+                    await crawl
+                    raise
+                finally:
+                    braked.cancel()
+                    del self._running[work.key]
+                    await self._news.figures(work, read_progress(self.folders(work)))
+        if lost.is_set():
+            raise Taken
+        return code
+
+    def _processes(self, end: socket.socket) -> Processes:
+        """Return what is to run a crawl, which is given its end of the brake."""
+        environment = {**self.environment, FLEET_PACE: str(end.fileno())}
+        return Processes(several=True, environment=environment, files=[end.fileno()])
+
+    def slices(self, work: Work) -> Sequence[Slice] | None:
+        """Return the slices of the collection, None where it is not cut."""
+        return self.slices_of(work)
+
+    async def takes(self, work: Work, code: int, step: Step) -> bool:
+        """Tell how a crawl ended on which others follow; pause where the verdict says so."""
+        await self._news.ends(work, code)
+        if step.next is Next.PAUSE_MACHINE:
+            self._paused_until, self._paused_for = (
+                time.monotonic() + step.seconds,
+                "the disk is full",
+            )
+            self.say(f"{work.title}: the disk is full; nothing is taken for {step.seconds:.0f} s")
+        if step.next is Next.PAUSE_FLEET:
+            await self._news.halt(work, f"the token of {self.name} was refused")
+            self.say(f"{work.title}: the token was refused; no machine takes anything now")
+        if step.next in (Next.PAUSE_MACHINE, Next.PAUSE_FLEET):
+            self._queues.clear()
+        return True
+
+    async def over(self, work: Work, code: int, step: Step) -> None:
+        """Tell how a crawl ended that was the last of its task."""
+        await self._news.ends(work, code)
+        if step.next is Next.DONE and not work.is_slice:
+            await self._news.merged(work)
+
+    def refused(self, title: str, error: Exception) -> None:
+        """Say that a task is none of this program's; it is shown."""
+        self.say(f"{title} is refused: {error}")
+
+    def trouble(self, work: Work, error: Exception) -> None:
+        """Say what ended a task that should not have, unless it is put back."""
+        if not isinstance(error, Taken):
+            self.say(f"{work.title}: {type(error).__name__}: {self.dsn.clean(str(error))}")
+
+
+def _nothing() -> None:
+    """Look after nothing more: there is nothing to be stopped."""
+
+
+def _end(processes: Processes, seconds: float) -> None:
+    """Tell a crawl to end, and end it after some seconds."""
+    processes.stop(signal.SIGTERM)
+    asyncio.get_running_loop().call_later(seconds, processes.stop, signal.SIGKILL)

@@ -1,0 +1,232 @@
+"""What is in the queue: users, their slices, machines, rates and what failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
+from mapillary_crawler.terminal.json_lines import moment
+from mapillary_crawler.workers.news import WHOLE, place_of
+from mapillary_crawler.workers.tasks import ARCHIVE_SLICE, ARCHIVE_USER
+from mapillary_crawler.workers.work import Work, read_work
+
+#: Seconds after which figures of a crawl say nothing of now.
+_STALE = 60.0
+_NUMBERS = ("listed", "saved", "gone", "unavailable", "failed", "left", "bytes_saved")
+_TASKS = """
+SELECT id, lock, task_name, status::text, args, attempts, abort_requested,
+    coalesce(scheduled_at > now(), false) AS later
+FROM procrastinate_jobs ORDER BY priority DESC, id
+"""
+_PROGRESS = """
+SELECT collection, slice, username, machine, exit_code, figures,
+    extract(epoch FROM now() - changed_at)::float AS age
+FROM progress
+"""
+_WORKERS = """
+SELECT machine, version, jobs, drained, extract(epoch FROM seen_at)::float AS seen_at,
+    extract(epoch FROM now() - seen_at)::float AS age,
+    CASE WHEN paused_until > now() THEN paused_for END AS paused_for
+FROM workers ORDER BY machine, id
+"""
+
+
+@dataclass
+class UserInQueue:
+    """What is known of a user's collection; `state` is one of those that `scrapy queue -h` has."""
+
+    username: str
+    collection: str
+    state: str
+    machine: str | None = None
+    exit_code: int | None = None
+    #: Slices that are known of: in the queue, being crawled, or ended.
+    slices: int = 0
+    slices_ended: int = 0
+    listed: int = 0
+    saved: int = 0
+    gone: int = 0
+    unavailable: int = 0
+    failed: int = 0
+    left: int = 0
+    bytes_saved: int = 0
+    images_per_second: float = 0.0
+    seconds_left: float | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is done for it by itself."""
+        return self.state in ("done", "failed", "cancelled")
+
+    def fields(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {"kind": "user", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class WorkerOfQueue:
+    """A process of `scrapy worker`; `seen_at` is in seconds since 1970."""
+
+    machine: str
+    version: str
+    jobs: int
+    state: str
+    seen_at: float
+
+    def fields(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {"kind": "worker", **asdict(self), "seen_at": moment(self.seen_at)}
+
+
+@dataclass(frozen=True)
+class RefusedTask:
+    """A task that is none of this program's: nothing of it was done."""
+
+    task: int
+    reason: str
+
+    def fields(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {"kind": "refused", **asdict(self)}
+
+
+@dataclass
+class Overview:
+    """All of it, users in their order."""
+
+    users: dict[str, UserInQueue] = field(default_factory=dict)
+    workers: list[WorkerOfQueue] = field(default_factory=list)
+    refused: list[RefusedTask] = field(default_factory=list)
+    #: Why no machine takes anything; None where they do.
+    halted: str | None = None
+
+    @property
+    def images_per_second(self) -> float:
+        """Images that all machines together save a second."""
+        return sum(user.images_per_second for user in self.users.values())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long those that are listed take at this rate; None while that is not known."""
+        left = sum(user.left for user in self.users.values() if not user.has_ended)
+        rate = self.images_per_second
+        return left / rate if rate and left else None
+
+    def fields(self) -> Iterator[dict[str, Any]]:
+        """Yield everything as JSON can hold it, the sum last."""
+        yield from (user.fields() for user in self.users.values())
+        yield from (worker.fields() for worker in self.workers)
+        yield from (task.fields() for task in self.refused)
+        states = [user.state for user in self.users.values()]
+        left = self.seconds_left
+        yield {
+            "kind": "sum",
+            "users": len(self.users),
+            "states": {state: states.count(state) for state in sorted(set(states))},
+            "images_per_second": round(self.images_per_second, 1),
+            "seconds_left": None if left is None else round(left),
+            "halted": self.halted,
+        }
+
+
+def look(connection: psycopg.Connection, lease: float) -> Overview:
+    """Return what is in the queue; `lease` is how long a worker may be silent, in seconds."""
+    found = Overview()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        for row in cursor.execute(_TASKS).fetchall():
+            _add_task(found, row)
+        for row in cursor.execute(_PROGRESS).fetchall():
+            _add_progress(found, row)
+        found.workers = [_worker(row, lease) for row in cursor.execute(_WORKERS).fetchall()]
+        halt = cursor.execute("SELECT username, machine, reason FROM halt").fetchone()
+    if halt:
+        found.halted = f"{halt['reason']} ({halt['username']})"
+    for user in found.users.values():
+        if user.images_per_second and user.left:
+            user.seconds_left = round(user.left / user.images_per_second)
+    return found
+
+
+def _add_task(found: Overview, row: Mapping[str, Any]) -> None:
+    try:
+        work = _work(row["task_name"], row["args"])
+    except (ArgumentRefused, TypeError) as error:
+        reason = "it has fields that no task has" if isinstance(error, TypeError) else str(error)
+        found.refused.append(RefusedTask(row["id"], reason))
+        return
+    (collection, _), state = place_of(work.key), _state(row)
+    user = found.users.setdefault(collection, UserInQueue(work.username, collection, state))
+    user.slices += work.is_slice
+    if _WEIGHT.index(state) < _WEIGHT.index(user.state):
+        user.state = state
+
+
+def _work(name: str, fields: Mapping[str, Any]) -> Work:
+    """Return what a task is about; raises `ArgumentRefused`, or TypeError for its fields."""
+    if name not in (ARCHIVE_USER, ARCHIVE_SLICE):
+        raise ArgumentRefused(f"there is no task {name!r}")
+    work = read_work(**fields)
+    if work.is_slice != (name == ARCHIVE_SLICE):
+        raise ArgumentRefused("the task's number is none of a slice")
+    return work
+
+
+#: Of several tasks of a user, the state that is shown.
+_WEIGHT = ("running", "failed", "cancelled", "waiting", "later")
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    status = row["status"]
+    if status in ("cancelled", "aborted") or row["abort_requested"]:
+        return "cancelled"
+    if status == "todo":
+        return "later" if row["later"] else "waiting"
+    return {"doing": "running"}.get(status, "failed")
+
+
+def _add_progress(found: Overview, row: Mapping[str, Any]) -> None:
+    collection, number = row["collection"], row["slice"]
+    user = found.users.get(collection)
+    if user is None:
+        user = found.users[collection] = UserInQueue(row["username"], collection, "done")
+    user.machine = row["machine"] or None
+    if number == WHOLE:
+        user.exit_code = row["exit_code"]
+    else:
+        has_ended = row["exit_code"] in (Outcome.COMPLETE.exit_code, Outcome.INCOMPLETE.exit_code)
+        user.slices_ended += has_ended
+        user.slices += has_ended
+    figures = row["figures"]
+    for name in _NUMBERS:
+        value = figures.get(name)
+        if isinstance(value, int):
+            _add_number(user, name, value, of_slice=number != WHOLE)
+    rate = figures.get("images_per_second")
+    if row["exit_code"] is None and row["age"] < _STALE and isinstance(rate, int | float):
+        user.images_per_second += rate
+
+
+def _add_number(user: UserInQueue, name: str, value: int, *, of_slice: bool) -> None:
+    """Add a number to a user's; what is listed is the whole's, and what is left follows from it."""
+    if of_slice and name in ("listed", "left"):
+        return
+    setattr(user, name, getattr(user, name) + value)
+
+
+def _worker(row: Mapping[str, Any], lease: float) -> WorkerOfQueue:
+    state = "working"
+    if row["drained"]:
+        state = "ended"
+    elif row["age"] > lease:
+        state = "lost"
+    elif row["paused_for"]:
+        state = f"paused: {row['paused_for']}"
+    return WorkerOfQueue(
+        row["machine"], row["version"], row["jobs"], state, row["seen_at"] or time.time()
+    )
