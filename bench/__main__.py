@@ -149,8 +149,8 @@ def steps(scope: Scope, _: list[str]) -> None:
 def several(scope: Scope, settings: list[str]) -> None:
     """Print what several processes fetch of one user."""
     report.heading("Several processes")
-    cores.held(scope.images, scope.rounds, settings)
-    cores.free(scope.images, scope.rounds, settings, _BEST_WORKERS)
+    cores.held(4 * scope.images, 1, settings)
+    cores.free(2 * scope.images, scope.rounds, settings, _BEST_WORKERS)
 
 
 _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {

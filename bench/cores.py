@@ -23,8 +23,8 @@ from mapillary_crawler.sandbox.process import Sandbox
 
 _GROUPS = Path("/sys/fs/cgroup")
 _PERIOD = 100_000
-#: Slices for each process: an end that one process works on alone is short.
-_SLICES = 6
+#: Slices for each process: the start of one takes the time of some hundred images.
+_SLICES = 2
 
 
 def held(images: int, rounds: int, settings: Sequence[str]) -> None:
@@ -35,7 +35,8 @@ def held(images: int, rounds: int, settings: Sequence[str]) -> None:
         return
     work = Work(images, "1024", 0)
     rates = dict.fromkeys((1, 2, 4), 0.0)
-    with Sandbox.running([{"username": USERNAME, "images": images}], faults=work.faults) as sandbox:
+    user = {"username": USERNAME, "images": images, "days": 200.0}
+    with Sandbox.running([user], faults=work.faults) as sandbox:
         warm_up(sandbox, work)
         for jobs in rates:
             tool = archive(jobs, settings, processors=0.25)
