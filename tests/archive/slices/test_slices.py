@@ -1,0 +1,255 @@
+"""Cut, crawled and merged: the same collection, and each step once, whatever ends it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mapillary_crawler.archive.slices.making import make_slice
+from mapillary_crawler.archive.slices.merging import merge_slices
+from mapillary_crawler.archive.slices.reading import read_slices
+from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
+from mapillary_crawler.collection.lock import Lock
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import SliceMismatch, SliceState, State
+from mapillary_crawler.ledger.thread import LedgerHere
+from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
+from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
+from tests.ledgers import fast_folder
+
+SOME = pictures(days=4, a_day=6)
+SIZE = 7
+FAILING = (SOME[13].image_id, SOME[20].image_id)
+
+
+@pytest.fixture(scope="module")
+def in_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return what one process makes of the images."""
+    folder = tmp_path_factory.mktemp("one")
+    add(folder / ANN.name, SOME)
+    return deterministic_set(finish(folder / ANN.name, folder / "store").destination)
+
+
+@pytest.fixture
+def whole() -> Iterator[Path]:
+    """Return where a collection is worked on."""
+    with fast_folder() as folder:
+        yield folder / "staging" / ANN.name
+
+
+def finished(whole: Path) -> dict[str, bytes]:
+    assert not list(whole.parent.glob("*#*"))
+    return deterministic_set(finish(whole, whole.parent.parent / "store").destination)
+
+
+def merge(whole: Path) -> int:
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        return merge_slices(LedgerHere(ledger), whole, {whole.parent})
+
+
+def test_it_is_what_one_process_makes(whole: Path, in_one: dict[str, bytes]) -> None:
+    slices = cut_in_two_runs(whole, SOME, size=SIZE)
+    assert len(slices) > 2
+    for part in reversed(slices):
+        crawl_slice(whole, part, SOME, FAILING)
+    assert [part.state for part in read_slices(whole) or []] == [SliceState.ENDED] * len(slices)
+    assert merge_all(whole, SOME) == len(slices)
+    assert [part.state for part in read_slices(whole) or []] == [SliceState.MERGED] * len(slices)
+    assert merge_all(whole, SOME) == 0
+    assert finished(whole) == in_one
+
+
+def test_what_failed_is_unsettled_in_the_whole(whole: Path) -> None:
+    for part in cut_in_two_runs(whole, SOME, size=SIZE):
+        crawl_slice(whole, part, SOME, FAILING)
+    merge(whole)
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        failures = list(ledger.images.failures())
+        assert {(image_id, error) for image_id, error, _ in failures} == {
+            (image_id, "HTTP 503") for image_id in FAILING
+        }
+        kept, counted = ledger.survey.kept(), ledger.survey.recount()
+        assert {state: of for state, of in kept.items() if of[0]} == counted
+        assert ledger.images.balance().listed == len(SOME)
+
+
+def test_open_slices_come_back_as_they_are(whole: Path, in_one: dict[str, bytes]) -> None:
+    """One has ended, one was begun, the others were not: the rest may be cut anew."""
+    slices = cut_in_two_runs(whole, SOME, size=SIZE)
+    crawl_slice(whole, slices[1], SOME)
+    make_slice(whole, slice_folder(whole, slices[2].number), slices[2])
+    merge(whole)
+    assert read_slices(whole) is None
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        assert ledger.slices.may_be_cut(SIZE)
+        ledger.slices.cut(SIZE, "0")
+        again = ledger.slices.all()
+        assert again[0].number == slices[-1].number + 1
+        assert ledger.slices.find(1) == replace(slices[0], state=SliceState.MERGED)
+    for part in again:
+        crawl_slice(whole, part, SOME)
+    merge_all(whole, SOME)
+    assert finished(whole) == in_one
+
+
+def test_a_body_that_came_for_images_of_two_slices_is_nobodys(whole: Path) -> None:
+    first, *_, last = cut_in_two_runs(whole, SOME, size=SIZE)
+    png = b"PNG"
+    some = [
+        replace(picture, body=png, extension="png", bare="other-format", state=State.SAVED)
+        if place in (9, len(SOME) - 1)
+        else picture
+        for place, picture in enumerate(SOME)
+    ]
+    for part in (first, last):
+        crawl_slice(whole, part, some)
+        path = slice_folder(whole, part.number) / LEDGER_PATH
+        with closing(Ledger(path)) as ledger:
+            number, sha256 = ledger.database.execute(
+                "SELECT number, sha256_served FROM images WHERE sha256_stored = ?",
+                (hashlib.sha256(png).digest(),),
+            ).fetchone()
+            assert not ledger.other_formats.came(number, sha256)
+    merge(whole)
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        errors = Counter(error for _, error, _ in ledger.images.failures())
+    assert errors["the same body came for another image as well: a placeholder"] == 2
+    assert not list(whole.rglob("*.png"))
+
+
+def test_a_slice_that_is_crawled_is_left_alone(whole: Path) -> None:
+    part = cut_in_two_runs(whole, SOME, size=SIZE)[1]
+    lock = Lock({whole.parent}, slice_folder(whole, part.number).name)
+    with pytest.raises(Refused) as refused:
+        merge(whole)
+    lock.release()
+    assert refused.value.outcome is Outcome.LOCKED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE facts SET value = json_set(value, '$.id', 'another') WHERE name = 'slice_of'",
+        "UPDATE facts SET value = json_set(value, '$.version', '0') WHERE name = 'slice_of'",
+        "DELETE FROM facts WHERE name = 'slice_of'",
+        "DELETE FROM images WHERE number = (SELECT max(number) FROM images)",
+        "UPDATE images SET id = 'x' WHERE number = (SELECT max(number) FROM images)",
+    ],
+)
+def test_another_ledger_is_refused(whole: Path, change: str) -> None:
+    parts = cut_in_two_runs(whole, SOME, size=SIZE)
+    for part in parts:
+        crawl_slice(whole, part, SOME)
+    with closing(Ledger(slice_folder(whole, 1) / LEDGER_PATH)) as ledger:
+        ledger.database.execute(change)
+    with pytest.raises(SliceMismatch, match=r"slice 1"):
+        merge(whole)
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        assert ledger.slices.unmerged() == parts
+
+
+def test_a_file_in_the_way_is_named_and_stays(whole: Path) -> None:
+    for part in cut_in_two_runs(whole, SOME, size=SIZE):
+        crawl_slice(whole, part, SOME)
+    tar = next(slice_folder(whole, 2).glob("*.tar")).name
+    (whole / tar).write_bytes(b"mine")
+    with pytest.raises(Refused, match="in the way"):
+        merge(whole)
+    assert (whole / tar).read_bytes() == b"mine"
+    assert (slice_folder(whole, 2) / tar).is_file()
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Steps:
+    """Counts what changes files and ledgers, and ends the process before one of these."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = -1
+        self.done = 0
+        for owner, name in (
+            (os, "rename"), (os, "rmdir"), (os, "unlink"), (os, "mkdir"), (os, "fsync"),
+            (Database, "execute"), (Database, "executemany"),
+        ):  # fmt: skip
+            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*given: Any, **named: Any) -> Any:
+            self.done += 1
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+            return call(*given, **named)
+
+        return counted
+
+
+def test_an_end_between_any_two_steps_changes_nothing(
+    whole: Path, in_one: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = cut_in_two_runs(whole, SOME, size=SIZE)
+    template = whole.parent.parent / "template"
+    shutil.copytree(whole.parent, template)
+    crawled = slices[1:]
+
+    def work() -> None:
+        for part in crawled:
+            crawl_slice(whole, part, SOME, FAILING)
+        merge(whole)
+
+    steps = Steps(monkeypatch)
+    work()
+    most, made = steps.done, state(whole)
+    for step in range(1, most, 13):
+        for folder in (whole.parent, whole.parent.parent / "store"):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(template, whole.parent)
+        steps.left = step
+        with pytest.raises(Killed):
+            work()
+        with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+            crawled = [part for part in ledger.slices.unmerged() if part in slices[1:]]
+        work()
+        crawled = slices[1:]
+        assert state(whole) == made, step
+    merge_all(whole, SOME)
+    assert finished(whole) == in_one
+
+
+def state(whole: Path) -> dict[str, Any]:
+    """Return what the whole's ledger has, and the files."""
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        tables = {
+            table: ledger.database.execute(
+                f"SELECT {columns} FROM {table} ORDER BY 1"
+            ).fetchall()
+            for table, columns in (
+                ("images", "id, state, extension, sha256_stored, size, offset, "
+                           "(SELECT name FROM pieces WHERE pieces.number = piece)"),
+                ("unsettled", "number, error"),
+                ("days", "day, state"),
+                ("pieces", "name, images, bytes, sha256, state"),
+                ("samples", "day, number"),
+                ("slices", "number, images, merged"),
+                ("balance", "state, images, bytes"),
+            )
+        }  # fmt: skip
+    files = {
+        path.relative_to(whole.parent).as_posix(): path.read_bytes()
+        for path in whole.parent.rglob("*")
+        if path.is_file() and not {".crawl", ".locks"} & set(path.parts)
+    }
+    return {**tables, "files": files}
