@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,18 @@ from typing import Any
 from mapillary_crawler.archive.lost_parts import LostPart, lost_parts
 from mapillary_crawler.archive.on_archive_org import OnArchiveOrg, on_archive_org
 from mapillary_crawler.archive.read_ledger import read_ledger
+from mapillary_crawler.archive.slices.reading import open_ledgers, whole_balance
 from mapillary_crawler.archive.update.journal import is_half_done
 from mapillary_crawler.archive.update.last_update import LastUpdate, last_update
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
-from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, LEDGER_WAL, PROGRESS_PATH
+from mapillary_crawler.collection.layout import (
+    CHECKSUMS,
+    LEDGER_PATH,
+    LEDGER_WAL,
+    PROGRESS_PATH,
+    slice_folder,
+)
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.ledger.trouble import LedgerTrouble
@@ -87,7 +94,8 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
     active_at = max(times, default=None)
     try:
         with closing(read_ledger(folder)) as ledger:
-            balance = ledger.images.balance()
+            balance = whole_balance(folder, ledger)
+            slices = ledger.slices.unmerged()
             closed = ledger.listing.position().closed
             finished = ledger.facts.get("finished_at") is not None
             lost = tuple(lost_parts(folder, ledger)) if finished else ()
@@ -99,8 +107,11 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
     except (sqlite3.Error, LedgerTooNew) as error:
         return Overview(folder.name, f"ledger cannot be read: {error}", active_at=active_at)
     is_worked_on = places.is_locked(folder)
+    at_work = sum(places.is_locked(slice_folder(folder, part.number)) for part in slices)
     if is_worked_on:
         state = _working(folder, balance)
+    elif slices:
+        state = _in_slices(balance, at_work)
     elif finished and folder.resolve().parent == places.store.resolve():
         files = "a file" if len(lost) == 1 else f"{len(lost):,} files"
         state = f"lacks {files}: repair it" if lost else ARCHIVED
@@ -113,15 +124,29 @@ def _look_at_ledger(folder: Path, places: Places) -> Overview:
     )
 
 
+def _in_slices(balance: Balance, at_work: int) -> str:
+    """Say how far a collection is that is cut, and how many of its slices are worked on."""
+    done = f"{100 * (balance.listed - balance.unsettled) // max(1, balance.listed)} %"
+    return f"fetching, {done}, slices: {at_work}" if at_work else f"cut into slices, {done}"
+
+
 def failures(folder: Path) -> Iterator[tuple[str, str, int]]:
     """Yield id, last error and attempts in the last run of each image that failed.
 
     Raises `sqlite3.Error`, `LedgerTooNew`.
     """
     with closing(read_ledger(folder)) as ledger:
-        for image_id, error, attempts in ledger.images.failures():
-            if error is not None:
-                yield image_id, error, attempts
+        of_slices: list[str] = []
+        for own in open_ledgers(folder, ledger):
+            of_slices += own.slices.days()
+            yield from _failed(own.images.failures())
+        yield from _failed(ledger.images.failures(but=of_slices))
+
+
+def _failed(unsettled: Iterable[tuple[str, str | None, int]]) -> Iterator[tuple[str, str, int]]:
+    for image_id, error, attempts in unsettled:
+        if error is not None:
+            yield image_id, error, attempts
 
 
 def _working(folder: Path, balance: Balance) -> str:

@@ -5,7 +5,7 @@ listed = saved + gone + unavailable + failed + left, always; nothing is left of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class Balance:
     def unsettled(self) -> int:
         """Images that are wanted still, whether a run has failed with them or not."""
         return self.failed - self.accepted + self.left
+
+    def changed(self, before: Balance, now: Balance) -> Balance:
+        """Return what this is once a part of it has changed from `before` to `now`."""
+        counts = zip(astuple(self), astuple(before), astuple(now), strict=True)
+        return Balance(*(count - was + has for count, was, has in counts))
 
     def __str__(self) -> str:
         text = (

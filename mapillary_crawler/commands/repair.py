@@ -72,6 +72,7 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
 
     def _repair(self, folder: Path, opts: argparse.Namespace) -> None:
         from mapillary_crawler.archive.repair.diagnosis import LedgerState, diagnose
+        from mapillary_crawler.archive.slices.reading import refuse_cut
         from mapillary_crawler.archive.update.journal import finish_update, is_half_done
 
         if is_half_done(folder):
@@ -80,7 +81,9 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
                 lambda: finish_update(folder, self._staging / folder.name),
             )
         found = diagnose(folder)
-        if found.ledger is not LedgerState.WELL:
+        if found.ledger is LedgerState.WELL:
+            refuse_cut(folder)
+        else:
             self._make_ledger(folder, found)
             if self._dry:
                 return
@@ -107,6 +110,7 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
         """Make a ledger of the manifests of a finished collection, else of its images."""
         from mapillary_crawler.archive.repair.from_files import ledger_from_files
         from mapillary_crawler.archive.repair.from_manifests import rebuild_from_manifests
+        from mapillary_crawler.archive.slices.merging import bring_all_back
         from mapillary_crawler.terminal.work_display import work_display
 
         if found.finished:
@@ -117,6 +121,7 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
             return
 
         def look() -> None:
+            bring_all_back(folder)
             with work_display() as shown:
                 files = ledger_from_files(folder, shown, walk=self.configuration().jpeg_walk)
             print(f"found {files.images:,} images that are whole")

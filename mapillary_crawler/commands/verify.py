@@ -108,6 +108,7 @@ Examples
     def _verify(self, folder: Path, places: Places, *, full: bool) -> Outcome:
         """Verify one collection and say what came of it."""
         from mapillary_crawler.archive.read_ledger import title
+        from mapillary_crawler.archive.slices.reading import cut_words
         from mapillary_crawler.archive.update.half_done import half_done
         from mapillary_crawler.archive.verify.inventory import NoInventory
         from mapillary_crawler.archive.verify.verification import open_inventory
@@ -117,7 +118,7 @@ Examples
         if places.is_locked(folder):
             message = f"{title(folder)}: another process works on it"
             return self._refuse(folder, Outcome.LOCKED, message)
-        if half := half_done(folder):
+        if half := half_done(folder) or cut_words(folder):
             return self._refuse(folder, Outcome.INCOMPLETE, half)
         try:
             inventory = open_inventory(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -205,12 +206,16 @@ class Images:
         """Return an image's fields as listed: canonical JSON without URLs."""
         return self._pages.line(record.page, record.row)
 
-    def failures(self) -> Iterator[tuple[str, str | None, int]]:
-        """Yield id, last error and attempts of what is unsettled, in the order of listing."""
+    def failures(self, *, but: Sequence[str] = ()) -> Iterator[tuple[str, str | None, int]]:
+        """Yield id, last error and attempts of what is unsettled, in the order of listing.
+
+        Without the images of some days.
+        """
         return iter(
             self._database.execute(
                 "SELECT id, error, attempts FROM unsettled JOIN images USING (number) "
-                "ORDER BY number"
+                "WHERE day NOT IN (SELECT value FROM json_each(?)) ORDER BY number",
+                (json.dumps(but),),
             )
         )
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.facts import Facts
 from mapillary_crawler.ledger.records import PieceState, Slice, SliceMismatch, SliceState, State
@@ -56,6 +57,11 @@ class Slices:
     def is_slice(self) -> bool:
         """Whether this ledger is that of a slice."""
         return self._facts.get(OF_CUT) is not None
+
+    @property
+    def begun(self) -> Balance:
+        """What had become of the images of the slice that this ledger is of, when it was made."""
+        return Balance(**self._facts.get(BEGUN, {}))
 
     @property
     def ended(self) -> int | None:

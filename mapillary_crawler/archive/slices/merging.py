@@ -8,6 +8,7 @@ What a crash leaves, and the next call goes on with:
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from functools import partial
@@ -19,7 +20,7 @@ from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.other_formats import SHARED
-from mapillary_crawler.ledger.records import Slice, SliceState
+from mapillary_crawler.ledger.records import Slice, SliceMismatch, SliceState
 from mapillary_crawler.ledger.slicing import merge
 from mapillary_crawler.ledger.thread import LedgerAccess
 
@@ -60,10 +61,27 @@ def _merge_rows(access: LedgerAccess, place: Path, part: Slice) -> bool:
         access.wait_for(lambda ledger: ledger.slices.set_merged(part.number))
         return False
     path = place / LEDGER_PATH
-    with closing(Ledger(path)) as ledger:  # takes in what a kill has left, or an older version
-        has_ended = ledger.slices.ended is not None
+    try:
+        with closing(Ledger(path)) as ledger:  # takes in what a kill has left, or an older version
+            has_ended = ledger.slices.ended is not None
+    except sqlite3.OperationalError:  # the disk's, or a lock's
+        raise
+    except sqlite3.DatabaseError as error:
+        raise SliceMismatch(
+            f"{path} cannot be read: {error}; put it back from a backup, or move {place} away, and "
+            "its images are fetched again"
+        ) from None
     access.wait_for(partial(merge, path=path, part=part))
     return has_ended
+
+
+def bring_all_back(folder: Path) -> None:
+    """Move the files of all slices into the folder of their collection, whose ledger is lost.
+
+    Raises `Refused` where a file is in the way, `OSError`.
+    """
+    for place in sorted(folder.parent.glob(f"{slice_folder(folder, 0).name.removesuffix('0')}*")):
+        _bring_back(place, folder)
 
 
 def _bring_back(place: Path, folder: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from mapillary_crawler.archive.collection_arguments import collection_arguments, crawl_command
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
-from mapillary_crawler.collection.outcome import ProjectError
+from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Slice, SliceState
 
 
@@ -26,6 +30,48 @@ def read_slices(folder: Path) -> list[Slice] | None:
     with closing(read_ledger(folder)) as ledger:
         slices = ledger.slices.all()
     return [replace(part, state=_state(folder, part)) for part in slices] or None
+
+
+def open_ledgers(folder: Path, ledger: Ledger) -> Iterator[Ledger]:
+    """Yield the ledgers of the slices that are not merged, as far as they are made.
+
+    `ledger` is that of the collection in `folder`. What cannot be read is left out.
+    """
+    for part in ledger.slices.unmerged():
+        place = slice_folder(folder, part.number)
+        with suppress(OSError, sqlite3.Error, ProjectError):
+            if descent.is_file(place, str(LEDGER_PATH)):
+                with closing(read_ledger(place)) as own:
+                    yield own
+
+
+def whole_balance(folder: Path, ledger: Ledger) -> Balance:
+    """Return the balance of a collection, its slices' included."""
+    balance = ledger.images.balance()
+    for own in open_ledgers(folder, ledger):
+        balance = balance.changed(own.slices.begun, own.images.balance())
+    return balance
+
+
+def refuse_cut(folder: Path) -> None:
+    """Raise `Refused` for a collection whose files lie with its slices, for who needs all of them.
+
+    A ledger that cannot be read is not this one's to tell.
+    """
+    if words := cut_words(folder):
+        raise Refused(Outcome.INCOMPLETE, words)
+
+
+def cut_words(folder: Path) -> str | None:
+    """Say of such a collection what it is, and what to do; None for any other."""
+    with suppress(sqlite3.Error, ProjectError):
+        slices = read_slices(folder) or []
+        if any(part.state is not SliceState.MERGED for part in slices):
+            return (
+                f"{folder.name} is cut into {len(slices)} slices, which have its images; crawl it "
+                f"to its end first: {crawl_command(collection_arguments(folder))}"
+            )
+    return None
 
 
 def _state(folder: Path, part: Slice) -> SliceState:
