@@ -39,6 +39,7 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "finished": False,
         "updating": False,
         "changes": None,
+        "gives_back": False,
         **members.pop("opened", {}),
     }
     named: dict[str, Any] = {

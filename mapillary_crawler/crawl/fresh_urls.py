@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from mapillary_crawler.collection.names import image_id
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.gone import DISTRUST, WITNESSES
 from mapillary_crawler.crawl.lister import IDLE_PAGES
@@ -87,11 +88,29 @@ class FreshUrls:
                 lambda ledger: ledger.queue.expired(time.time() + _MARGIN)
             )
             if expired > _MANY_EXPIRED:
+                if self._run.collection.gives_back:
+                    await self._give_back(expired)
                 self._listed_again_at = time.monotonic()
                 await self._list_again(expired)
                 return
         while self._stale and not self._run.closing():
             await self._refresh_batch(self._stale.take(graph_api.BATCH_IDS))
+
+    async def _give_back(self, expired: int) -> None:
+        """End the crawl of a slice: one listing of the user serves all slices."""
+        await self._run.ledger.ask(lambda ledger: ledger.slices.set_wants_urls())
+        raise EndOfRun(
+            Outcome.INTERRUPTED,
+            f"{expired:,} URLs of the slice have expired; -a cut=1 renews those of all slices",
+        )
+
+    async def renew_whole(self) -> None:
+        """Renew the URLs of a collection that is cut, for its slices to take."""
+        expired = await self._run.ledger.ask(
+            lambda ledger: ledger.queue.expired(time.time() + _MARGIN)
+        )
+        await self._list_again(expired)
+        await self._run.ledger.ask(lambda ledger: ledger.slices.set_renewed())
 
     async def _put_back_stale(self) -> None:
         """Give what is stale back to the queue, which draws those of them that are renewed."""

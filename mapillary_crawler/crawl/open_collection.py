@@ -71,6 +71,10 @@ class OpenCollection:
         self.title = self.collection.title
         #: Which slice of a collection it is, where it is not the whole.
         self.slice_number: int | None = None
+        #: It is a slice that ends where many of its URLs have expired: all are renewed at once.
+        self.gives_back = False
+        #: It is cut, and this run does just that.
+        self.renews = False
         self.folder = configuration.staging / self.name
         self.destination = configuration.store / self.collection.name
         self.ledger: LedgerThread
@@ -250,6 +254,8 @@ class OpenCollection:
 
     def _take_up_slices(self) -> None:
         """Be whole again, where this is cut."""
+        if self.renews:
+            return
         places = {self.configuration.store, self.configuration.staging}
         merge_slices(self.ledger, self.folder, places)
 

@@ -109,6 +109,8 @@ class OpenSlice(OpenCollection):
         path = self.folder / LEDGER_PATH
         try:
             make_slice(self._whole_folder, self.folder, self._part)
+            with closing(read_ledger(self.folder, locked=True)) as ledger:
+                self.gives_back = not ledger.slices.wants_urls  # else it has waited in vain
         except (LedgerTooNew, SliceMismatch) as error:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
         except sqlite3.DatabaseError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.read_ledger import read_ledger
-from mapillary_crawler.archive.slices.reading import read_slices
+from mapillary_crawler.archive.slices.reading import read_slices, whole_balance
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SliceState
@@ -28,31 +28,44 @@ def may_be_cut(opened: OpenCollection, ledger: Ledger) -> bool:
 
 
 def cut(opened: OpenCollection, ledger: Ledger) -> EndOfRun:
-    """Cut into slices, when nothing is on its way any more; return what is to be said of it."""
+    """Cut into slices, when nothing is on its way any more; return what is to be said of it.
+
+    What is cut already stays so.
+    """
+    if not opened.renews:
+        _cut(opened, ledger)
+    count = len(ledger.slices.all())
+    return EndOfRun(Outcome.CUT, _words(ledger.images.balance().listed, count))
+
+
+def _cut(opened: OpenCollection, ledger: Ledger) -> None:
     ledger.gone.start_run()
     fixed = {"tar_max_bytes": opened.tar_max_bytes} if opened.tar else {}
-    count = ledger.slices.cut(opened.configuration.slice_images, __version__, **fixed)
-    return EndOfRun(Outcome.CUT, _words(ledger.images.balance().listed, count))
+    ledger.slices.cut(opened.configuration.slice_images, __version__, **fixed)
 
 
 def refuse_open_slices(opened: OpenCollection) -> None:
     """Raise `Refused` where this run is to leave open slices to others.
 
-    With cut=1 while there is any, and a plan in any case, since it would fetch what is a slice's.
+    With cut=1 while there is any, unless one waits for URLs, which this run then renews; and a plan
+    in any case, since it would fetch what is a slice's.
     """
     if not (opened.arguments.cut or opened.plan):
         return
-    slices = read_slices(opened.folder)
-    if not slices or all(part.state is SliceState.MERGED for part in slices):
+    slices = read_slices(opened.folder) or []
+    if all(part.state is SliceState.MERGED for part in slices):
         return
-    is_open = any(part.state is SliceState.OPEN for part in slices)
     with closing(read_ledger(opened.folder, locked=True)) as ledger:
-        listed = ledger.images.balance().listed
-    words = _words(listed, len(slices))
+        balance = whole_balance(opened.folder, ledger)
+    words = f"{opened.title}: {_words(balance.listed, len(slices))}"
     if opened.plan:
-        raise Refused(Outcome.PLANNED, f"{opened.title}: {words}; crawl it to go on")
-    if is_open and not (opened.arguments.upload or opened.arguments.update):
-        raise Refused(Outcome.CUT, f"{opened.title}: {words}")
+        raise Refused(Outcome.PLANNED, f"{words}: {balance}; crawl it to go on")
+    open_ones = [part for part in slices if part.state is SliceState.OPEN]
+    if not open_ones or opened.arguments.upload or opened.arguments.update:
+        return
+    opened.renews = any(part.wants_urls for part in open_ones)
+    if not opened.renews:
+        raise Refused(Outcome.CUT, words)
 
 
 def _words(listed: int, slices: int) -> str:

@@ -268,7 +268,8 @@ class SliceState(StrEnum):
 class Slice:
     """A part of a collection that is cut: whole days, both of those named among them.
 
-    `images` are those listed of these days.
+    `images` are those listed of these days. It `wants_urls` where many of its URLs have expired,
+    and those of the whole were not renewed since.
     """
 
     number: int
@@ -276,6 +277,7 @@ class Slice:
     first_day: str
     last_day: str
     state: SliceState = SliceState.OPEN
+    wants_urls: bool = False
 
 
 class SliceMismatch(ProjectError):

@@ -19,8 +19,11 @@ from mapillary_crawler.ledger.records import PieceState, Slice, SliceMismatch, S
 CUT = "cut"
 #: Facts of a slice: its number, and of which cut by which version; with what balance it began.
 OF_CUT, BEGUN = "slice_of", "slice_begun"
-#: And whether the files of its days are with it; with which exit code it has ended.
-_FILES_TAKEN, _ENDED = "slice_files_taken", "slice_ended"
+#: A fact of both: how often the URLs of the whole were renewed, as far as that ledger has them.
+RENEWED = "urls_renewed"
+#: Facts of a slice: whether it waits for that; whether the files of its days are with it; with
+#: which exit code it has ended.
+_WANTS_URLS, _FILES_TAKEN, _ENDED = "slice_wants_urls", "slice_files_taken", "slice_ended"
 #: What says where images are, or in which days, otherwise than a crawl does; such is never cut.
 _ODD_FACTS = ("adopted", "days_differ", "updating")
 
@@ -72,6 +75,29 @@ class Slices:
     def set_ended(self, exit_code: int) -> None:
         """Note that the slice that this ledger is of has ended."""
         self._facts.set(**{_ENDED: exit_code})
+
+    @property
+    def renewed(self) -> int:
+        """How often the URLs of the whole were renewed, as far as this ledger has them."""
+        times: int = self._facts.get(RENEWED, 0)
+        return times
+
+    def set_renewed(self) -> None:
+        """Note that the URLs of the whole, whose ledger this is, were renewed."""
+        self._facts.add(RENEWED, 1)
+
+    @property
+    def wants_urls(self) -> bool:
+        """Whether the slice that this ledger is of waits for the whole's URLs to be renewed."""
+        return bool(self._facts.get(_WANTS_URLS))
+
+    def set_wants_urls(self) -> None:
+        """Note that it does."""
+        self._facts.set(**{_WANTS_URLS: True})
+
+    def set_has_urls(self, renewed: int) -> None:
+        """Note that this ledger, that of a slice, has the URLs of the whole's last renewal."""
+        self._facts.set(**{RENEWED: renewed, _WANTS_URLS: False})
 
     @property
     def has_files(self) -> bool:

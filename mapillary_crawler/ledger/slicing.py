@@ -14,7 +14,7 @@ from typing import Any
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Slice, SliceMismatch, Source
-from mapillary_crawler.ledger.slices import BEGUN, CUT, OF_CUT
+from mapillary_crawler.ledger.slices import BEGUN, CUT, OF_CUT, RENEWED
 
 _UNSETTLED = "number, url, expires, fresh, retry_at, attempts, error, had_url, without_url"
 _DAMAGE = "number, sha256, requests, fresh_urls, first_run, last_run"
@@ -30,6 +30,7 @@ _TARS = f"name, {', '.join(_TAR)}"
 _FACTS = (
     "username", "quality", "webp", "jxl", "selection", "tar", "tar_max_bytes", "encoder",
     "encoder_versions", "extensions", "versions", "runs", "listing_closed_at", "listing_ended",
+    RENEWED,
 )  # fmt: skip
 #: Facts that are lists, to which slices add.
 _LISTS = ("versions", "encoder_versions", *(source.value for source in Source))
@@ -70,6 +71,24 @@ def fill(ledger: Ledger, whole: Path, part: Slice) -> None:
         ledger.members.make_index()
         cut = _fact(database, "whole", CUT)
         ledger.facts.set(**{OF_CUT: {**cut, "number": part.number}, BEGUN: asdict(balance)})
+
+
+def renew(ledger: Ledger, whole: Path) -> None:
+    """Take the URLs into a slice's ledger that were renewed in the whole's since it was made.
+
+    Those that expire later than its own: URLs alone, and nothing else of the rows.
+    """
+    database = ledger.database
+    with database.attached(whole, "whole"), database.transaction():
+        renewed = _fact(database, "whole", RENEWED) or 0
+        if renewed > ledger.slices.renewed:
+            database.execute(
+                "UPDATE main.unsettled SET url = theirs.url, expires = theirs.expires, "
+                "had_url = 1, attempts = 0, without_url = 0 FROM whole.unsettled AS theirs "
+                "WHERE theirs.number = unsettled.number AND theirs.url IS NOT NULL "
+                "AND (unsettled.url IS NULL OR theirs.expires > unsettled.expires)"
+            )
+            ledger.slices.set_has_urls(renewed)
 
 
 def merge(ledger: Ledger, path: Path, part: Slice) -> None:

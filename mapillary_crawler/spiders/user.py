@@ -27,6 +27,7 @@ from mapillary_crawler.collection.outcome import (
 )
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.crawl.feeder import Feeder
+from mapillary_crawler.crawl.fresh_urls import FreshUrls, StaleImages
 from mapillary_crawler.crawl.lister import AHEAD, Lister, PageRequest
 from mapillary_crawler.crawl.on_end import read_on_end
 from mapillary_crawler.crawl.open_collection import OpenCollection
@@ -111,6 +112,10 @@ class UserSpider(RunSpider):
             return
         with self.run.ends_by_errors():
             if await self._is_on_archive_org():
+                return
+            if self.run.collection.renews:
+                await FreshUrls(self.run, StaleImages()).renew_whole()
+                self.run.wind_down("the end of the list", Outcome.CUT)
                 return
             if self.run.upload and not self.run.collection.updating:  # it lies in two folders
                 self.run.upload.start()

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl import clock, feeder, fresh_urls
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.gone import Gone
@@ -72,8 +73,8 @@ class Crawl:
         self.attempts: list[int] = []
         self.begun = asyncio.Event()
 
-    async def run(self) -> None:
-        run = plain_run(client=self.client)
+    async def run(self, *, gives_back: bool = False) -> None:
+        run = plain_run(client=self.client, opened={"gives_back": gives_back})
         run.ledger = self.ledger
         run.gone = Gone(self.ledger, 6, dict.fromkeys(Source, self.comes))
         async for item in Feeder(run, lambda: False).items():
@@ -200,6 +201,20 @@ def test_images_are_fetched_while_their_user_is_listed_again(
     crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Pages(lambda _: NOT_ASKED))
     asyncio.run(asyncio.wait_for(crawl.run(), 30))
     assert len(crawl.attempts) == 10
+    crawl.close()
+
+
+def test_a_slice_whose_urls_have_expired_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fresh_urls, "_MANY_EXPIRED", 3)
+    crawl = Crawl(tmp_path, images=10, expires=_LONG_AGO, client=Client(lambda _: NOT_ASKED))
+    with pytest.raises(EndOfRun, match="10 URLs of the slice have expired") as end:
+        asyncio.run(asyncio.wait_for(crawl.run(gives_back=True), 30))
+    assert end.value.outcome is Outcome.INTERRUPTED
+    assert crawl.client is not None
+    assert crawl.client.asked == []
+    assert crawl.ledger.wait_for(lambda ledger: ledger.slices.wants_urls)
     crawl.close()
 
 

@@ -1,4 +1,4 @@
-"""A slice, ready to be crawled: its ledger made of the whole's, then the files of its days.
+"""A slice, ready to be crawled: its ledger made of the whole's, the files of its days, fresh URLs.
 
 What a crash leaves, and the next call goes on with:
 
@@ -17,7 +17,7 @@ from mapillary_crawler.collection.durable import sync_folder
 from mapillary_crawler.collection.layout import BEGINNING, LEDGER_PATH, LEDGER_SUFFIXES, STATE
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Slice
-from mapillary_crawler.ledger.slicing import fill
+from mapillary_crawler.ledger.slicing import fill, renew
 
 
 def make_slice(whole: Path, folder: Path, part: Slice) -> None:
@@ -36,6 +36,7 @@ def make_slice(whole: Path, folder: Path, part: Slice) -> None:
             tars = [piece.name for piece in ledger.pieces.all()]
             move(whole, folder, [*ledger.slices.days(), *tars])
             ledger.slices.set_files_taken()
+        renew(ledger, whole / LEDGER_PATH)
 
 
 def _make_ledger(whole: Path, folder: Path, part: Slice) -> None:

@@ -28,8 +28,8 @@ def read_slices(folder: Path) -> list[Slice] | None:
     if not (folder / LEDGER_PATH).is_file():
         return None
     with closing(read_ledger(folder)) as ledger:
-        slices = ledger.slices.all()
-    return [replace(part, state=_state(folder, part)) for part in slices] or None
+        slices, renewed = ledger.slices.all(), ledger.slices.renewed
+    return [_looked_at(folder, part, renewed) for part in slices] or None
 
 
 def open_ledgers(folder: Path, ledger: Ledger) -> Iterator[Ledger]:
@@ -74,15 +74,16 @@ def cut_words(folder: Path) -> str | None:
     return None
 
 
-def _state(folder: Path, part: Slice) -> SliceState:
+def _looked_at(folder: Path, part: Slice, renewed: int) -> Slice:
     """Return how far a slice is; what cannot be read is open, and its crawl says why."""
     place = slice_folder(folder, part.number)
     if part.state is SliceState.MERGED:
-        return part.state
-    try:
-        if not descent.is_file(place, str(LEDGER_PATH)):
-            return SliceState.OPEN
-        with closing(read_ledger(place)) as ledger:
-            return SliceState.OPEN if ledger.slices.ended is None else SliceState.ENDED
-    except (OSError, sqlite3.Error, ProjectError):
-        return SliceState.OPEN
+        return part
+    with suppress(OSError, sqlite3.Error, ProjectError):
+        if descent.is_file(place, str(LEDGER_PATH)):
+            with closing(read_ledger(place)) as ledger:
+                of = ledger.slices
+                state = SliceState.OPEN if of.ended is None else SliceState.ENDED
+                wants_urls = of.wants_urls and of.renewed >= renewed
+                return replace(part, state=state, wants_urls=wants_urls)
+    return part

@@ -26,7 +26,7 @@ from mapillary_crawler.ledger.records import SliceMismatch, SliceState, State
 from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
-from tests.ledgers import fast_folder
+from tests.ledgers import fast_folder, row
 
 SOME = pictures(days=4, a_day=6)
 SIZE = 7
@@ -168,6 +168,26 @@ def test_a_file_in_the_way_is_named_and_stays(whole: Path) -> None:
         merge(whole)
     assert (whole / tar).read_bytes() == b"mine"
     assert (slice_folder(whole, 2) / tar).is_file()
+
+
+def test_renewed_urls_are_taken_by_all_slices(whole: Path) -> None:
+    slices = cut_in_two_runs(whole, SOME, size=SIZE)
+    waiting = slice_folder(whole, slices[1].number)
+    make_slice(whole, waiting, slices[1])
+    with closing(Ledger(waiting / LEDGER_PATH)) as ledger:
+        ids = [image_id for image_id, *_ in ledger.images.failures()]
+        ledger.settle([ledger.listing.known(ids)[ids[0]].number], State.GONE)
+        ledger.slices.set_wants_urls()
+    assert [part.wants_urls for part in read_slices(whole) or []].count(True) == 1
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.listing.renew([row(image_id, expires=2**40) for image_id in ids])
+        ledger.slices.set_renewed()
+    assert not any(part.wants_urls for part in read_slices(whole) or [])
+    make_slice(whole, waiting, slices[1])
+    with closing(Ledger(waiting / LEDGER_PATH)) as ledger:
+        assert not ledger.slices.wants_urls
+        urls = ledger.database.execute("SELECT url, expires FROM unsettled").fetchall()
+    assert sorted(urls) == sorted((row(image_id).url, 2**40) for image_id in ids[1:])
 
 
 class Killed(BaseException):

@@ -1,0 +1,212 @@
+"""Opening a slice, and the whole of a collection that is cut: every reason to refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mapillary_crawler.archive.slices.reading import read_slices
+from mapillary_crawler.collection.arguments import Arguments
+from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
+from mapillary_crawler.collection.lock import Lock
+from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.crawl.open_collection import OpenCollection
+from mapillary_crawler.crawl.opening import open_for_crawl
+from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Slice, SliceState
+from tests.archive.finish.made import ANN, finish, pictures
+from tests.archive.slices.cut import TAR_MAX_BYTES, crawl_slice, cut_in_two_runs, merge_all
+from tests.crawl.test_open_collection import limits_of
+from tests.ledgers import fast_folder
+
+SOME = pictures(days=4, a_day=6)
+FAILING = SOME[13].image_id
+Open = Callable[..., OpenCollection]
+
+
+@pytest.fixture
+def store() -> Iterator[Path]:
+    with fast_folder() as folder:
+        yield folder / "store"
+
+
+@pytest.fixture
+def whole(store: Path) -> Path:
+    return store / ".incomplete" / ANN.name
+
+
+@pytest.fixture
+def slices(whole: Path) -> list[Slice]:
+    slices = cut_in_two_runs(whole, SOME, size=7)
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.facts.set(tar=True)
+    return slices
+
+
+@pytest.fixture
+def opening(store: Path) -> Iterator[Open]:
+    """Return what opens a collection or a slice for a crawl; it is closed at the end."""
+    opened: list[OpenCollection] = []
+
+    def open_one(*, plan: bool = False, environment: Any = None, **given: Any) -> OpenCollection:
+        configuration = limits_of(store, environment=environment or {})
+        opened.append(open_for_crawl(Arguments(ANN, **given), configuration, plan=plan))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        with suppress(RuntimeError):  # its thread has ended: the test closed it
+            one.close()
+
+
+def refused(opening: Open, **given: Any) -> tuple[Outcome, str]:
+    with pytest.raises(Refused) as refusal:
+        opening(**given)
+    assert str(refusal.value).isprintable()
+    return refusal.value.outcome, str(refusal.value)
+
+
+def test_a_slice_has_a_folder_and_a_lock_of_its_own(
+    opening: Open, whole: Path, slices: list[Slice]
+) -> None:
+    opened = [opening(slice_number=number) for number in (1, 2)]
+    assert [one.folder for one in opened] == [slice_folder(whole, 1), slice_folder(whole, 2)]
+    assert [one.title for one in opened] == [f"{ANN.title}, slice {each}" for each in (1, 2)]
+    for one, part in zip(opened, slices, strict=False):
+        listed = one.ledger.wait_for(lambda ledger: ledger.images.balance().listed)
+        assert listed == part.images
+        assert one.ledger.wait_for(lambda ledger: ledger.listing.position().closed)
+        assert one.tar_max_bytes == TAR_MAX_BYTES
+    assert refused(opening, slice_number=1)[0] is Outcome.LOCKED
+    assert refused(opening)[0] is Outcome.LOCKED
+
+
+def test_where_there_is_no_such_slice(opening: Open, whole: Path, slices: list[Slice]) -> None:
+    outcome, line = refused(opening, slice_number=99)
+    assert (outcome, line.endswith(f"it has 1 to {len(slices)}")) == (Outcome.REFUSED, True)
+    assert not slice_folder(whole, 99).exists()
+
+
+def test_where_nothing_is_cut(opening: Open, whole: Path) -> None:
+    assert (
+        "there is no such collection; one is listed and cut by"
+        in refused(opening, slice_number=1)[1]
+    )
+    opening().close()
+    assert refused(opening, slice_number=1)[1].endswith("it is not cut")
+
+
+def test_one_that_has_ended_says_so_again(opening: Open, whole: Path, slices: list[Slice]) -> None:
+    for part in slices:
+        crawl_slice(whole, part, SOME, [FAILING])
+    said = [refused(opening, slice_number=part.number) for part in slices]
+    for part, (_, line) in zip(slices, said, strict=True):
+        assert line.startswith(f"{ANN.title}, slice {part.number} has ended: listed")
+    assert [outcome for outcome, _ in said].count(Outcome.SLICE_INCOMPLETE) == 1
+    assert {outcome.exit_code for outcome, _ in said} == {0, 3}
+
+
+def test_one_that_is_merged_says_so(opening: Open, whole: Path, slices: list[Slice]) -> None:
+    for part in slices:
+        crawl_slice(whole, part, SOME)
+    merge_all(whole, SOME)
+    assert refused(opening, slice_number=1)[0] is Outcome.SLICE_COMPLETE
+    finish(whole, whole.parent.parent)
+    assert refused(opening, slice_number=1)[0] is Outcome.SLICE_COMPLETE
+
+
+@pytest.mark.usefixtures("slices")
+def test_another_version_cuts_and_crawls_no_slice(opening: Open, whole: Path) -> None:
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.facts.set(cut={**ledger.facts.get("cut"), "version": "0.0.1"})
+    outcome, line = refused(opening, slice_number=1)
+    assert outcome is Outcome.REFUSED
+    assert "was cut by version 0.0.1" in line
+    assert not slice_folder(whole, 1).exists()
+    opened = opening()  # which is whole again
+    assert opened.ledger.wait_for(lambda ledger: ledger.slices.unmerged()) == []
+
+
+@pytest.mark.usefixtures("slices")
+def test_what_the_cut_has_fixed_stays(opening: Open) -> None:
+    for given in ({"environment": {"TAR_MAX_BYTES": "1 MB"}}, {"tar": False}):
+        outcome, line = refused(opening, slice_number=1, **given)
+        assert outcome is Outcome.REFUSED
+        assert "does not fit" in line
+
+
+def test_cut_again_leaves_open_slices_alone(
+    opening: Open, whole: Path, slices: list[Slice]
+) -> None:
+    crawl_slice(whole, slices[0], SOME)
+    before = (whole / LEDGER_PATH).read_bytes()
+    line = f"{ANN.title}: listed {len(SOME)} images; cut into {len(slices)} slices"
+    assert refused(opening, cut=True) == (Outcome.CUT, line)
+    assert (whole / LEDGER_PATH).read_bytes() == before
+    outcome, planned = refused(opening, plan=True)
+    assert (outcome, planned.startswith(f"{line}: listed {len(SOME)} = saved")) == (
+        Outcome.PLANNED, True,
+    )  # fmt: skip
+    for part in slices:
+        crawl_slice(whole, part, SOME)
+    opened = opening(cut=True)
+    states = {part.state for part in read_slices(opened.folder) or []}
+    assert states == {SliceState.MERGED}
+    assert not opened.renews
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"cut": True, "upload": True}, {"cut": True, "update": True}]
+)
+def test_any_other_crawl_takes_them_back(
+    opening: Open, whole: Path, slices: list[Slice], given: dict[str, Any]
+) -> None:
+    crawl_slice(whole, slices[0], SOME)
+    opened = opening(**given)
+    assert not list(whole.parent.glob("*#*"))
+    balance = opened.ledger.wait_for(lambda ledger: ledger.images.balance())
+    assert balance.listed == len(SOME)
+    assert opened.ledger.wait_for(lambda ledger: ledger.slices.find(1)) == replace(
+        slices[0], state=SliceState.MERGED
+    )
+
+
+def test_the_runs_of_slices_count(opening: Open, whole: Path, slices: list[Slice]) -> None:
+    """Damage is believed in another run: those of slices are some."""
+    for _ in range(3):
+        opened = opening(slice_number=1)
+        last = opened.run_number
+        opened.close()
+    assert opening().run_number == last + 1
+
+
+def test_a_slice_that_waits_for_urls_has_them_renewed_once(
+    opening: Open, slices: list[Slice]
+) -> None:
+    opened = opening(slice_number=1)
+    assert opened.gives_back
+    opened.ledger.wait_for(lambda ledger: ledger.slices.set_wants_urls())
+    opened.close()
+    renewing = opening(cut=True)
+    assert renewing.renews
+    renewing.close()  # before it has done so
+    in_vain = opening(slice_number=1)
+    assert not in_vain.gives_back
+    in_vain.close()
+    renewing = opening(cut=True)
+    renewing.ledger.wait_for(lambda ledger: ledger.slices.set_renewed())
+    renewing.close()
+    assert refused(opening, cut=True)[0] is Outcome.CUT
+    assert opening(slice_number=1).gives_back
+
+
+def test_a_lock_of_a_slice_is_in_the_way(opening: Open, whole: Path, slices: list[Slice]) -> None:
+    lock = Lock({whole.parent}, slice_folder(whole, slices[-1].number).name)
+    assert refused(opening)[0] is Outcome.LOCKED
+    lock.release()
+    opening()
