@@ -7,12 +7,17 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from tests import shared_data
+from tests import browser, shared_data
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # A job of a script has SIGINT ignored, and all that it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -35,3 +40,10 @@ def shared_folder() -> Path:
     if not shared_data.FOLDER.is_dir():
         pytest.skip("../shared/data is absent")
     return shared_data.FOLDER
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Return a running browser; tests/browser.py says how to look at a page with it."""
+    with browser.running() as running:
+        yield running
