@@ -22,15 +22,17 @@ EXTENSIONS = [
     for each in NATIVE["ext-modules"]
 ]
 PACKAGES = find_packages(include=["mapillary_crawler*"])
+# What lies beside the modules, an egg's too: what index.html is made of.
+DATA = {"mapillary_crawler.archive.page": ["land.bin", "page.css", "page.js"]}
 
 # A Scrapyd server takes an egg, which is the project alone and of no machine.
 if {"bdist_egg", "bdist_uberegg"} & set(sys.argv):
-    setup(packages=PACKAGES, include_package_data=False)
+    setup(packages=PACKAGES, package_data=DATA, include_package_data=False)
 else:
     setup(
         packages=[*PACKAGES, "jpeg_entropy"],
         package_dir={"jpeg_entropy": "native/jpeg_entropy"},
-        package_data={"": ["py.typed"]},
+        package_data={"": ["py.typed"], **DATA},
         include_package_data=False,
         ext_modules=EXTENSIONS,
     )

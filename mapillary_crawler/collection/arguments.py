@@ -50,6 +50,7 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
     "upload": _SWITCH,
     "remove": _SWITCH,
     "update": _SWITCH,
+    "page": _SWITCH,
     "cut": _SWITCH,
     "slice": (),
 }
@@ -68,7 +69,10 @@ class StopAfter:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The validated arguments of `scrapy crawl user`; `tar` is None where it was not given."""
+    """The validated arguments of `scrapy crawl user`.
+
+    `tar` and `page` are None where they were not given.
+    """
 
     collection: Collection
     tar: bool | None = None
@@ -81,6 +85,8 @@ class Arguments:
     remove: bool = False
     #: A finished collection is brought up to date.
     update: bool = False
+    #: The collection gets index.html and sequences.geojson.
+    page: bool | None = None
     #: Once all is listed, what is large ends, cut into slices.
     cut: bool = False
     #: This slice alone is crawled.
@@ -109,13 +115,14 @@ def validate(given: Mapping[str, str]) -> Arguments:
             jxl=jxl,
             selection=_selection(given),
         ),
-        tar=_switch("tar", given["tar"]) if "tar" in given else None,
+        tar=_given("tar", given, _switch),
         check_ia=_switch("check_ia", given.get("check_ia", "1")),
         accept_failed=_switch("accept_failed", given.get("accept_failed", "0")),
         stop_after=_given("stop_after", given, _stop_after),
         upload=_switch("upload", given.get("upload", "0")),
         remove=_switch("remove", given.get("remove", "0")),
         update=_switch("update", given.get("update", "0")),
+        page=_given("page", given, _switch),
         cut=_switch("cut", given.get("cut", "0")),
         slice_number=_given("slice", given, _slice),
     )

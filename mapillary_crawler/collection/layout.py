@@ -26,6 +26,10 @@ LOG_NAME = "download.log.%Y%m%dT%H%M%SZ"
 LOGS = "download.log.*"
 #: The manifests, in the order in which they are written; the latter four only if any.
 MANIFESTS = (METADATA, CHECKSUMS, GONE, DAMAGED, BARE, VANISHED)
+#: What people and maps look at, written behind the manifests unless page=0.
+TRACKS = "sequences.geojson"
+PAGE = "index.html"
+VIEWS = (TRACKS, PAGE)
 
 #: Extensions that an image may have: the one list. The name of a sequence ends in none of those
 #: that its collection may have.

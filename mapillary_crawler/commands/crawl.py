@@ -80,6 +80,7 @@ Arguments
   -a webp=1            store WebP, which is smaller and no longer the same picture
   -a jxl=1             store JPEG XL, which is smaller and gives back the same JPEG
   -a tar=0             leave the images in folders, in no tars
+  -a page=0            make no index.html and no sequences.geojson
   -a bbox=W,S,E,N      only images within these degrees: west, south, east, north
   -a start=YYYY-MM-DD  only images from this day on (UTC)
   -a end=YYYY-MM-DD    only images until this day

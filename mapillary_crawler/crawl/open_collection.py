@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
+from collections.abc import Container, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -292,8 +293,9 @@ class OpenCollection:
                 "any more; put it back, or give the folder that it is in as MAPILLARY_STORE",
             )
         _ensure_same_user(self.folder, facts.get("username"), self.collection)
-        fixed = facts.get("tar")
-        _ensure_same_tar(fixed, asked)
+        begun = _begun(ledger)
+        fixed, page = begun["tar"], begun["page"]
+        _ensure_same_files(begun, self.arguments)
         _ensure_uploadable(fixed, self.arguments)
         self.tar = fixed if fixed is not None else asked is not False
         self.tar_max_bytes = _fixed_tar_max_bytes(facts.get("tar_max_bytes"), self.configuration)
@@ -306,6 +308,7 @@ class OpenCollection:
             jxl=self.collection.jxl,
             selection=self.collection.selection.told,
             tar=fixed if self.plan else self.tar,
+            page=page if self.plan or page is not None else self.arguments.page is not False,
             versions=sorted({*facts.get("versions", []), __version__}),
         )
         if self.plan and ledger.images.listed() == 0:
@@ -485,12 +488,24 @@ def _ensure_same_selection(
         )
 
 
-def _ensure_same_tar(fixed: bool | None, asked: bool | None) -> None:
-    if fixed is not None and asked is not None and asked != fixed:
-        raise Refused(
-            Outcome.REFUSED,
-            f"tar={asked:d} does not fit: this collection was begun with tar={fixed:d}",
-        )
+def _begun(ledger: Ledger) -> dict[str, bool | None]:
+    """Return what files a collection was begun with, by the names of the arguments."""
+    return {name: ledger.facts.get(name) for name in ("tar", "page")}
+
+
+def _ensure_same_files(
+    begun: Mapping[str, bool | None], arguments: Arguments, left: Container[str] = ()
+) -> None:
+    """Refuse another `tar` or `page` than that of the beginning, but for what is `left`."""
+    for name, fixed in begun.items():
+        asked = None if name in left else getattr(arguments, name)
+        if fixed is not None and asked is not None and asked != fixed:
+            make = f"; {program_name()} page makes one" if name == "page" and asked else ""
+            raise Refused(
+                Outcome.REFUSED,
+                f"{name}={asked:d} does not fit: "
+                f"this collection was begun with {name}={fixed:d}{make}",
+            )
 
 
 def _ensure_uploadable(tar: bool | None, arguments: Arguments) -> None:
@@ -541,7 +556,7 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
             facts, balance = ledger.facts, ledger.images.balance()
             username, finished = facts.get("username"), facts.get("finished_at")
             selection = facts.get("selection")
-            tar, encoder = facts.get("tar"), facts.get("encoder")
+            begun, encoder = _begun(ledger), facts.get("encoder")
             lost = lost_parts(destination, ledger)
             uploaded = is_uploaded(ledger, destination, remove=arguments.remove)
     except LedgerTooNew as error:
@@ -557,7 +572,7 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     if finished is None:
         raise Refused(Outcome.REFUSED, f"{destination} is in the store, but not finished")
     # What a file has as a default, nobody has asked of this collection.
-    _ensure_same_tar(tar, None if "tar" in arguments.from_file else arguments.tar)
+    _ensure_same_files(begun, arguments, arguments.from_file)
     if balance.saved and encoder:
         asked = configuration.explicit - configuration.of_files
         ensure_same_encoding(encoder, replace(configuration, explicit=asked), collection)
@@ -570,7 +585,7 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     if arguments.update:
         return
     if arguments.upload and not uploaded:
-        _ensure_uploadable(tar, arguments)
+        _ensure_uploadable(begun["tar"], arguments)
         return
     since = datetime.fromtimestamp(finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
     raise Refused(

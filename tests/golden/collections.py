@@ -9,6 +9,7 @@ second run), and every hostile name of the sandbox.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -16,6 +17,7 @@ import json
 import re
 import struct
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,7 +131,8 @@ def deterministic_set(folder: Path) -> dict[str, bytes]:
     """Return what is the same for the same state of the service, by path.
 
     Of a gzip file the content; that the file is this content at level 6, without time and name,
-    is asserted. In `.meta` the versions are replaced. In SHA256SUMS each checksum, which is
+    is asserted. Of the page what it says: its looks are the program's, its pictures Pillow's, its
+    packing zlib's. In `.meta` the versions are replaced. In SHA256SUMS each checksum, which is
     asserted to be the file's, is replaced by that of the bytes returned here.
     """
     paths = [
@@ -146,6 +149,8 @@ def deterministic_set(folder: Path) -> dict[str, bytes]:
             found[path] = _uncompressed(data)
         elif path.startswith(".meta/"):
             found[path] = _without_versions(data, version)
+        elif path == "index.html":
+            found[path] = _without_looks(data.decode()).encode()
         elif path not in {"SHA256SUMS", "__ia_thumb.jpg"} and not path.startswith("download.log."):
             found[path] = data
     found["SHA256SUMS"] = _sums_of_contents(folder, found)
@@ -157,7 +162,7 @@ def portable(contents: Mapping[str, bytes]) -> dict[str, bytes]:
 
     Of a tar the headers without sizes. Of the checksums all but offset, size and sha256_stored,
     which are asserted to be those of the members; the image itself, but for the pixels of a
-    WebP, is in their place. Of SHA256SUMS the paths.
+    WebP, is in their place. Of SHA256SUMS the paths. Of the page all but bytes and offsets.
     """
     rows = [json.loads(line) for line in contents["checksums.jsonl.gz"].splitlines()]
     places = {}
@@ -181,6 +186,11 @@ def portable(contents: Mapping[str, bytes]) -> dict[str, bytes]:
         **{name: _lines(described) for name, described in headers.items()},
         "checksums.jsonl.gz": _lines(rows),
         "SHA256SUMS": _lines(line.split("  ", 1)[1] for line in sums),
+        "index.html": re.sub(
+            rb"(?<=tail -c )\+\d+|(?<=head -c )\d+|(?<=curl -r )\d+-\d+|<dd>[\d.]+ [kM]?B</dd>",
+            b"BYTES",
+            contents["index.html"],
+        ),
     }
 
 
@@ -211,6 +221,21 @@ def _without_versions(data: bytes, version: str) -> bytes:
     text = data.decode().replace(f"mapillary_crawler {version}", "mapillary_crawler VERSION")
     text = re.sub(r"libwebp \S+, Pillow [^,]+", "libwebp VERSION, Pillow VERSION", text)
     return b"VERSION" if text == version else text.encode()
+
+
+def _without_looks(page: str) -> str:
+    """Return a page without style and script, pictures as what they are, lines unpacked."""
+    for name, inside in (("style", "<style>(.*?)</style>"), ("script", "<script>(.*?)</script>")):
+        (text,) = re.findall(inside, page, re.DOTALL)
+        policy = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert page.count(policy) == 1
+        page = page.replace(text, name).replace(policy, name)
+    for packed in re.findall("<script type=[^>]*>([^<]*)</script>", page):
+        page = page.replace(packed, zlib.decompress(base64.b64decode(packed)).hex())
+    for picture in re.findall('src="data:image/jpeg;base64,([^"]*)"', page):
+        assert len(base64.b64decode(picture)) <= 8192
+        page = page.replace(picture, "JPEG")
+    return page
 
 
 def _sums_of_contents(folder: Path, contents: Mapping[str, bytes]) -> bytes:

@@ -23,6 +23,7 @@ from mapillary_crawler.archive.finish.sums import write_sums
 from mapillary_crawler.archive.finish.tags import Contents
 from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
 from mapillary_crawler.archive.finish.tree import foreign
+from mapillary_crawler.archive.finish.views import write_views
 from mapillary_crawler.archive.finish.work import Work
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.batch import remove_incoming
@@ -173,6 +174,7 @@ def _write_files(work: Work, collection: Collection, *, tar: bool, thumbnail: bo
     contents = work.ledger.wait_for(lambda ledger: contents_of(ledger, collection, tar=tar))
     work.say(f"writing the manifests of {contents.balance.listed:,} images")
     write_manifests(work)
+    write_views(work, contents)
     if thumbnail:
         write_thumbnail(work)
     write_meta(work, contents)

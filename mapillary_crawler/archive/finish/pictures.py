@@ -11,14 +11,14 @@ from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.image.encoders import EncodeInterrupted
 from mapillary_crawler.image.jxl import JxlError
 from mapillary_crawler.image.other_formats import WARNINGS
+from mapillary_crawler.ledger.samples import SAMPLE_BYTES
 
 #: Why a JPEG XL does not give back its JPEG here: the image, the machine, or no decoder.
 NO_JPEG = (JxlError, EncodeInterrupted, Refused)
 
 _THUMBNAIL_SIDE, _THUMBNAIL_QUALITY = 256, 85
-#: Of a sample: pixels of its longer side, most bytes, and the qualities of which the first that
-#: fits is taken.
-_SAMPLE_SIDE, _SAMPLE_BYTES = 160, 8192
+#: Of a sample: pixels of its longer side, and the qualities of which the first that fits is taken.
+_SAMPLE_SIDE = 160
 _SAMPLE_QUALITIES = (75, 60, 45, 30)
 
 
@@ -34,7 +34,23 @@ def reduced(body: bytes) -> bytes | None:
     if upright is None:
         return None
     packed = (_packed(upright, quality) for quality in _SAMPLE_QUALITIES)
-    return next((jpeg for jpeg in packed if len(jpeg) <= _SAMPLE_BYTES), None)
+    return next((jpeg for jpeg in packed if len(jpeg) <= SAMPLE_BYTES), None)
+
+
+def is_reduced(jpeg: bytes) -> bool:
+    """Say whether bytes from anywhere are what `reduced` could have made."""
+    if len(jpeg) > SAMPLE_BYTES or not jpeg.startswith(b"\xff\xd8"):
+        return False
+    with WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+                if max(image.size) > _SAMPLE_SIDE:
+                    return False
+                image.load()
+        except Exception:  # noqa: BLE001  Pillow raises what it likes
+            return False
+    return True
 
 
 def _upright(body: bytes, side: int) -> Image.Image | None:

@@ -17,6 +17,7 @@ from mapillary_crawler.archive.finish.manifest_reader import (
 )
 from mapillary_crawler.archive.finish.manifests import REASONS
 from mapillary_crawler.archive.finish.parts import closed, padded
+from mapillary_crawler.archive.finish.samples import take_back_samples
 from mapillary_crawler.archive.finish.sums import read_sums
 from mapillary_crawler.collection.durable import digests_of, exists, sync_folder
 from mapillary_crawler.collection.layout import (
@@ -27,6 +28,7 @@ from mapillary_crawler.collection.layout import (
     SUMS,
     TAR,
     THUMBNAIL,
+    VIEWS,
 )
 from mapillary_crawler.collection.names import Collection, capture_day
 from mapillary_crawler.graph.api import PAGE_ROWS
@@ -98,9 +100,12 @@ class _Rebuild:
                 ledger.days.set_state(day, DayState.SEALED)
         ledger.listing.commit(self._cursor(), None, [])
         ledger.listing.close()
-        for name in (*MANIFESTS, SUMS, THUMBNAIL):
-            if self._read_files and (self._folder / name).exists():
+        if not self._read_files:
+            return
+        for name in (*MANIFESTS, *VIEWS, SUMS, THUMBNAIL):
+            if (self._folder / name).exists():
                 ledger.pieces.record_file(name, **asdict(digests_of(self._folder / name)))
+        take_back_samples(ledger, self._folder)
 
     def _add_day(self, day: str, images: Iterator[ListedImage]) -> None:
         tars: dict[tuple[int, str], list[tuple[int, int]]] = {}

@@ -5,14 +5,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
-from mapillary_crawler.archive.finish.day_folder import MemberChanged, read
-from mapillary_crawler.archive.finish.pictures import NO_JPEG, reduced
+from mapillary_crawler.archive.finish.day_folder import MemberChanged
+from mapillary_crawler.archive.finish.pictures import NO_JPEG, is_reduced, reduced
+from mapillary_crawler.archive.finish.stored import stored_bytes
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.archive.page.reading import PAGE_BYTES, pictures
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import PAGE
+from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.images import manifest_place
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import ImageRecord, State
+from mapillary_crawler.ledger.records import HERE, ImageRecord, State
+from mapillary_crawler.ledger.thread import LedgerHere
 
 #: Images tried before a part is taken for one that has none to show.
 _CANDIDATES = 20
@@ -37,11 +45,54 @@ def sample_of(work: Work, day: str, records: Iterable[ImageRecord]) -> Sample | 
     """
     if work.ledger.wait_for(lambda ledger: ledger.samples.has(day)):
         return None
+    return _first(work, day, _candidates(records))
+
+
+def take_samples(work: Work) -> None:
+    """Take the samples of all days out of what is sealed, where the ledger has none of any day.
+
+    It was made by a version that took none, or anew, of a collection without a page.
+    """
+    if work.ledger.wait_for(lambda ledger: ledger.samples.first()) is not None:
+        return
+    for day in work.ledger.wait_for(lambda ledger: ledger.days.all()):
+        sample = _first(work, day, work.ledger.wait_for(partial(_sealed, day)))
+        if sample:
+            work.ledger.wait_for(sample.keep)
+
+
+def take_back_samples(ledger: Ledger, folder: Path) -> None:
+    """Take the samples that the collection's page has back into a ledger that is made anew."""
+    try:
+        page = descent.read(folder, PAGE, PAGE_BYTES)
+    except OSError:  # there is none, or it is none
+        return
+    days = [
+        found.day
+        for found in pictures(page)
+        if is_reduced(found.jpeg) and ledger.samples.add_of(*found)
+    ]
+    ledger.facts.set(page_samples=sorted(set(days)))
+
+
+def _sealed(day: str, ledger: Ledger) -> list[ImageRecord]:
+    """Return the first images of a day's first tar that is here, or of its loose ones."""
+    tars = [piece for piece in ledger.pieces.of_day(day) if piece.state in HERE]
+    if tars:
+        return _candidates(ledger.images.in_piece(min(tars, key=lambda piece: piece.part or 0)))
+    return _candidates(streams.loose(LedgerHere(ledger), day))
+
+
+def _candidates(records: Iterable[ImageRecord]) -> list[ImageRecord]:
     undamaged = (record for record in records if record.state is State.SAVED)
-    for record in heapq.nsmallest(_CANDIDATES, undamaged, key=manifest_place):
+    return heapq.nsmallest(_CANDIDATES, undamaged, key=manifest_place)
+
+
+def _first(work: Work, day: str, records: Iterable[ImageRecord]) -> Sample | None:
+    for record in records:
         work.check_stop()
         with suppress(MemberChanged, *NO_JPEG):
-            body = b"".join(read(work.folder, record))
+            body = stored_bytes(work, record)
             jpeg = reduced(work.jpeg_of(body) if record.extension == "jxl" else body)
             if jpeg is not None:
                 return Sample(day, record.number, jpeg)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 
-from mapillary_crawler.archive.finish.day_folder import MemberChanged, read
+from mapillary_crawler.archive.finish.day_folder import MemberChanged
 from mapillary_crawler.archive.finish.manifests import record
-from mapillary_crawler.archive.finish.parts import size_of
 from mapillary_crawler.archive.finish.pictures import NO_JPEG, shrink
+from mapillary_crawler.archive.finish.stored import image_bytes
 from mapillary_crawler.archive.finish.work import Work
-from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import WholeFile
 from mapillary_crawler.collection.layout import THUMBNAIL
 from mapillary_crawler.ledger import streams
@@ -49,16 +46,3 @@ def _first(work: Work) -> bytes | None:
 
 def _undamaged(work: Work) -> Iterator[ImageRecord]:
     return (image for image in streams.in_order(work.ledger) if image.state is State.SAVED)
-
-
-def image_bytes(folder: Path, image: ImageRecord) -> bytes:
-    """Return a stored image, from its tar or from the file that it still is.
-
-    Raises `MemberChanged` or `FileNotFoundError` if it is not there.
-    """
-    if image.tar is None:
-        return b"".join(read(folder, image))
-    assert image.offset is not None
-    with os.fdopen(descent.open_file(folder, image.tar), "rb") as tar:
-        tar.seek(image.offset)
-        return tar.read(size_of(image))

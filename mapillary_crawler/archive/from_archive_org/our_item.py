@@ -29,7 +29,7 @@ from mapillary_crawler.archive.from_archive_org.noted import note_item, note_the
 from mapillary_crawler.archive.internet_archive.trouble import Denied
 from mapillary_crawler.archive.internet_archive.uploaded_collection import UPLOADED_AT
 from mapillary_crawler.archive.repair.from_files import found_files
-from mapillary_crawler.archive.repair.identity import collection_named, facts_said
+from mapillary_crawler.archive.repair.identity import collection_named, facts_said, page_said
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import sha256_of
 from mapillary_crawler.collection.layout import (
@@ -38,9 +38,11 @@ from mapillary_crawler.collection.layout import (
     LEDGER_PATH,
     MANIFESTS,
     METADATA,
+    PAGE,
     SCRATCH,
     SUMS,
     THUMBNAIL,
+    VIEWS,
 )
 from mapillary_crawler.collection.limits import META_BYTES, SUMS_BYTES
 from mapillary_crawler.collection.outcome import Refused
@@ -83,7 +85,9 @@ class OurItem:
         facts = self._facts()
         self._fetch_manifests()
         closed = self._are_of_finished()
-        if not closed:
+        if closed:
+            facts |= page_said(facts["format"], there=PAGE in self._found.files)
+        else:
             descent.unlink(self._place, SUMS)
         ledger_path = self._place / LEDGER_PATH
         try:
@@ -106,7 +110,7 @@ class OurItem:
 
     def _fetch_manifests(self) -> None:
         files = self._found.files
-        wanted = [files[name] for name in (*MANIFESTS, SUMS) if name in files]
+        wanted = [files[name] for name in (*MANIFESTS, *VIEWS, SUMS) if name in files]
         size = sum(file.size for file in wanted)
         require_space(self._place, size, "the manifests")
         self._shown.begin("fetching", len(wanted), size)
@@ -135,9 +139,10 @@ class OurItem:
             sums = dict(read_sums(self._place / SUMS))
         except ValueError:
             return False
-        there = [name for name in MANIFESTS if name in self._found.files]
+        told = (*MANIFESTS, *VIEWS)
+        there = [name for name in told if name in self._found.files]
         return all(sums.get(name) == sha256_of(self._place / name) for name in there) and (
-            set(there) == set(MANIFESTS) & sums.keys()
+            set(there) == set(told) & sums.keys()
         )
 
     def _settle(self, ledger: Ledger, *, closed: bool, read_tars: bool, walk: bool) -> bool:
@@ -216,7 +221,7 @@ class OurItem:
 
     def _finish(self, ledger: Ledger) -> None:
         """Complete what a finished collection has beside its tars."""
-        for name in (*MANIFESTS, SUMS, THUMBNAIL):
+        for name in (*MANIFESTS, *VIEWS, SUMS, THUMBNAIL):
             if ledger.pieces.find(name):
                 ledger.pieces.set_state(name, PieceState.UPLOADED, self._found.identifier)
         work = Work(LedgerHere(ledger), self._place, lambda: False, self._shown.say)
@@ -241,7 +246,7 @@ class OurItem:
 
     def _open(self, ledger: Ledger, *, closed: bool) -> None:
         """Leave the rest to a crawl, which lists again unless the manifests are of a whole list."""
-        for name in (*MANIFESTS, SUMS, THUMBNAIL):
+        for name in (*MANIFESTS, *VIEWS, SUMS, THUMBNAIL):
             ledger.pieces.forget(name)
             descent.unlink(self._place, name)
         if not closed:

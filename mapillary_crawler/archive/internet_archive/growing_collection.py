@@ -13,14 +13,14 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import (
     UploadedCollection,
 )
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
-from mapillary_crawler.collection.layout import MANIFESTS, SUMS, THUMBNAIL
+from mapillary_crawler.collection.layout import MANIFESTS, SUMS, THUMBNAIL, VIEWS
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SENT, Piece, PieceState
 from mapillary_crawler.ledger.thread import LedgerAccess
 
 #: Files that are no tars, of which the first item gets all; one of them is a run's log.
-_TO_COME = len((*MANIFESTS, SUMS, THUMBNAIL)) + 1
+_TO_COME = len((*MANIFESTS, *VIEWS, SUMS, THUMBNAIL)) + 1
 
 
 class GrowingCollection(UploadedCollection):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mapillary_crawler.archive.collection_arguments import collection_arguments
 from mapillary_crawler.archive.finish.meta import read_metadata
 from mapillary_crawler.archive.finish.tags import Metadata, made_here
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.layout import CHECKSUMS, METADATA, SUMS, TAR
+from mapillary_crawler.collection.layout import CHECKSUMS, METADATA, PAGE, SUMS, TAR
 from mapillary_crawler.collection.limits import lines
 from mapillary_crawler.collection.names import (
     QUALITIES,
@@ -122,7 +123,13 @@ def facts_of(folder: Path, collection: Collection) -> dict[str, Any]:
     """Return the facts that the ledger of a finished collection has, as far as files say them."""
     finished_at = (folder / SUMS).stat().st_mtime
     said = facts_said(read_metadata(folder), collection)
+    said |= page_said(said["format"], there=is_summed_there(folder, PAGE))
     return said | {"tar": has_tars(folder), "finished_at": finished_at}
+
+
+def page_said(form: int, *, there: bool) -> dict[str, Any]:
+    """Return whether a finished collection is to have a page; before format 3 nothing says so."""
+    return {"page": there} if there or form >= 3 else {}
 
 
 def facts_said(meta: Metadata, collection: Collection) -> dict[str, Any]:
@@ -157,12 +164,18 @@ def _encoder(meta: Metadata) -> dict[str, Any] | None:
 
 def has_tars(folder: Path) -> bool:
     """Say whether the images of a finished collection are in tars, as SHA256SUMS has it."""
+    return any(name.endswith(TAR.encode()) and b"/" not in name for name in _summed(folder))
+
+
+def is_summed_there(folder: Path, name: str) -> bool:
+    """Say whether SHA256SUMS has a file of that name."""
+    return name.encode() in _summed(folder)
+
+
+def _summed(folder: Path) -> Iterator[bytes]:
     with os.fdopen(descent.open_file(folder, SUMS), "rb") as sums:
         for line in lines(sums):
-            _, _, name = line.rstrip(b"\n").partition(b"  ")
-            if name.endswith(TAR.encode()) and b"/" not in name:
-                return True
-    return False
+            yield line.rstrip(b"\n").partition(b"  ")[2]
 
 
 def crawl_arguments(folder: Path) -> dict[str, str]:

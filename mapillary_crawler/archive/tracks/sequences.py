@@ -16,7 +16,12 @@ from mapillary_crawler.ledger.thread import LedgerAccess
 
 def lines_of(access: LedgerAccess) -> Iterator[Line]:
     """Yield the saved images' lines, by the path parts of their sequences."""
-    return lines(streams.by_sequence(access, _read))
+    return lines(images_of(access))
+
+
+def images_of(access: LedgerAccess) -> Iterator[tuple[ImageRecord, dict[str, Any]]]:
+    """Yield the saved images as `lines` wants them, with their fields as listed."""
+    return streams.by_sequence(access, _read)
 
 
 def sequences_geojson(access: LedgerAccess) -> Iterator[bytes]:

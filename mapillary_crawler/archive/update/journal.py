@@ -33,6 +33,7 @@ from mapillary_crawler.collection.layout import (
     TAR,
     THUMBNAIL,
     UPDATED,
+    VIEWS,
     files,
     is_log,
     is_summed,
@@ -60,7 +61,11 @@ def rank(path: str) -> int:
         return 3
     if path == SUMS:
         return 2
-    if path in (*MANIFESTS, THUMBNAIL, UPDATED) or is_log(path) or path.startswith(f"{META}/"):
+    if (
+        path in (*MANIFESTS, *VIEWS, THUMBNAIL, UPDATED)
+        or is_log(path)
+        or path.startswith(f"{META}/")
+    ):
         return 1
     if is_summed(path):
         return 0

@@ -13,7 +13,7 @@ from mapillary_crawler.archive.finish.sums import read_sums
 from mapillary_crawler.archive.update.beginning import begin_update
 from mapillary_crawler.archive.update.finishing import finish_updated
 from mapillary_crawler.archive.update.journal import finish_update, is_half_done
-from mapillary_crawler.collection.layout import LEDGER_PATH, MANIFESTS, SUMS
+from mapillary_crawler.collection.layout import LEDGER_PATH, MANIFESTS, SUMS, VIEWS
 from mapillary_crawler.graph.rows import listed_row
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, State
@@ -109,14 +109,14 @@ def later(service: Sequence[Picture], *without: Picture, more: int = 7) -> list[
 def assert_whole(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> None:
     """Assert what holds of a collection at every instant of its update."""
     found = deterministic_set(folder)
-    for name in (*MANIFESTS, SUMS):
+    for name in (*MANIFESTS, *VIEWS, SUMS):
         assert found.get(name) in (old.get(name), new.get(name)), name
     wrong = {
         name
         for name, sha256 in read_sums(folder / SUMS)
         if name not in found or hashlib.sha256(found[name]).digest() != sha256
     }
-    assert wrong <= set(MANIFESTS), wrong
+    assert wrong <= {*MANIFESTS, *VIEWS}, wrong
     if not is_half_done(folder):
         assert not wrong
         assert found in (old, new)

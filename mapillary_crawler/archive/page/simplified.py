@@ -1,0 +1,87 @@
+"""Pure: lines with fewer points, none further than a tolerance from the line as it was.
+
+Places are whole numbers of 1e-5 degrees (1.1 m from south to north), tolerances such units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Place = tuple[int, int]
+
+#: Of the tolerance, what the first, fast pass may take.
+_SHARE = 1 / 3
+#: Beyond this latitude degrees of longitude are taken to be as long as there.
+_STEEPEST = math.cos(math.radians(89))
+
+
+def simplified(places: Sequence[Place], tolerance: float) -> list[Place]:
+    """Return some of the places of a line, its ends among them; one place where all are near it."""
+    wide = max(_STEEPEST, math.cos(math.radians(places[0][1] / 1e5)))
+    flat = [(x * wide, float(y)) for x, y in places]
+    kept = _corners(flat, tolerance * _SHARE)
+    kept = _douglas_peucker(flat, kept, tolerance * (1 - _SHARE))
+    if len(kept) == 2 and math.dist(flat[kept[0]], flat[kept[1]]) <= tolerance:
+        kept = kept[:1]
+    return [places[index] for index in kept]
+
+
+def _corners(flat: Sequence[tuple[float, float]], near: float) -> list[int]:
+    """Return the indices of points between which the others are `near` a straight line.
+
+    In one pass: from a corner a line goes on as long as there is a direction in which all points
+    that follow are near it (Zhao and Saalfeld's sleeve), and as long as it does not turn back.
+    """
+    kept, last, index = [0], len(flat) - 1, 1
+    while kept[-1] < last:
+        corner = kept[-1]
+        x, y = flat[corner]
+        first, low, high = None, -math.pi, math.pi
+        furthest = 0.0
+        while index <= last:
+            here_x, here_y = flat[index]
+            distance = math.hypot(here_x - x, here_y - y)
+            if distance < furthest - near:
+                break
+            if distance > near:
+                angle = math.atan2(here_y - y, here_x - x)
+                if first is None:
+                    first = angle
+                turn = math.remainder(angle - first, math.tau)
+                if not low <= turn <= high:
+                    break
+                width = math.asin(near / distance)
+                low, high = max(low, turn - width), min(high, turn + width)
+                furthest = max(furthest, distance)
+            index += 1
+        kept.append(index - 1 if index - 1 > corner else index)
+        index = kept[-1] + 1
+    return kept
+
+
+def _douglas_peucker(
+    flat: Sequence[tuple[float, float]], indices: Sequence[int], near: float
+) -> list[int]:
+    """Return those of the indices that Douglas and Peucker's way keeps."""
+    keeps = [False] * len(indices)
+    keeps[0] = keeps[-1] = True
+    spans = [(0, len(indices) - 1)]
+    while spans:
+        start, end = spans.pop()
+        (x, y), (to_x, to_y) = flat[indices[start]], flat[indices[end]]
+        along_x, along_y = to_x - x, to_y - y
+        length = along_x * along_x + along_y * along_y
+        furthest, split = near * near, 0
+        for middle in range(start + 1, end):
+            off_x, off_y = flat[indices[middle]][0] - x, flat[indices[middle]][1] - y
+            if length:
+                share = min(1.0, max(0.0, (off_x * along_x + off_y * along_y) / length))
+                off_x, off_y = off_x - share * along_x, off_y - share * along_y
+            distance = off_x * off_x + off_y * off_y
+            if distance > furthest:
+                furthest, split = distance, middle
+        if split:
+            keeps[split] = True
+            spans += [(start, split), (split, end)]
+    return [index for index, keep in zip(indices, keeps, strict=True) if keep]
