@@ -187,7 +187,7 @@ def portable(contents: Mapping[str, bytes]) -> dict[str, bytes]:
         "checksums.jsonl.gz": _lines(rows),
         "SHA256SUMS": _lines(line.split("  ", 1)[1] for line in sums),
         "index.html": re.sub(
-            rb"(?<=tail -c )\+\d+|(?<=head -c )\d+|(?<=curl -r )\d+-\d+|<dd>[\d.]+ [kM]?B</dd>",
+            rb"(?<=tail -c )\+\d+|(?<=head -c )\d+|(?<=curl -r )\d+-\d+|<b>[\d.]+ [kM]?B</b>",
             b"BYTES",
             contents["index.html"],
         ),

@@ -119,7 +119,7 @@ def make_files(
     work.make_scratch()
     refuse_meeting_names(work, destination, tar=tar)
     _seal_days(work, tar_max_bytes)
-    _write_files(work, collection, tar=tar, thumbnail=thumbnail)
+    write_files(work, collection, tar=tar, thumbnail=thumbnail)
     _name_foreign(work)
     work.clear_scratch()
     remove_incoming(work.folder)
@@ -169,7 +169,7 @@ def _seal(work: Work, day: str, which: str, tar_max_bytes: int | None) -> int:
     return len(numbers)
 
 
-def _write_files(work: Work, collection: Collection, *, tar: bool, thumbnail: bool) -> None:
+def write_files(work: Work, collection: Collection, *, tar: bool, thumbnail: bool) -> None:
     """Write all that lies beside the images; SHA256SUMS last, since it lists the others."""
     contents = work.ledger.wait_for(lambda ledger: contents_of(ledger, collection, tar=tar))
     work.say(f"writing the manifests of {contents.balance.listed:,} images")

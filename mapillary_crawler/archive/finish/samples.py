@@ -19,7 +19,7 @@ from mapillary_crawler.collection.layout import PAGE
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.images import manifest_place
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import HERE, ImageRecord, State
+from mapillary_crawler.ledger.records import HERE, ImageRecord, Piece, State
 from mapillary_crawler.ledger.thread import LedgerHere
 
 #: Images tried before a part is taken for one that has none to show.
@@ -49,16 +49,28 @@ def sample_of(work: Work, day: str, records: Iterable[ImageRecord]) -> Sample | 
 
 
 def take_samples(work: Work) -> None:
-    """Take the samples of all days out of what is sealed, where the ledger has none of any day.
+    """Take samples out of what is sealed, of the days that have none, before the first page.
 
-    It was made by a version that took none, or anew, of a collection without a page.
+    Of those that a version has sealed that took none, and of all in a ledger made anew.
     """
-    if work.ledger.wait_for(lambda ledger: ledger.samples.first()) is not None:
+    if work.ledger.wait_for(lambda ledger: ledger.facts.get("page_samples")) is not None:
         return
     for day in work.ledger.wait_for(lambda ledger: ledger.days.all()):
-        sample = _first(work, day, work.ledger.wait_for(partial(_sealed, day)))
+        sample = _sealed_sample(work, day)
         if sample:
             work.ledger.wait_for(sample.keep)
+
+
+def _sealed_sample(work: Work, day: str) -> Sample | None:
+    """Return a day's sample as `sample_of` would have made it of its parts, one after another."""
+    if work.ledger.wait_for(lambda ledger: ledger.samples.has(day)):
+        return None
+    for piece in work.ledger.wait_for(lambda ledger: ledger.pieces.of_day(day)):
+        if piece.state in HERE:
+            some = work.ledger.wait_for(partial(_of_tar, piece))
+            if sample := _first(work, day, some):
+                return sample
+    return _first(work, day, work.ledger.wait_for(partial(_loose, day)))
 
 
 def take_back_samples(ledger: Ledger, folder: Path) -> None:
@@ -75,11 +87,11 @@ def take_back_samples(ledger: Ledger, folder: Path) -> None:
     ledger.facts.set(page_samples=sorted(set(days)))
 
 
-def _sealed(day: str, ledger: Ledger) -> list[ImageRecord]:
-    """Return the first images of a day's first tar that is here, or of its loose ones."""
-    tars = [piece for piece in ledger.pieces.of_day(day) if piece.state in HERE]
-    if tars:
-        return _candidates(ledger.images.in_piece(min(tars, key=lambda piece: piece.part or 0)))
+def _of_tar(piece: Piece, ledger: Ledger) -> list[ImageRecord]:
+    return _candidates(ledger.images.in_piece(piece))
+
+
+def _loose(day: str, ledger: Ledger) -> list[ImageRecord]:
     return _candidates(streams.loose(LedgerHere(ledger), day))
 
 

@@ -83,16 +83,14 @@ def _header(contents: PageContents) -> str:
         (f"{census.panoramas:,}", "panoramas"),
         (quantities.size(contents.balance.bytes_saved), ", ".join(kind)),
     ]
-    shown_figures = "".join(
-        f"<div><dt>{what}</dt><dd>{number}</dd></div>\n" for number, what in figures
-    )
+    shown_figures = "".join(f"<li><b>{number}</b> {what}</li>\n" for number, what in figures)
     return f"""\
 <header>
 <p class="over">Mapillary images by</p>
 <h1>{isolated(collection.username, 60)}</h1>
 <p class="span">{_span(census.dated)}</p>
-{selection}<dl class="figures">
-{shown_figures}</dl>
+{selection}<ul class="figures">
+{shown_figures}</ul>
 </header>"""
 
 
@@ -117,7 +115,7 @@ def _map(contents: PageContents) -> str:
     if not contents.tracks:
         return "<p>None of the images has a place, so there is no map.</p>"
     without = contents.balance.saved - placed
-    said = f"{count(without, 'image')} without a place not among them. " if without > 0 else ""
+    said = f"{count(without, 'image')} without a place. " if without > 0 else ""
     return f"""\
 <section aria-labelledby="where">
 <h2 id="where">Where</h2>
@@ -125,9 +123,9 @@ def _map(contents: PageContents) -> str:
 <canvas id="canvas" tabindex="0" role="application" aria-describedby="keys" \
 aria-label="Map of where the images were taken"></canvas>
 <div class="buttons">
-<button type="button" id="in" aria-label="Zoom in">+</button>
-<button type="button" id="out" aria-label="Zoom out">&minus;</button>
-<button type="button" id="all" aria-label="Show all">⤢</button>
+<button type="button" id="zoom-in" aria-label="Zoom in">+</button>
+<button type="button" id="zoom-out" aria-label="Zoom out">&minus;</button>
+<button type="button" id="show-all" aria-label="Show all">⤢</button>
 </div>
 <div class="line">
 <label for="when">Taken <select id="when"><option value="">at any time</option></select></label>

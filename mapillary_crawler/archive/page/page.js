@@ -254,9 +254,9 @@
     event.preventDefault();
     keys[event.key]();
   });
-  byId("in").addEventListener("click", () => zoom(1.5));
-  byId("out").addEventListener("click", () => zoom(1 / 1.5));
-  byId("all").addEventListener("click", () => { when.value = ""; choose(null); fit(); });
+  byId("zoom-in").addEventListener("click", () => zoom(1.5));
+  byId("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
+  byId("show-all").addEventListener("click", () => { when.value = ""; choose(null); fit(); });
 
   for (const year of [...document.querySelectorAll("[data-year]")].reverse()) {
     const group = document.createElement("optgroup");

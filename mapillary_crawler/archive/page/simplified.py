@@ -12,6 +12,8 @@ Place = tuple[int, int]
 
 #: Of the tolerance, what the first, fast pass may take.
 _SHARE = 1 / 3
+#: Corners among which the second pass chooses at once: its time grows with their square.
+_AT_ONCE = 128
 #: Beyond this latitude degrees of longitude are taken to be as long as there.
 _STEEPEST = math.cos(math.radians(89))
 
@@ -21,7 +23,7 @@ def simplified(places: Sequence[Place], tolerance: float) -> list[Place]:
     wide = max(_STEEPEST, math.cos(math.radians(places[0][1] / 1e5)))
     flat = [(x * wide, float(y)) for x, y in places]
     kept = _corners(flat, tolerance * _SHARE)
-    kept = _douglas_peucker(flat, kept, tolerance * (1 - _SHARE))
+    kept = _chosen(flat, kept, tolerance * (1 - _SHARE))
     if len(kept) == 2 and math.dist(flat[kept[0]], flat[kept[1]]) <= tolerance:
         kept = kept[:1]
     return [places[index] for index in kept]
@@ -60,10 +62,18 @@ def _corners(flat: Sequence[tuple[float, float]], near: float) -> list[int]:
     return kept
 
 
+def _chosen(flat: Sequence[tuple[float, float]], indices: Sequence[int], near: float) -> list[int]:
+    """Return those of the indices that are kept, some of them at a time."""
+    kept = [indices[0]]
+    for start in range(0, max(1, len(indices) - 1), _AT_ONCE):
+        kept += _douglas_peucker(flat, indices[start : start + _AT_ONCE + 1], near)[1:]
+    return kept
+
+
 def _douglas_peucker(
     flat: Sequence[tuple[float, float]], indices: Sequence[int], near: float
 ) -> list[int]:
-    """Return those of the indices that Douglas and Peucker's way keeps."""
+    """Return those of the indices that Douglas and Peucker's way keeps, both ends among them."""
     keeps = [False] * len(indices)
     keeps[0] = keeps[-1] = True
     spans = [(0, len(indices) - 1)]

@@ -8,9 +8,9 @@ from mapillary_crawler.archive.page.packing import Packing
 from mapillary_crawler.archive.page.simplified import Place, simplified
 from mapillary_crawler.archive.tracks.lines import Line
 
-#: Places a degree, and what of them a line may be simplified by at first: 10 m.
+#: Places a degree, and what of them a line is simplified by at first: 2 m.
 GRID = 100_000
-_TOLERANCE = 9.0
+_TOLERANCE = 2.0
 #: What is kept in memory: places, and what a line costs besides, in places.
 _MOST_PLACES, _LINE = 50_000, 2
 #: Bytes of all of it, packed.

@@ -90,15 +90,7 @@ class Merge:
             closing(Ledger(self.folder / LEDGER_PATH, read_only=True)) as there,
             closing(Ledger(self.staged / LEDGER_PATH, read_only=True)) as here,
         ):
-            before = {piece.name: piece.sha256 for piece in there.pieces.all()}
-            pieces = [
-                piece
-                for piece in here.pieces.all()
-                if piece.state in HERE
-                and (piece.name not in before or before[piece.name] != piece.sha256)
-            ]
-            kept = {piece.name for piece in here.pieces.all()}
-            gone = [name for name in before if name not in kept and not name.endswith(TAR)]
+            pieces, gone = changed_files(there, here)
             return pieces, gone, [] if self.tar else list(here.update.replaced())
 
     def _refuse_strangers(self, pieces: list[Piece]) -> None:
@@ -180,6 +172,19 @@ class Merge:
             yield from _images(self.folder / ARRIVING)
         yield from names
         yield str(LEDGER_PATH)
+
+
+def changed_files(before: Ledger, after: Ledger) -> tuple[list[Piece], list[str]]:
+    """Return the files that are new or changed, and the names of those that are no more."""
+    known = {piece.name: piece.sha256 for piece in before.pieces.all()}
+    pieces = list(after.pieces.all())
+    changed = [
+        piece
+        for piece in pieces
+        if piece.state in HERE and (piece.name not in known or known[piece.name] != piece.sha256)
+    ]
+    kept = {piece.name for piece in pieces}
+    return changed, [name for name in known if name not in kept and not name.endswith(TAR)]
 
 
 def places_of_images(folder: Path) -> tuple[Path, ...]:
