@@ -32,7 +32,11 @@ else:
     setup(
         packages=[*PACKAGES, "jpeg_entropy"],
         package_dir={"jpeg_entropy": "native/jpeg_entropy"},
-        package_data={"": ["py.typed"], **DATA},
+        package_data={
+            "": ["py.typed"],
+            "mapillary_crawler.archive.browse": ["static/*", "static/**/*"],  # the viewer's page
+            **DATA,
+        },
         include_package_data=False,
         ext_modules=EXTENSIONS,
     )

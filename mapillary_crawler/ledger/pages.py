@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mapillary_crawler.ledger.database import Database
@@ -41,6 +41,10 @@ class Pages:
         else:
             self._unpacked.move_to_end(page)
         return lines[row]
+
+    def slices(self) -> Iterator[tuple[int, bytes]]:
+        """Yield all slices by their numbers, packed."""
+        return iter(self._database.execute("SELECT number, rows FROM pages ORDER BY number"))
 
     def metadata(self, page: int, row: int) -> dict[str, Any]:
         """Return the fields of a row."""

@@ -23,12 +23,12 @@ BATCH = 500
 
 def in_order(access: LedgerAccess) -> Iterator[ImageRecord]:
     """Yield all images of the selection in the order of the manifests."""
-    return _in_order(access, lambda _, record: record)
+    return read_in_order(access, lambda _, record: record)
 
 
 def lines_in_order(access: LedgerAccess) -> Iterator[tuple[ImageRecord, bytes]]:
     """Yield them with their fields as listed: canonical JSON without URLs."""
-    return _in_order(access, lambda ledger, record: (record, ledger.images.line(record)))
+    return read_in_order(access, lambda ledger, record: (record, ledger.images.line(record)))
 
 
 def loose(access: LedgerAccess, day: str) -> Iterator[ImageRecord]:
@@ -71,9 +71,10 @@ def by_sequence(
     return _arranged(access, lambda ledger: ledger.arranged.by_sequence(), read)
 
 
-def _in_order(
+def read_in_order(
     access: LedgerAccess, read: Callable[[Ledger, ImageRecord], _Read]
 ) -> Iterator[_Read]:
+    """Yield what `read` makes, in the ledger's thread, of those images, in that order."""
     for day in access.wait_for(lambda ledger: ledger.days.in_order()):
         yield from _arranged(access, partial(_lay_out, day), read)
 

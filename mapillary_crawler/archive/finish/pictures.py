@@ -24,7 +24,12 @@ _SAMPLE_QUALITIES = (75, 60, 45, 30)
 
 def shrink(body: bytes) -> bytes | None:
     """Return an image, upright, as a JPEG of at most 256 pixels a side; None if it is none."""
-    upright = _upright(body, _THUMBNAIL_SIDE)
+    return within(body, _THUMBNAIL_SIDE)
+
+
+def within(body: bytes, side: int) -> bytes | None:
+    """Return an image, upright, as a JPEG of at most `side` pixels a side; None if it is none."""
+    upright = _upright(body, side)
     return _packed(upright, _THUMBNAIL_QUALITY) if upright else None
 
 

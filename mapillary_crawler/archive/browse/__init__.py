@@ -1,0 +1,1 @@
+"""The viewer: a server on this machine that shows collections, and never writes into one."""

@@ -1,0 +1,159 @@
+"""`scrapy browse`: look at collections in a browser on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import socket
+import webbrowser
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
+from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
+from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
+from mapillary_crawler.terminal.program import program_name
+
+if TYPE_CHECKING:
+    from mapillary_crawler.archive.browse.server import Viewer
+    from mapillary_crawler.archive.internet_archive.ranges import Ranges
+
+_PORT = 8000
+#: Ports that are tried where the first one is taken.
+_PORTS = 100
+#: Seconds that archive.org may be away while somebody waits for a picture.
+_PATIENCE = 20.0
+
+
+class Command(ProjectCommand):
+    """Serves on 127.0.0.1 until Ctrl-C; collections are read, never written into."""
+
+    default_settings = DEFAULTS
+    usage = "[COLLECTION] [--port N] [--no-browser] [--to FOLDER] [-a quality=QUALITY]"
+    summary = "Look at collections in the browser: map, time, images"
+    about = (
+        "Shows a collection, or all of the store, in the browser: tracks and images on a map, by\n"
+        "day, sequence and camera, panoramas, and what to download. Images are read straight out\n"
+        "of the tars. COLLECTION is a folder, or the name of one in the store or in staging, or a\n"
+        "user's name, with -a quality= where several fit. Nothing leaves this machine, nobody\n"
+        "else can look. Ctrl-C ends it."
+    )
+    epilog = f"""\
+Exit codes: 0 ended by Ctrl-C, 1 unexpected error, 2 wrong argument, 6 disk full, 8 no collection.
+
+Examples
+========
+
+  {program_name()} browse
+  {program_name()} browse alice --to ~/pictures
+  {program_name()} browse /media/usb/mapillary-alice-original --port 9000 --no-browser
+"""
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the command."""
+        super().add_options(parser)
+        add_quality(parser)
+        parser.add_argument(
+            "--port", type=int, metavar="N",
+            help=f"port to listen on (default {_PORT}); where it is taken, the next free one",
+        )  # fmt: skip
+        parser.add_argument(
+            "--no-browser", action="store_true", help="only print the address, open nothing"
+        )
+        parser.add_argument(
+            "--to", metavar="FOLDER", help="a folder that the viewer may save images into"
+        )
+
+    def main(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Serve until Ctrl-C."""
+        from mapillary_crawler.archive.browse.indexing import cache_folder, clear_old
+        from mapillary_crawler.archive.browse.pictures import Pictures
+        from mapillary_crawler.archive.browse.saving import Saving
+        from mapillary_crawler.archive.browse.server import Viewer
+        from mapillary_crawler.archive.browse.shelf import Shelf
+        from mapillary_crawler.archive.browse.static import Static
+        from mapillary_crawler.image.jxl_codec import Decoder
+
+        if len(args) > 1:
+            raise ArgumentRefused(f"one collection, or none for all: {self.typed} {self.usage}")
+        folders = self._folders(args, opts)
+        saving = Saving(self._target(opts.to, folders)) if opts.to is not None else None
+        cache = cache_folder()
+        clear_old(cache)
+        with suppress(KeyboardInterrupt), ExitStack() as stack:
+            listening = stack.enter_context(self._listen(opts.port))
+            shelf = Shelf(folders, cache, self.say)
+            stack.callback(shelf.close)
+            if args:
+                for each in shelf:
+                    each.index(fresh=True)
+            decoder = stack.enter_context(Decoder())
+            viewer = Viewer(shelf, Pictures(decoder, self._ranges), Static(), saving)
+            asyncio.run(_serve(viewer, listening, opens=not opts.no_browser))
+
+    def _folders(self, args: list[str], opts: argparse.Namespace) -> list[Path]:
+        places = self.places()
+        if args:
+            return [places.find(args[0], quality_of(opts))]
+        quality = quality_of(opts)
+        folders = [
+            folder
+            for folder in places.all()
+            if folder.parent == places.store and (not quality or f"-{quality}" in folder.name)
+        ]
+        if not folders:
+            raise Refused(Outcome.NO_IMAGES, f"there is no finished collection in {places.store}")
+        return folders
+
+    def _target(self, to: str, folders: list[Path]) -> Path:
+        """Return the folder to save into; raises `ArgumentRefused`."""
+        target = Path(to).expanduser().absolute()
+        if not to or (target.exists() and not target.is_dir()):
+            raise ArgumentRefused(f"--to {to!r} is no folder")
+        self.places().require_outside(target, folders[0])
+        return target
+
+    def _listen(self, port: int | None) -> socket.socket:
+        """Return a socket that listens here alone; where the port is taken, the next free one.
+
+        Raises `ArgumentRefused`.
+        """
+        first = _PORT if port is None else port
+        for each in range(first, first + _PORTS) if first else [0]:
+            try:
+                listening = socket.create_server(("127.0.0.1", each))
+            except OverflowError:
+                raise ArgumentRefused(f"--port {each} cannot be: 0 to 65535") from None
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise ArgumentRefused(f"cannot listen on port {each}: {error.strerror}") from None
+            if each != first:
+                self.say(f"port {first} is in use: this is port {each}")
+            return listening
+        raise ArgumentRefused(f"ports {first} to {each} are in use; --port 0 takes a free one")
+
+    def _ranges(self) -> Ranges:
+        from mapillary_crawler.archive.internet_archive.ranges import Ranges
+
+        options = read_options(self.given_settings)
+        return Ranges(
+            options.url,
+            wait=options.retry_wait,
+            patience=min(options.patience, _PATIENCE),
+            timeout=min(options.timeout, _PATIENCE),
+            say=self.say,
+        )
+
+
+async def _serve(viewer: Viewer, listening: socket.socket, *, opens: bool) -> None:
+    from mapillary_crawler.archive.browse.server import serving
+
+    async with serving(viewer, listening) as address:
+        print("The viewer is at this address, for you alone; Ctrl-C ends it:")
+        print(address, flush=True)
+        if opens:
+            await asyncio.to_thread(webbrowser.open, address)
+        await asyncio.Event().wait()

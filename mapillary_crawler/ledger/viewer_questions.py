@@ -1,0 +1,419 @@
+"""What the viewer asks of its index of a collection; each answer is short, however many images."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+import threading
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mapillary_crawler.ledger.records import ImageRecord, State
+from mapillary_crawler.ledger.viewer_index import CELL, CELLS_AROUND, LEVELS, UNDATED, is_index
+
+#: Images of a day or a sequence that are looked at one by one.
+_FEW = 50_000
+#: Rows of cells that are asked for one by one.
+_CELL_ROWS = 64
+#: Lines that are looked at for one map, the longest first.
+_LINES = 20_000
+#: Records read at once, and bytes of a page unpacked: of 200 rows with some KB each.
+_RECORDS, _PAGE_BYTES = 500, 64 << 20
+_LAST_DAY = 1 << 20
+
+
+class Box(NamedTuple):
+    """A box in degrees; where west is above east it crosses the 180th meridian."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an image must fit to be shown, all of it.
+
+    `days` are the first and the last one, since 1970 or `UNDATED`, None for open ends; `sequence`
+    is its name as told, "" for images without one.
+    """
+
+    days: tuple[int | None, int | None] | None = None
+    sequence: str | None = None
+    camera: str | None = None
+    pano: bool | None = None
+    box: Box | None = None
+
+    def conditions(self) -> tuple[str, list[Any]]:
+        """Return what SQL asks of a row, of `images`, `places` or `lines`, but for the box."""
+        conditions, values = ["TRUE"], list[Any]()
+        if self.days:
+            first, last = self.days
+            conditions.append("day BETWEEN ? AND ?")
+            values += [0 if first is None else first, _LAST_DAY if last is None else last]
+        if self.sequence is not None:
+            conditions.append("sequence IN (SELECT number FROM sequences WHERE name = ?)")
+            values.append(self.sequence)
+        if self.camera is not None:
+            conditions.append("camera IN (SELECT number FROM cameras WHERE name = ?)")
+            values.append(self.camera)
+        if self.pano is not None:
+            conditions.append("pano = ?")
+            values.append(int(self.pano))
+        elif self.camera is not None:  # so that the index is of use
+            conditions.append("pano IN (0, 1)")
+        return " AND ".join(conditions), values
+
+
+@dataclass(frozen=True, slots=True)
+class ShownImage:
+    """An image as the viewer shows it; `record` says where its bytes are, `item` who else has it.
+
+    `removed` says that its tar was removed on purpose, or that nothing knows better.
+    """
+
+    record: ImageRecord
+    day: int
+    sequence: str
+    camera: str
+    pano: bool
+    longitude: float | None
+    latitude: float | None
+    compass: float | None
+    width: int | None
+    height: int | None
+    item: str | None
+    removed: bool
+
+
+class Line(NamedTuple):
+    """A line of the map: its box in units of the world's map, and how many points it has."""
+
+    number: int
+    images: int
+    west: float
+    north: float
+    east: float
+    south: float
+
+
+class Tar(NamedTuple):
+    """A tar of the collection, and the end of its last image."""
+
+    name: str
+    item: str | None
+    removed: bool
+    images: int
+    end: int
+
+
+class NoIndex(Exception):
+    """There is no index, or it is no index of this version, or somebody else's."""
+
+
+class ViewerIndex:
+    """Reads an index, in any thread; raises `NoIndex`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        _require_own(path)
+        try:
+            with self._connection() as connection:
+                _require_tables(connection)
+                facts = connection.execute("SELECT name, value FROM facts").fetchall()
+                self.facts: dict[str, Any] = {name: json.loads(value) for name, value in facts}
+        except (sqlite3.Error, ValueError, TypeError, RecursionError, NoIndex):
+            self.close()
+            raise NoIndex from None
+
+    def close(self) -> None:
+        """Close the connections that nobody uses, and the others once they are given back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro&immutable=1",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            connection.executescript(
+                "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 1073741824"
+            )
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                if not self._closed:
+                    self._idle.append(connection)
+            if self._closed:
+                connection.close()
+
+    def _all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._connection() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def cameras(self, most: int) -> list[tuple[str, int]]:
+        """Return the named cameras and their images, the most used first."""
+        return self._all(
+            "SELECT name, images FROM cameras WHERE name <> '' ORDER BY images DESC, name LIMIT ?",
+            [most],
+        )
+
+    def tars(self) -> list[Tar]:
+        """Return the tars that images are in."""
+        rows = self._all("SELECT name, item, removed, images, end FROM tars WHERE images > 0")
+        return [Tar(name, item, bool(removed), *rest) for name, item, removed, *rest in rows]
+
+    def days(self) -> list[tuple[int, int, int]]:
+        """Return days, the undated last, with their images and the number of the first."""
+        return self._all(
+            f"SELECT day, images, first FROM days ORDER BY day = {UNDATED}, day",
+        )
+
+    def image(self, number: int) -> ShownImage | None:
+        """Return an image, None where there is none of that number."""
+        found = self.images([number])
+        return found[0] if found else None
+
+    def images(self, numbers: Sequence[int]) -> list[ShownImage]:
+        """Return images in their order; those that are not there are left out."""
+        marks = ",".join("?" * len(numbers))
+        rows = self._all(
+            "SELECT images.number, id, state, captured_at, folder, part, extension, sha256, size, "
+            "tars.name, offset, page, row, day, sequences.name, cameras.name, pano, longitude, "
+            "latitude, compass, width, height, item, coalesce(removed, 0) FROM images "
+            "JOIN sequences ON sequences.number = sequence "
+            "JOIN cameras ON cameras.number = camera LEFT JOIN tars ON tars.number = tar "
+            f"WHERE images.number IN ({marks}) ORDER BY images.number",
+            numbers,
+        )
+        return [_shown(row) for row in rows]
+
+    def line(self, image: ShownImage) -> bytes:
+        """Return an image's fields as listed, JSON; empty where there are none."""
+        record = image.record
+        rows = self._all("SELECT rows FROM pages WHERE number = ?", [record.page])
+        with suppress(zlib.error, IndexError, TypeError):
+            lines = zlib.decompressobj().decompress(rows[0][0], _PAGE_BYTES).split(b"\n")
+            return lines[record.row] if record.row >= 0 else b""
+        return b""
+
+    def beside(self, image: ShownImage) -> tuple[int | None, int | None, int, int]:
+        """Return the numbers of the images before and behind one in its sequence.
+
+        And its place in it, from 1 on, and how many images the sequence has.
+        """
+        of_one = "FROM images WHERE sequence = (SELECT sequence FROM images WHERE number = ?1)"
+        ((before, behind, place, count),) = self._all(
+            f"SELECT (SELECT max(number) {of_one} AND number < ?1), "
+            f"(SELECT min(number) {of_one} AND number > ?1), "
+            f"(SELECT count(*) {of_one} AND number <= ?1), (SELECT count(*) {of_one})",
+            [image.record.number],
+        )
+        return before, behind, place, count
+
+    def listed(
+        self, wanted: Wanted, offset: int, limit: int
+    ) -> tuple[int, list[tuple[int, str, int | None]]]:
+        """Return how many images are wanted, and some: numbers, ids, capture times."""
+        if wanted == Wanted():
+            total = self.facts["images"]
+            numbers: Sequence[int] = range(offset + 1, min(offset + limit, total) + 1)
+        else:
+            found = self.numbers(wanted)
+            total, numbers = len(found), found[offset : offset + limit]
+        marks = ",".join("?" * len(numbers))
+        rows = self._all(
+            f"SELECT number, id, captured_at FROM images WHERE number IN ({marks}) ORDER BY number",
+            numbers,
+        )
+        return total, rows
+
+    def numbers(self, wanted: Wanted) -> array[int]:
+        """Return the numbers of the images that are wanted, in their order."""
+        conditions, values = wanted.conditions()
+        if wanted.box is None:
+            span, of_span = _span(wanted)
+            rows = f"SELECT number FROM images WHERE {conditions} {span} ORDER BY number"
+            values += of_span
+        else:
+            levels = ",".join(map(str, range(LEVELS)))
+            inside, of_box = _inside(wanted.box)
+            rows = (
+                f"WITH cells (first, last) AS (VALUES {_cells(wanted.box)}) "
+                "SELECT number FROM cells CROSS JOIN places "
+                f"ON level IN ({levels}) AND cell BETWEEN first AND last "
+                f"WHERE {inside} AND {conditions} ORDER BY number"
+            )
+            values = of_box + values
+        with self._connection() as connection:
+            return array("q", (number for (number,) in connection.execute(rows, values)))
+
+    def selected(self, numbers: Sequence[int]) -> Iterator[ShownImage]:
+        """Yield images by their numbers, some at a time."""
+        for first in range(0, len(numbers), _RECORDS):
+            yield from self.images(numbers[first : first + _RECORDS])
+
+    def near(self, wanted: Wanted, limit: int) -> tuple[list[tuple[Any, ...]], bool]:
+        """Return the wanted images in a box, thinned evenly, and whether some are left out.
+
+        Each is number, longitude, latitude, compass, pano.
+        """
+        box = wanted.box or Box(-180, -90, 180, 90)
+        inside, of_box = _inside(box)
+        conditions, values = wanted.conditions()
+        columns = "number, longitude, latitude, compass, pano"
+        if self._are_few(wanted):
+            span, of_span = _span(wanted)
+            rows = self._all(
+                f"SELECT {columns} FROM images WHERE longitude IS NOT NULL AND {inside} "
+                f"AND {conditions} {span} ORDER BY number",
+                [*of_box, *values, *of_span],
+            )
+            step = -(-len(rows) // limit)
+            return (rows[::step], step > 1) if rows else ([], False)
+        query = (
+            f"WITH cells (first, last) AS (VALUES {_cells(box)}) "
+            f"SELECT {columns} FROM cells CROSS JOIN places "
+            "ON level = ? AND cell BETWEEN first AND last "
+            f"WHERE {inside} AND {conditions} LIMIT ?"
+        )
+        found: list[Any] = []
+        for level in reversed(range(LEVELS)):
+            room = limit - len(found)
+            more = self._all(query, [level, *of_box, *values, room + 1])
+            if len(more) > room:
+                # What comes first lies together, so all of a level or none; but never nothing.
+                return sorted(found or more[:limit]), True
+            found += more
+        return sorted(found), False
+
+    def _are_few(self, wanted: Wanted) -> bool:
+        """Say whether days or a sequence leave so few images that all can be looked at."""
+        if wanted.sequence is not None:
+            few = "SELECT coalesce(sum(images), 0) FROM sequences WHERE name = ?"
+            values: list[Any] = [wanted.sequence]
+        elif wanted.days:
+            conditions, values = Wanted(days=wanted.days).conditions()
+            few = f"SELECT coalesce(max(last) - min(first), 0) FROM days WHERE {conditions}"
+        else:
+            return False
+        return bool(self._all(few, values)[0][0] <= _FEW)
+
+    def lines(self, wanted: Wanted, window: Box) -> tuple[list[Line], bool]:
+        """Return the lines that touch a window of the world's map, those of most images first.
+
+        The window's `north` is above its `south`, so smaller. And whether some are left out.
+        """
+        across = (
+            "east >= ? OR west <= ?" if window.west > window.east else "east >= ? AND west <= ?"
+        )
+        conditions, values = wanted.conditions()
+        rows = self._all(
+            "SELECT number, images, west, north, east, south FROM lines "
+            f"WHERE ({across}) AND south >= ? AND north <= ? AND {conditions} "
+            "ORDER BY images DESC, number LIMIT ?",
+            [window.west, window.east, window.north, window.south, *values, _LINES + 1],
+        )
+        return [Line._make(row) for row in rows[:_LINES]], len(rows) > _LINES
+
+    def count_points(self, lines: Sequence[int], detail: int) -> int:
+        """Return how many points some lines have in a detail."""
+        marks = ",".join("?" * len(lines))
+        ((count,),) = self._all(
+            f"SELECT coalesce(sum(points), 0) FROM shapes WHERE detail = ? AND line IN ({marks})",
+            [detail, *lines],
+        )
+        return int(count)
+
+    def shapes(self, lines: Sequence[int], detail: int) -> list[tuple[str, int, bytes]]:
+        """Return sequence, images and packed points of some lines in a detail."""
+        marks = ",".join("?" * len(lines))
+        return self._all(
+            "SELECT sequences.name, lines.images, packed FROM shapes "
+            "JOIN lines ON lines.number = line JOIN sequences ON sequences.number = sequence "
+            f"WHERE detail = ? AND line IN ({marks}) ORDER BY line",
+            [detail, *lines],
+        )
+
+
+def _require_own(path: Path) -> None:
+    """Raise `NoIndex` for what is no file of the user's own."""
+    try:
+        status = path.lstat()
+    except OSError:
+        raise NoIndex from None
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        raise NoIndex
+
+
+def _require_tables(connection: sqlite3.Connection) -> None:
+    if not is_index(connection):
+        raise NoIndex
+
+
+def _span(wanted: Wanted) -> tuple[str, list[Any]]:
+    """Return what SQL asks of numbers where days are wanted: they follow each other."""
+    if not wanted.days:
+        return "", []
+    conditions, values = Wanted(days=wanted.days).conditions()
+    of_days = f"FROM days WHERE {conditions})"
+    return (
+        f"AND number BETWEEN (SELECT min(first) {of_days} AND (SELECT max(last) {of_days}",
+        values * 2,
+    )
+
+
+def _inside(box: Box) -> tuple[str, list[Any]]:
+    """Return what SQL asks of a place for it to be in a box."""
+    across = "longitude >= ? OR longitude <= ?"
+    if box.west <= box.east:
+        across = "longitude BETWEEN ? AND ?"
+    return f"({across}) AND latitude BETWEEN ? AND ?", [box.west, box.east, box.south, box.north]
+
+
+def _cells(box: Box) -> str:
+    """Return the first and last cells of the rows of cells that a box touches, as SQL."""
+    south, north = (int((latitude + 90) / CELL) for latitude in (box.south, box.north))
+    west, east = (int((longitude + 180) / CELL) for longitude in (box.west, box.east))
+    if west > east or north - south >= _CELL_ROWS:
+        return f"({south * CELLS_AROUND}, {(north + 1) * CELLS_AROUND - 1})"
+    return ",".join(
+        f"({row * CELLS_AROUND + west}, {row * CELLS_AROUND + east})"
+        for row in range(south, north + 1)
+    )
+
+
+def _shown(row: Sequence[Any]) -> ShownImage:
+    number, image_id, state, *of_record = row[:13]
+    captured_at, folder, part, extension, sha256, size, tar, offset, page, line = of_record
+    day, sequence, camera, pano, longitude, latitude, compass, width, height = row[13:22]
+    item, removed = row[22:]
+    record = ImageRecord(
+        number, image_id, State(state), captured_at, folder, part, extension, None, sha256, size,
+        tar, offset, page, line,
+    )  # fmt: skip
+    return ShownImage(
+        record, day, sequence, camera, bool(pano), longitude, latitude, compass, width, height,
+        item, bool(removed),
+    )  # fmt: skip
