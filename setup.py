@@ -34,7 +34,7 @@ else:
         package_dir={"jpeg_entropy": "native/jpeg_entropy"},
         package_data={
             "": ["py.typed"],
-            "mapillary_crawler.archive.browse": ["static/*", "static/**/*"],  # the viewer's page
+            "mapillary_crawler.archive.browse": ["static/*.*", "static/pannellum/*"],
             **DATA,
         },
         include_package_data=False,

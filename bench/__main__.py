@@ -19,6 +19,7 @@ from bench import (
     sealing,
     throttling,
     updating,
+    viewer,
 )
 from bench.comparison import compare
 from bench.tools import bare, crawler, peer
@@ -153,10 +154,17 @@ def several(scope: Scope, settings: list[str]) -> None:
     cores.free(2 * scope.images, scope.rounds, settings, _BEST_WORKERS)
 
 
+def browse(scope: Scope, _: list[str]) -> None:
+    """Print how soon the viewer opens a large collection, and answers."""
+    report.heading("Viewer")
+    viewer.viewer(scope.settled)
+
+
 _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
     "network": network, "processor": processor, "webp": webp, "jxl": jpeg_xl, "throttle": throttle,
     "resume": start, "memory": held, "steps": steps,
     "cores": several,
+    "viewer": browse,
 }  # fmt: skip
 
 

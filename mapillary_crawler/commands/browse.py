@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import os
 import socket
+import sys
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
+from mapillary_crawler.collection.names import user_and_quality
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
 from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
@@ -101,7 +105,7 @@ Examples
         folders = [
             folder
             for folder in places.all()
-            if folder.parent == places.store and (not quality or f"-{quality}" in folder.name)
+            if folder.parent == places.store and quality in (None, _quality(folder))
         ]
         if not folders:
             raise Refused(Outcome.NO_IMAGES, f"there is no finished collection in {places.store}")
@@ -148,12 +152,23 @@ Examples
         )
 
 
+def _quality(folder: Path) -> str | None:
+    parts = user_and_quality(folder.name)
+    return parts[1] if parts else None
+
+
+def _has_screen() -> bool:
+    """Say whether a browser can have a window: one for terminals would take this one over."""
+    named = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    return sys.platform == "darwin" or any(map(os.environ.get, named))
+
+
 async def _serve(viewer: Viewer, listening: socket.socket, *, opens: bool) -> None:
     from mapillary_crawler.archive.browse.server import serving
 
     async with serving(viewer, listening) as address:
         print("The viewer is at this address, for you alone; Ctrl-C ends it:")
         print(address, flush=True)
-        if opens:
-            await asyncio.to_thread(webbrowser.open, address)
+        if opens and _has_screen():
+            Thread(target=webbrowser.open, args=[address], daemon=True).start()
         await asyncio.Event().wait()

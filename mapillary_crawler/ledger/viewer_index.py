@@ -17,14 +17,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
+
+from mapillary_crawler.ledger.viewer_records import UNDATED, IndexedImage, IndexedLine, PlacedImage
 
 #: Levels of thinned images: the highest has one of `2 ** (LEVELS - 1)`, the lowest half of all.
 LEVELS = 13
 #: Degrees of a cell's side, and cells around the earth.
 CELL, CELLS_AROUND = 0.02, 18_001
-#: The day of images without a capture time.
-UNDATED = -1
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -79,56 +79,6 @@ _CELL = (
     f"+ CAST((longitude + 180) / {CELL} AS INTEGER)"
 )
 _SAME = "day, sequence, camera, pano"
-
-
-class IndexedImage(NamedTuple):
-    """A row of `images`, without its number; sequence, camera and tar by theirs."""
-
-    day: int
-    sequence: int
-    camera: int
-    pano: bool
-    longitude: float | None
-    latitude: float | None
-    compass: float | None
-    image_id: str
-    captured_at: int | None
-    width: int | None
-    height: int | None
-    state: int
-    folder: str
-    extension: str | None
-    sha256: bytes | None
-    size: int | None
-    tar: int | None
-    offset: int | None
-    page: int | None
-    row: int | None
-
-
-class PlacedImage(NamedTuple):
-    """An image that has a place, in degrees, as lines are made of."""
-
-    longitude: float
-    latitude: float
-    day: int
-    sequence: int
-    camera: int
-    pano: int
-
-
-class IndexedLine(NamedTuple):
-    """A line of images of one day, camera and kind; its box in units of the world's map."""
-
-    images: int
-    west: float
-    north: float
-    east: float
-    south: float
-    day: int
-    sequence: int
-    camera: int
-    pano: int
 
 
 class IndexWriter:

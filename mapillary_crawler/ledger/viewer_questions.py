@@ -11,12 +11,12 @@ import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mapillary_crawler.ledger.records import ImageRecord, State
-from mapillary_crawler.ledger.viewer_index import CELL, CELLS_AROUND, LEVELS, UNDATED, is_index
+from mapillary_crawler.ledger.viewer_index import CELL, CELLS_AROUND, LEVELS, is_index
+from mapillary_crawler.ledger.viewer_records import UNDATED, Box, Line, ShownImage, Tar, Wanted
 
 #: Images of a day or a sequence that are looked at one by one.
 _FEW = 50_000
@@ -27,92 +27,6 @@ _LINES = 20_000
 #: Records read at once, and bytes of a page unpacked: of 200 rows with some KB each.
 _RECORDS, _PAGE_BYTES = 500, 64 << 20
 _LAST_DAY = 1 << 20
-
-
-class Box(NamedTuple):
-    """A box in degrees; where west is above east it crosses the 180th meridian."""
-
-    west: float
-    south: float
-    east: float
-    north: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What an image must fit to be shown, all of it.
-
-    `days` are the first and the last one, since 1970 or `UNDATED`, None for open ends; `sequence`
-    is its name as told, "" for images without one.
-    """
-
-    days: tuple[int | None, int | None] | None = None
-    sequence: str | None = None
-    camera: str | None = None
-    pano: bool | None = None
-    box: Box | None = None
-
-    def conditions(self) -> tuple[str, list[Any]]:
-        """Return what SQL asks of a row, of `images`, `places` or `lines`, but for the box."""
-        conditions, values = ["TRUE"], list[Any]()
-        if self.days:
-            first, last = self.days
-            conditions.append("day BETWEEN ? AND ?")
-            values += [0 if first is None else first, _LAST_DAY if last is None else last]
-        if self.sequence is not None:
-            conditions.append("sequence IN (SELECT number FROM sequences WHERE name = ?)")
-            values.append(self.sequence)
-        if self.camera is not None:
-            conditions.append("camera IN (SELECT number FROM cameras WHERE name = ?)")
-            values.append(self.camera)
-        if self.pano is not None:
-            conditions.append("pano = ?")
-            values.append(int(self.pano))
-        elif self.camera is not None:  # so that the index is of use
-            conditions.append("pano IN (0, 1)")
-        return " AND ".join(conditions), values
-
-
-@dataclass(frozen=True, slots=True)
-class ShownImage:
-    """An image as the viewer shows it; `record` says where its bytes are, `item` who else has it.
-
-    `removed` says that its tar was removed on purpose, or that nothing knows better.
-    """
-
-    record: ImageRecord
-    day: int
-    sequence: str
-    camera: str
-    pano: bool
-    longitude: float | None
-    latitude: float | None
-    compass: float | None
-    width: int | None
-    height: int | None
-    item: str | None
-    removed: bool
-
-
-class Line(NamedTuple):
-    """A line of the map: its box in units of the world's map, and how many points it has."""
-
-    number: int
-    images: int
-    west: float
-    north: float
-    east: float
-    south: float
-
-
-class Tar(NamedTuple):
-    """A tar of the collection, and the end of its last image."""
-
-    name: str
-    item: str | None
-    removed: bool
-    images: int
-    end: int
 
 
 class NoIndex(Exception):
@@ -251,7 +165,7 @@ class ViewerIndex:
 
     def numbers(self, wanted: Wanted) -> array[int]:
         """Return the numbers of the images that are wanted, in their order."""
-        conditions, values = wanted.conditions()
+        conditions, values = _conditions(wanted)
         if wanted.box is None:
             span, of_span = _span(wanted)
             rows = f"SELECT number FROM images WHERE {conditions} {span} ORDER BY number"
@@ -281,7 +195,7 @@ class ViewerIndex:
         """
         box = wanted.box or Box(-180, -90, 180, 90)
         inside, of_box = _inside(box)
-        conditions, values = wanted.conditions()
+        conditions, values = _conditions(wanted)
         columns = "number, longitude, latitude, compass, pano"
         if self._are_few(wanted):
             span, of_span = _span(wanted)
@@ -314,7 +228,7 @@ class ViewerIndex:
             few = "SELECT coalesce(sum(images), 0) FROM sequences WHERE name = ?"
             values: list[Any] = [wanted.sequence]
         elif wanted.days:
-            conditions, values = Wanted(days=wanted.days).conditions()
+            conditions, values = _conditions(Wanted(days=wanted.days))
             few = f"SELECT coalesce(max(last) - min(first), 0) FROM days WHERE {conditions}"
         else:
             return False
@@ -328,7 +242,7 @@ class ViewerIndex:
         across = (
             "east >= ? OR west <= ?" if window.west > window.east else "east >= ? AND west <= ?"
         )
-        conditions, values = wanted.conditions()
+        conditions, values = _conditions(wanted)
         rows = self._all(
             "SELECT number, images, west, north, east, south FROM lines "
             f"WHERE ({across}) AND south >= ? AND north <= ? AND {conditions} "
@@ -372,11 +286,32 @@ def _require_tables(connection: sqlite3.Connection) -> None:
         raise NoIndex
 
 
+def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
+    """Return what SQL asks of a row, of `images`, `places` or `lines`, but for the box."""
+    conditions, values = ["TRUE"], list[Any]()
+    if wanted.days:
+        first, last = wanted.days
+        conditions.append("day BETWEEN ? AND ?")
+        values += [0 if first is None else first, _LAST_DAY if last is None else last]
+    if wanted.sequence is not None:
+        conditions.append("sequence IN (SELECT number FROM sequences WHERE name = ?)")
+        values.append(wanted.sequence)
+    if wanted.camera is not None:
+        conditions.append("camera IN (SELECT number FROM cameras WHERE name = ?)")
+        values.append(wanted.camera)
+    if wanted.pano is not None:
+        conditions.append("pano = ?")
+        values.append(int(wanted.pano))
+    elif wanted.camera is not None:  # so that the index is of use
+        conditions.append("pano IN (0, 1)")
+    return " AND ".join(conditions), values
+
+
 def _span(wanted: Wanted) -> tuple[str, list[Any]]:
     """Return what SQL asks of numbers where days are wanted: they follow each other."""
     if not wanted.days:
         return "", []
-    conditions, values = Wanted(days=wanted.days).conditions()
+    conditions, values = _conditions(Wanted(days=wanted.days))
     of_days = f"FROM days WHERE {conditions})"
     return (
         f"AND number BETWEEN (SELECT min(first) {of_days} AND (SELECT max(last) {of_days}",

@@ -16,6 +16,7 @@ from tests.crawling import PROJECT
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
     "demo", "doctor", "tracks", "extract", "export",
+    "browse",
 ]  # fmt: skip
 
 
@@ -52,6 +53,8 @@ def run(*arguments: str) -> int:
         (["extract", "x", "y", "--layout=z"], "--layout: invalid choice: 'z'"),
         (["extract", "x", "y", "--bbox=1"], "not west,south,east,north"),
         (["extract", "x", "y", "--foo"], "unknown option --foo"),
+        (["browse", "x", "y"], "one collection, or none for all"),
+        (["browse", "--port", "x"], "invalid int value: 'x'"),
         (["tracks"], "say which collection"),
         (["tracks", "nothing"], "there is no collection 'nothing'"),
         (["tracks", "x", "--gpx", "a", "--kml", "b"], "not allowed with argument --gpx"),

@@ -14,7 +14,8 @@ from typing import Any
 from mapillary_crawler.archive.browse import asked, world
 from mapillary_crawler.archive.browse.pictures import type_of_name, where
 from mapillary_crawler.archive.browse.shelf import Shelved
-from mapillary_crawler.ledger.viewer_questions import Box, Line, ShownImage, ViewerIndex, Wanted
+from mapillary_crawler.ledger.viewer_questions import ViewerIndex
+from mapillary_crawler.ledger.viewer_records import Box, Line, ShownImage, Wanted
 
 #: Of one map: lines, their points, single images; of one list: images.
 _TRACKS, _POINTS, _IMAGES, _LISTED = 2_000, 30_000, 5_000, 1_000

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from calendar import monthrange
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.collection.names import UNKNOWN_DATE
-from mapillary_crawler.ledger.viewer_index import UNDATED
-from mapillary_crawler.ledger.viewer_questions import Box, Wanted
+from mapillary_crawler.ledger.viewer_records import UNDATED, Box, Wanted
 
 if TYPE_CHECKING:
     from typing import Any
@@ -68,7 +68,7 @@ def _days(query: Mapping[str, Any]) -> tuple[int | None, int | None] | None:
         if not _MONTH.fullmatch(month):
             raise BadQuestion("month is YYYY-MM")
         begin = _day(f"{month}-01")
-        return begin, _day_number((_date(begin) + timedelta(days=31)).replace(day=1)) - 1
+        return begin, begin + monthrange(int(month[:4]), int(month[5:]))[1] - 1
     if first or last:
         return _day(first) if first else None, _day(last) if last else None
     return None
@@ -78,29 +78,22 @@ def _day(text: str) -> int:
     """Return the number of a day since 1970."""
     try:
         if _DAY.fullmatch(text):
-            return _day_number(date.fromisoformat(text))
+            return (date.fromisoformat(text) - _EPOCH).days
     except ValueError:
         pass
     raise BadQuestion(f"a day is YYYY-MM-DD or {UNKNOWN_DATE}")
 
 
-def _day_number(day: date) -> int:
-    return (day - _EPOCH).days
-
-
-def _date(day: int) -> date:
-    return _EPOCH + timedelta(days=day)
-
-
 def day_name(day: int) -> str:
     """Return a day as it is asked for."""
-    return UNKNOWN_DATE if day == UNDATED else _date(day).isoformat()
+    return UNKNOWN_DATE if day == UNDATED else (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def box(query: Mapping[str, Any]) -> Box | None:
     """Return the box that is asked for, None for the world; raises `BadQuestion`.
 
-    Longitudes may be beyond 180 degrees, as a map that was turned has them.
+    Longitudes may be beyond 180 degrees, as a map that was turned has them; where west is above
+    east, the box crosses the 180th meridian.
     """
     text = query.get("bbox")
     if text in (None, ""):
@@ -110,12 +103,12 @@ def box(query: Mapping[str, Any]) -> Box | None:
         west, south, east, north = map(float, parts)
     except (ValueError, TypeError):
         raise BadQuestion("bbox is west,south,east,north in degrees") from None
-    if not all(map(math.isfinite, (west, south, east, north))) or south > north or west > east:
+    if not all(map(math.isfinite, (west, south, east, north))) or south > north:
         raise BadQuestion("bbox is west,south,east,north in degrees")
     south, north = (max(-90.0, min(90.0, each)) for each in (south, north))
     if east - west >= 360:
         return Box(-180, south, 180, north)
-    if west < -180 or east > 180:
+    if max(abs(west), abs(east)) > 180:
         west, east = ((each + 180) % 360 - 180 for each in (west, east))
     return Box(west, south, east, north)
 

@@ -32,13 +32,15 @@ from mapillary_crawler.collection.names import (
     unescape,
     user_and_quality,
 )
+from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.image import fields as image_fields
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import ImageRecord, PieceState, State
 from mapillary_crawler.ledger.thread import LedgerHere
-from mapillary_crawler.ledger.viewer_index import UNDATED, IndexedImage, IndexWriter
+from mapillary_crawler.ledger.viewer_index import IndexWriter
 from mapillary_crawler.ledger.viewer_questions import NoIndex, ViewerIndex
+from mapillary_crawler.ledger.viewer_records import UNDATED, IndexedImage
 
 _SAVED = frozenset({State.SAVED, State.DAMAGED})
 #: Images that are written at once, and seconds between two lines about how far it is.
@@ -103,17 +105,23 @@ def _path(folder: Path, cache: Path) -> Path:
     return cache / f"{digest[:32]}.sqlite"
 
 
-def make_index(folder: Path, cache: Path, say: Callable[[str], None]) -> ViewerIndex:
+def make_index(
+    folder: Path,
+    cache: Path,
+    say: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> ViewerIndex:
     """Make the index of a collection and open it; `say` hears how far it is.
 
-    Raises `Refused` where nothing says what the collection holds, `OSError`, `sqlite3.Error`.
+    Raises `Refused` where nothing says what the collection holds, `RunStopped`, `OSError`,
+    `sqlite3.Error`, and for a stranger's ledger TypeError and ValueError.
     """
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     told = identity(folder)  # before: what changes meanwhile is noticed at the next opening
     path = _path(folder, cache)
     with read_collection(folder) as ledger, IndexWriter(path) as writer:
         has_ledger = told[1] is not None
-        _Indexing(ledger, writer, say, has_ledger=has_ledger).run(folder.name)
+        _Indexing(ledger, writer, say, stop, has_ledger=has_ledger).run(folder.name)
         writer.set_facts(identity=told, has_ledger=has_ledger, **_facts(folder, ledger, has_ledger))
     try:
         return ViewerIndex(path)
@@ -163,8 +171,15 @@ class _Indexing:
     """The way of a ledger into an index."""
 
     def __init__(
-        self, ledger: Ledger, writer: IndexWriter, say: Callable[[str], None], *, has_ledger: bool
+        self,
+        ledger: Ledger,
+        writer: IndexWriter,
+        say: Callable[[str], None],
+        stop: Callable[[], bool],
+        *,
+        has_ledger: bool,
     ) -> None:
+        self._stop = stop
         self._ledger = ledger
         self._writer = writer
         self._has_ledger = has_ledger
@@ -183,6 +198,7 @@ class _Indexing:
         self._say(f"{name}: reading {total:,} images for the map, once")
         for batch in _batches(self._images()):
             self._writer.add_images(batch)
+            self._check_stop()
             done += len(batch)
             if time.monotonic() - said > _EVERY:
                 self._say(f"{name}: {done:,} of {total:,} images read")
@@ -195,8 +211,13 @@ class _Indexing:
         if done > 50_000:
             self._say(f"{name}: drawing the tracks")
         for line, shapes in indexed_lines(self._writer.placed(), self._sequences.get("")):
+            self._check_stop()
             self._writer.add_line(line, shapes)
         self._writer.set_facts(months=self._writer.months(), **self._writer.extent())
+
+    def _check_stop(self) -> None:
+        if self._stop():
+            raise RunStopped
 
     def _images(self) -> Iterator[IndexedImage]:
         read = streams.read_in_order(LedgerHere(self._ledger), _read)
@@ -250,7 +271,8 @@ class _Indexing:
             removed = not self._has_ledger or (
                 piece is not None and (piece.state is PieceState.REMOVED or bool(piece.item))
             )
-            yield name, piece and piece.item, removed, count, self._ends[name]
+            item = piece.item if piece and isinstance(piece.item, str) else None
+            yield name, item, removed, count, self._ends[name]
 
 
 def _read(ledger: Ledger, image: ImageRecord) -> tuple[ImageRecord, dict[str, Any]] | None:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.archive.browse.world import packed, project, simplified
-from mapillary_crawler.ledger.viewer_index import IndexedLine
+from mapillary_crawler.ledger.viewer_records import IndexedLine
 
 if TYPE_CHECKING:
-    from mapillary_crawler.ledger.viewer_index import PlacedImage
+    from mapillary_crawler.ledger.viewer_records import PlacedImage
 
 #: Points of a line: few enough that one near by is not much more than what a map shows of it.
 _MOST = 2_000

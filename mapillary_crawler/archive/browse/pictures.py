@@ -22,7 +22,7 @@ from mapillary_crawler.image.inspection import State, judge_file
 from mapillary_crawler.image.jxl import START as JXL
 from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.image.other_formats import other_format
-from mapillary_crawler.ledger.viewer_questions import ShownImage
+from mapillary_crawler.ledger.viewer_records import ShownImage
 
 Where = Literal["here", "removed", "missing"]
 

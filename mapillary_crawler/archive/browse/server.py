@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ from mapillary_crawler.archive.browse.static import Static
 from mapillary_crawler.archive.browse.zipped import zipped
 from mapillary_crawler.archive.extract.sources import Unreadable
 from mapillary_crawler.collection.outcome import ProjectError, RunStopped
-from mapillary_crawler.ledger.viewer_questions import ShownImage
+from mapillary_crawler.ledger.viewer_records import ShownImage
 from mapillary_crawler.terminal.quoting import printable
 
 #: Pixels of a side of a reduced image, and bytes of a POST: 100,000 numbers.
@@ -246,7 +246,7 @@ class _Answers:
         numbers = [_number(text) for text in request.query.getall("number", [])] or None
         wanted = asked.wanted(request.query)
 
-        def begin() -> Iterator[bytes]:
+        def begin() -> Generator[bytes]:
             index = shelved.index()
             images = index.selected(numbers or index.numbers(wanted))
             return zipped(images, partial(self._read, shelved))
@@ -268,7 +268,7 @@ class _Answers:
         return answer
 
     @asynccontextmanager
-    async def _pulled(self, chunks: Iterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _pulled(self, chunks: Generator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Give what is made in a thread, a piece at a time, each when it is asked for."""
         making: asyncio.Future[Any] | None = None
 
@@ -287,6 +287,7 @@ class _Answers:
         finally:
             if making is not None and not making.done():
                 await asyncio.wait([making])
+            chunks.close()
 
     async def _action(self, request: web.Request) -> web.Response:
         try:
@@ -387,6 +388,7 @@ async def serving(viewer: Viewer, sockets: Any) -> AsyncIterator[str]:
         await web.SockSite(runner, sockets).start()
         yield f"http://127.0.0.1:{viewer.port}/?token={viewer.token}"
     finally:
+        viewer.shelf.stop()
         viewer.pictures.close()
         if viewer.saving:
             viewer.saving.stop()

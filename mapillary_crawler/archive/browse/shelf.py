@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,7 +28,15 @@ _PROBLEMS = 20
 class Shelved:
     """A collection of which the index is opened when it is asked for; for any thread."""
 
-    def __init__(self, name: str, folder: Path, cache: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        cache: Path,
+        say: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self._stop = stop
         self.name = name
         self.folder = folder
         self._cache = cache
@@ -46,9 +55,9 @@ class Shelved:
                 return index
             try:
                 opened = open_index(self.folder, self._cache) or make_index(
-                    self.folder, self._cache, self._say
+                    self.folder, self._cache, self._say, self._stop
                 )
-            except sqlite3.Error as error:
+            except (sqlite3.Error, TypeError, ValueError) as error:
                 message = f"{self.folder.name}: the ledger cannot be read: {error}"
                 raise Refused(Outcome.ERROR, message) from None
             if index:
@@ -127,15 +136,19 @@ class Shelved:
         for tar in index.tars():
             count = f"{tar.images:,} image{'s' * (tar.images > 1)}"
             try:
-                size = descent.status(self.folder, tar.name).st_size
+                status = descent.status(self.folder, tar.name)
+                if not stat.S_ISREG(status.st_mode):
+                    raise descent.NotFollowed(self.folder / tar.name, descent.kind(status.st_mode))
             except FileNotFoundError:
                 if not tar.removed:
                     found.append(f"{tar.name} is missing, and with it {count}")
             except OSError as error:
                 found.append(f"{tar.name} {error.strerror}, and with it {count}")
             else:
-                if size < tar.end:
-                    found.append(f"{tar.name} is cut off at {size:,} bytes of {tar.end:,}")
+                if status.st_size < tar.end:
+                    found.append(
+                        f"{tar.name} is cut off at {status.st_size:,} bytes of {tar.end:,}"
+                    )
         return found
 
     def removed_tars(self, index: ViewerIndex) -> list[str]:
@@ -158,8 +171,9 @@ class Shelf:
     def __init__(
         self, folders: Iterable[Path], cache: Path, say: Callable[[str], None] = lambda _: None
     ) -> None:
+        self._stopped = threading.Event()
         self._shelved = {
-            name: Shelved(name, folder, cache, say)
+            name: Shelved(name, folder, cache, say, self._stopped.is_set)
             for folder in folders
             for name in [os.fsencode(folder.name).decode("utf-8", "replace")]
         }
@@ -170,6 +184,10 @@ class Shelf:
     def find(self, name: str) -> Shelved | None:
         """Return the collection of a name."""
         return self._shelved.get(name)
+
+    def stop(self) -> None:
+        """End the making of indexes."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Close all."""

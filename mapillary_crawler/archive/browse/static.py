@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-#: The front end.
+#: The front end, and what it shows that other rooms have: outlines of land.
 FOLDER = Path(__file__).with_name("static")
+LAND = Path(__file__).parents[1] / "page" / "land.bin"
 
 _TYPES = {
     ".bin": "application/octet-stream",
@@ -33,12 +35,14 @@ class Asset(NamedTuple):
 
 
 class Static:
-    """The files of a folder, read once: an address is looked up, never opened."""
+    """The files of a folder, and `further` ones, read once: an address never opens a file."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = FOLDER, further: Sequence[Path] = (LAND,)) -> None:
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+        files |= {path.name: path for path in further}
         self._assets = {
-            path.relative_to(folder).as_posix(): _asset(path)
-            for path in sorted(folder.rglob("*"))
+            name: _asset(path)
+            for name, path in files.items()
             if path.suffix in _TYPES and path.is_file()
         }
 

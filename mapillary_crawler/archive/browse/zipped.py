@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime
 
 from mapillary_crawler.archive.browse.pictures import Removed
 from mapillary_crawler.archive.extract.sources import Unreadable
-from mapillary_crawler.ledger.viewer_questions import ShownImage
+from mapillary_crawler.ledger.viewer_records import ShownImage
 
 #: What a zip's times begin and end with (APPNOTE 4.4.6: from 1980, seven bits of years).
 _FIRST, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
@@ -36,7 +36,7 @@ class _Sink(io.RawIOBase):
         return b"".join(parts)
 
 
-def zipped(images: Iterable[ShownImage], read: Callable[[ShownImage], bytes]) -> Iterator[bytes]:
+def zipped(images: Iterable[ShownImage], read: Callable[[ShownImage], bytes]) -> Generator[bytes]:
     """Yield a zip of images as they are stored, under their paths in the collection.
 
     Its times are UTC. What cannot be read is named in a text at its end. At most one image is in
