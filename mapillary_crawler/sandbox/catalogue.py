@@ -10,7 +10,7 @@ from bisect import bisect_left
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from . import identifiers
+from . import identifiers, outing
 from .image import Image
 from .photographs import Photographs
 from .users import UserSpecification
@@ -141,6 +141,8 @@ class User:
     def time(self, index: int) -> int:
         """Return the capture time in ms at a place of the listing; never rises with the index."""
         special = self.specification
+        if special.streets:
+            return outing.time(self, index, self._newest, int(special.days * _DAY))
         run = index - index % 8
         if special.equal_times and identifiers.draw(self.seed, self.name, run, "equal") < (
             special.equal_times

@@ -6,7 +6,7 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import hostile
+from . import hostile, outing
 from .identifiers import digest
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def metadata(image: Image) -> dict[str, Any]:
 def _plain(image: Image, parts: list[float]) -> dict[str, Any]:
     longitude, latitude = position(image)
     panorama = image.panorama
-    heading = round(parts[7] * 360, 2)
+    heading = round(_heading(image, parts[7]), 2)
     cameras = _SPHERICAL_CAMERAS if panorama else _CAMERAS
     camera = cameras[image.line % len(cameras)]
     scale = round(0.95 + parts[8] / 10, 14) if parts[8] < 0.7 else 1
@@ -92,8 +92,17 @@ def _plain(image: Image, parts: list[float]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None or name == "id"}
 
 
+def _heading(image: Image, part: float) -> float:
+    """Return where the camera looks, in degrees: anywhere, or along the street and a bit aside."""
+    if not image.user.specification.streets:
+        return part * 360
+    return (outing.heading(image) + 8 * part - 4) % 360
+
+
 def position(image: Image) -> tuple[float, float]:
     """Return longitude and latitude: each sequence is a line of its own, about 5 m a step."""
+    if image.user.specification.streets:
+        return outing.position(image)
     longitude, latitude = image.user.place
     east, north, slope = _line(image.seed, image.user.name, image.line)
     step = image.index % image.user.specification.sequence_length * 5e-5

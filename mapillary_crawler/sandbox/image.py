@@ -6,7 +6,7 @@ import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import fields, hostile, identifiers
+from . import fields, hostile, identifiers, outing
 from .photographs import WIDTHS
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ class Image:
     @property
     def panorama(self) -> bool:
         """Whether it is a 360° image."""
-        return self._drawn["panorama"] < self.user.specification.panoramas
+        special = self.user.specification
+        drawn = outing.drawn(self, "panorama") if special.streets else self._drawn["panorama"]
+        return drawn < special.panoramas
 
     @property
     def turned(self) -> bool:
@@ -93,6 +95,8 @@ class Image:
         """What the CDN's bodies of this image are made of."""
         pool = self.user.photographs
         choice = pool.panoramas if self.panorama else pool.flat
+        if self.user.specification.streets:  # in their order, as one who walks sees them
+            return choice[-1 - self.index % len(choice)]
         return choice[int(self._drawn["photograph"] * len(choice))]
 
     @property

@@ -24,6 +24,7 @@ class UserSpecification:
     days: float = _key(7.0, "how many days they spread over")
     newest: str = _key("2024-05-31T18:00:00Z", "capture time of the newest")
     sequence_length: int = _key(250, "images in a sequence")
+    streets: int = _key(0, "images between corners, sequences are outings; 0: straight lines")
     panoramas: float = _key(0.1, "rate of 360° images (2:1)")
     missing_fields: float = _key(0.05, "rate of images that lack several optional fields")
     undated: float = _key(0.0, "rate without captured_at")

@@ -1,6 +1,8 @@
 import json
+import math
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapillary_crawler.sandbox.catalogue import Catalogue, User
+from mapillary_crawler.sandbox.fields import position
 from mapillary_crawler.sandbox.photographs import WIDTHS
 
 
@@ -56,6 +59,28 @@ def test_capture_times_fall_from_the_newest_on(days: float, keys: dict[str, Any]
         assert times[0] - times[-1] <= days * 86_400_000
     else:
         assert len(set(times)) < len(times)
+
+
+@pytest.mark.parametrize("days", [0.003, 4, 400])
+def test_outings_go_along_streets_by_one_camera(days: float) -> None:
+    keys = {"images": 1000, "sequence_length": 50, "streets": 9, "panoramas": 0.5}
+    subject = user(days=days, missing_fields=0.0, **keys)
+    times = [subject.time(index) for index in range(subject.size)]
+    assert all(newer > older for newer, older in pairwise(times))
+    assert times[0] - times[-1] <= days * 86_400_000
+    kinds = set()
+    for line in range(20):
+        outing = [subject.image(50 * line + index) for index in reversed(range(50))]
+        assert len({(image.panorama, image.metadata()["model"]) for image in outing}) == 1
+        kinds.add(outing[0].panorama)
+        for image, after in pairwise(outing):
+            row, (longitude, latitude) = after.metadata(), position(image)
+            east = (position(after)[0] - longitude) * math.cos(math.radians(latitude))
+            north = position(after)[1] - latitude
+            assert math.hypot(east, north) == pytest.approx(5e-5, rel=1e-3)
+            way = math.degrees(math.atan2(east, north))
+            assert abs((row["compass_angle"] - way + 180) % 360 - 180) < 4.1
+    assert kinds == {False, True}
 
 
 @given(st.integers(0, 199), st.integers(0, 199))
