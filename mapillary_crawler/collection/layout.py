@@ -125,7 +125,18 @@ def slice_folder(folder: Path, number: int) -> Path:
 
     No collection has such a name: what is not plain in a user's name is escaped.
     """
-    return folder.with_name(f"{folder.name}{_SLICE}{number}")
+    return folder.with_name(slice_name(folder.name, number))
+
+
+def slice_name(name: str, number: int) -> str:
+    """Return the name of a slice of the collection of that name."""
+    return f"{name}{_SLICE}{number}"
+
+
+def of_slice(name: str) -> tuple[str, int | None]:
+    """Return of which collection a name is, and the number of its slice, None where it is whole."""
+    collection, _, number = name.partition(_SLICE)
+    return collection, int(number) if number.isascii() and number.isdigit() else None
 
 
 def is_slice(name: str) -> bool:

@@ -13,6 +13,9 @@
      |    |-- CursorLoop           1  ledger/records.py; the listing begins anew
      |    |-- SliceMismatch        2  ledger/records.py
      |    |-- OutOfPatience        7  graph/patience.py
+     |    |-- QueueRefused         2  workers/database.py
+     |    |-- QueueAway            7  workers/database.py
+     |    |-- Shown                1  workers/tasks.py; a task that nobody tries again by itself
      |    |-- FinishError          1  archive/finish/errors.py; nothing is lost by any of them
      |    |    |-- NotSettled      3
      |    |    |-- ImagesChanged   3

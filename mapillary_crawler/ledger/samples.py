@@ -7,10 +7,7 @@ from collections.abc import Iterable
 from mapillary_crawler.collection.names import ID_LENGTH
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import IS_SAVED, records
-from mapillary_crawler.ledger.records import ImageRecord
-
-#: Bytes of a picture at most, also of one that a stranger has put into a ledger.
-SAMPLE_BYTES = 8192
+from mapillary_crawler.ledger.records import SAMPLE_BYTES, ImageRecord
 
 
 class Samples:

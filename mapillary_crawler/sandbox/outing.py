@@ -80,7 +80,7 @@ def _corners(seed: int, username: str, line: int, block: int, count: int) -> lis
     """Return the corners of a sequence, the last one that was come to first."""
     parts = digest(seed, username, line, "corners", size=12)
     turns = [digest(seed, username, line, number, "turn", size=1)[0] for number in range(count)]
-    east, north = (block * (part % (2 * _AROUND + 1) - _AROUND) for part in parts[:2])
+    east, north = (float(block * (part % (2 * _AROUND + 1) - _AROUND)) for part in parts[:2])
     heading = parts[2] % 4 * 90
     corners = []
     for turn in turns:

@@ -1,4 +1,4 @@
-"""Pure: MAPILLARY_QUEUE, the address of the queue's PostgreSQL server.
+"""MAPILLARY_QUEUE, the address of the queue's PostgreSQL server.
 
 It holds a password: of the environment alone, and never shown, wherever libpq's own words might
 have it. So only an address whose parts cannot be mistaken for one another is taken.
@@ -60,7 +60,7 @@ def read_dsn(environment: Mapping[str, str]) -> Dsn:
     conninfo = environment.get(NAME, "").strip()
     if not conninfo:
         raise ArgumentRefused(f"{NAME} is not set; export it as {_FORM}")
-    if not _ADDRESS.fullmatch(conninfo):
+    if "\0" in conninfo or not _ADDRESS.fullmatch(conninfo):  # the library would stop there
         raise ArgumentRefused(
             f"{NAME} is no address of a PostgreSQL server; write {_FORM}, in which @, :, /, ?, # "
             "and % of a user or password are %40, %3A, %2F, %3F, %23 and %25 (it is not shown, "

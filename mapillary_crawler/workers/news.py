@@ -10,6 +10,7 @@ import psycopg
 from procrastinate import PsycopgConnector
 from psycopg.types.json import Jsonb
 
+from mapillary_crawler.collection.layout import of_slice
 from mapillary_crawler.workers.work import Work
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ _HALT = "INSERT INTO halt (username, machine, reason) VALUES (%s, %s, %s) ON CON
 
 def place_of(key: str) -> tuple[str, int]:
     """Return the collection and the slice of a task's lock."""
-    collection, _, number = key.partition("#")
-    return collection, int(number) if number.isascii() and number.isdigit() else WHOLE
+    collection, number = of_slice(key)
+    return collection, WHOLE if number is None else number
 
 
 class News:

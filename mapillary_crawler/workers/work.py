@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from mapillary_crawler.collection.arguments import ARGUMENTS, OF_PROCESSES, validate
+from mapillary_crawler.collection.layout import slice_name
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.ledger.records import Slice, SliceState
@@ -31,7 +32,7 @@ class Work:
     @property
     def title(self) -> str:
         """The user's name, with the number where it is a slice."""
-        return self.username if self.number is None else f"{self.username}#{self.number}"
+        return self._of_number(self.username)
 
     @property
     def is_slice(self) -> bool:
@@ -46,7 +47,10 @@ class Work:
     @property
     def key(self) -> str:
         """What no other work has that would write in the same folder."""
-        return self.collection.name + (f"#{self.number}" if self.is_slice else "")
+        return self._of_number(self.collection.name)
+
+    def _of_number(self, name: str) -> str:
+        return name if self.number is None else slice_name(name, self.number)
 
     def fields(self) -> dict[str, Any]:
         """Return it as a task holds it; `read_work` reads it."""

@@ -20,7 +20,7 @@ NAMES = {
     str(value)
     for name, value in vars(layout).items()
     if name.isupper() and isinstance(value, str | Path)
-} - {layout.TAR, layout.REBUILDING}
+} - {layout.TAR, layout.REBUILDING, "#"}  # a colour begins so, too
 #: The sandbox is a house of its own, with an archive.org of its own.
 HOUSES = frozenset({"sandbox"})
 

@@ -143,7 +143,7 @@ class _Answers:
                 guards.cookie(viewer.port), viewer.token, httponly=True, samesite="Strict"
             )
             return answer
-        return self._asset("index.html", request)
+        return self._asset("viewer.html", request)
 
     async def _static(self, request: web.Request) -> web.Response:
         return self._asset(request.match_info["name"], request)

@@ -11,7 +11,7 @@ from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.image.encoders import EncodeInterrupted
 from mapillary_crawler.image.jxl import JxlError
 from mapillary_crawler.image.other_formats import WARNINGS
-from mapillary_crawler.ledger.samples import SAMPLE_BYTES
+from mapillary_crawler.ledger.records import SAMPLE_BYTES
 
 #: Why a JPEG XL does not give back its JPEG here: the image, the machine, or no decoder.
 NO_JPEG = (JxlError, EncodeInterrupted, Refused)

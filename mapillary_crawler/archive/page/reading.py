@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from mapillary_crawler.archive.page.contents import MOST_SAMPLES
-from mapillary_crawler.ledger.samples import SAMPLE_BYTES
+from mapillary_crawler.ledger.records import SAMPLE_BYTES
 
 #: Bytes of a page at most; those of this program have less than a third of that.
 PAGE_BYTES = 2_000_000
