@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Four fifths of what the API allows in a minute.
 MOST = {SEARCHES: 8_000.0, ENTITIES: 48_000.0}
-#: A rate is never less, so that it is found out when the API allows more again.
-_LEAST = 60.0
+#: A rate is never less than this part of the most: it takes an hour to grow back from there.
+_LEAST = 1 / 16
 #: Seconds for which the API is left alone where it does not say for how long.
 _PAUSE = 60.0
 #: Seconds of use that are leased at once, within a half to one and a half, and that a bucket holds.
@@ -133,7 +133,9 @@ class Brake:
         stays = _PAUSE if seconds is None else seconds
         with suppress(psycopg.Error):
             async with self._connector.pool.connection() as connection:
-                await connection.execute(_REFUSED, (_LEAST, stays, self._application, surface))
+                await connection.execute(
+                    _REFUSED, (_LEAST * MOST[surface], stays, self._application, surface)
+                )
 
     async def _lease(self, surface: str, least: float, use: float) -> tuple[float, float]:
         """Return what was to be had, and the seconds for which nothing is."""

@@ -1,0 +1,149 @@
+"""The real commands on a real PostgreSQL: workers, their queue, and what they never show."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mapillary_crawler.sandbox.process import Sandbox
+from tests.chaos.test_kills import AGAIN, FAULTS
+from tests.crawling import Crawling, assert_same
+from tests.workers.postgres import PASSWORD, Postgres
+from tests.workers.real_workers import worker
+
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.xdist_group("real_crawls")]
+
+TOKEN = "MLY|1234567890|0123456789abcdef0123456789abcdef"  # no real one
+USER = {
+    "username": "erin",
+    "images": 300,
+    "days": 20.0,
+    "dead": 3,
+    "no_url": 0.01,
+    "undated": 0.05,
+    "no_sequence": 0.02,
+    "panoramas": 0.2,
+}
+NAME = "mapillary-erin-256"
+ARGUMENTS = ("-aquality=256", "-acheck_ia=0")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    users = [USER, {**USER, "username": "bob", "images": 30}]
+    with Sandbox.running(users, seed=5, token=TOKEN) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def wanted(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the collection of one process."""
+    store = tmp_path_factory.mktemp("one")
+    result = Crawling(store, sandbox).scrapy("archive", "erin", *ARGUMENTS)
+    assert result.code == 0, result.output
+    return store / NAME
+
+
+@pytest.fixture
+def crawling(sandbox: Sandbox, tmp_path: Path, queue_address: str) -> Crawling:
+    made = Crawling(tmp_path / "store", sandbox)
+    made.environment |= {
+        "MAPILLARY_QUEUE": queue_address,
+        "SLICE_IMAGES": "60",
+        "QUEUE_LEASE": "3",
+        "API_PATIENCE": "60",
+        "IMAGE_ATTEMPTS": "3",
+    }
+    return made
+
+
+def tables(address: str) -> str:
+    """Return all that the database has, as text."""
+    with psycopg.connect(address) as queue:
+        names = queue.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'mapillary_crawler'"
+        ).fetchall()
+        return "\n".join(
+            str(row[0])
+            for (name,) in names
+            for row in queue.execute(f"SELECT t::text FROM mapillary_crawler.{name} t".encode())
+        )
+
+
+def test_three_workers_make_the_bytes_of_one_process_with_all_faults_on(
+    sandbox: Sandbox, crawling: Crawling, wanted: Path, queue_address: str
+) -> None:
+    """And nothing secret is in the queue, in what is printed, or in what is kept."""
+    printed = [crawling.scrapy("queue", "init").output]
+    files = [crawling.store.parent / f"worker-{number}" for number in range(3)]
+    well, codes, ended = sandbox.faults(), [], {}
+    sandbox.set_faults(FAULTS)
+    try:
+        with ExitStack() as stack:
+            workers = [stack.enter_context(worker(crawling, file)) for file in files]
+            while not codes or (codes[-1] in AGAIN and len(codes) < 10):
+                result = crawling.scrapy(
+                    "archive", "erin", "bob", "--queue", "--wait", "--json", *ARGUMENTS, timeout=400
+                )
+                codes.append(result.code)
+                printed.append(result.output)
+            lines = [json.loads(line) for line in result.lines if line.startswith("{")]
+            ended = {each["username"]: each["state"] for each in lines}
+            kept_in_tables = tables(queue_address)
+            printed.append(crawling.scrapy("queue", "--json").output)
+            for each in workers:
+                each.terminate()
+                assert each.wait(60) == 0
+    finally:
+        sandbox.set_faults(well)
+    printed += [file.read_text() for file in files]
+    assert codes[-1] == 0, "\n".join(printed)
+    assert_same(crawling.store / NAME, wanted)
+    assert ended == {"erin": "done", "bob": "done"}
+    assert sum("[erin#" in output for output in printed) > 1, "several workers had slices"
+    kept = [path.read_text("utf-8", "replace") for path in crawling.store.rglob("download.log.*")]
+    assert kept
+    for secret in (PASSWORD, TOKEN.rpartition("|")[2], queue_address):
+        assert not any(secret in text for text in (*printed, *kept, kept_in_tables))
+    assert TOKEN.split("|")[1] in kept_in_tables, "the application, whose limits these are"
+
+
+def test_what_cannot_be_used_is_one_line_and_exit_2(
+    crawling: Crawling, postgres: Postgres, queue_address: str
+) -> None:
+    def refused(*command: str, **environment: str) -> str:
+        before = dict(crawling.environment)
+        crawling.environment |= environment
+        result = crawling.scrapy(*command)
+        crawling.environment = before
+        assert result.code == 2, result.output
+        assert len(result.lines) == 1, result.output
+        assert PASSWORD not in result.output
+        assert "hunter22" not in result.output
+        return result.output
+
+    assert "MAPILLARY_QUEUE is not set" in refused("queue", MAPILLARY_QUEUE="")
+    assert "no tables yet" in refused("worker")
+    wrong = postgres.dsn(password="hunter22")
+    assert "password authentication failed" in refused("worker", MAPILLARY_QUEUE=wrong)
+    away = "postgresql://u:hunter22@127.0.0.1:9/q"
+    assert "Connection refused" in refused("archive", "a", "--queue", MAPILLARY_QUEUE=away)
+    assert "MAPILLARY_TOKEN is not set" in refused("worker", MAPILLARY_TOKEN="")
+    assert "--jobs 'x' cannot be" in refused("worker", "--jobs", "x")
+    assert "--wait goes with --queue alone" in refused("archive", "a", "--wait")
+    assert "each machine" in refused("archive", "a", "--queue", "-s", "WEBP_QUALITY=1")
+    assert "'drop' is unknown" in refused("queue", "drop")
+    assert "name one user" in refused("queue", "cancel")
+    assert crawling.scrapy("queue", "init").code == 0
+    assert "nobody is not in the queue" in refused("queue", "cancel", "nobody")
+    assert "nobody is not in the queue" in refused("queue", "retry", "nobody")
+    with psycopg.connect(queue_address) as queue:
+        queue.execute("UPDATE mapillary_crawler.schema_version SET version = 99")
+    assert "newer (schema 99" in refused("worker")
+    assert os.environ.get("MAPILLARY_QUEUE") is None
