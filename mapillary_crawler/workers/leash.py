@@ -18,6 +18,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main(parent: int, command: list[str]) -> None:
     """Become the command; end at once where the parent has ended meanwhile."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which ends it without a word until then
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:

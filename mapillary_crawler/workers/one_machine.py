@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from procrastinate import App
 from procrastinate.jobs import DEFAULT_QUEUE
 
-from mapillary_crawler.collection.outcome import Outcome, worst
+from mapillary_crawler.collection.outcome import Outcome, ProjectError, worst
 from mapillary_crawler.ledger.records import Slice
 from mapillary_crawler.workers.memory import Memory
 from mapillary_crawler.workers.process import Processes
@@ -98,7 +98,7 @@ class Crawls:
                 )
             )
             try:
-                await self._feed(app)
+                await self._feed(app, worker)
             except BaseException:
                 self._processes.stop(signal.SIGTERM)
                 raise
@@ -110,7 +110,7 @@ class Crawls:
         for username in [name for name in self._open if name in self._started]:
             self._end(username)
 
-    async def _feed(self, app: App) -> None:
+    async def _feed(self, app: App, worker: asyncio.Task[None]) -> None:
         """Put users into the queue, as many ahead as there are jobs, until all are over."""
         users = iter(self.users.items())
         place = 0
@@ -125,8 +125,8 @@ class Crawls:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._change.wait(), _LOOK)
             self._change.clear()
-            if self._trouble:
-                raise self._trouble
+            if self._trouble or worker.done():
+                raise self._trouble or ProjectError("the queue in memory has ended by itself")
             self._note_ends()
             if self.watch:
                 self.watch(list(self._running))

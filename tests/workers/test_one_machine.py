@@ -38,15 +38,19 @@ def test_goes_on_when_one_fails(jobs: int, capfd: pytest.CaptureFixture[str]) ->
 
 def test_never_more_at_once_and_in_order() -> None:
     seen: list[int] = []
+    queued: list[int] = []
     begun: list[str] = []
 
     def watch(running: Sequence[Work]) -> None:
         seen.append(len(running))
+        queued.append(len(crawls._queue.jobs))
 
     sleep = python("import time; time.sleep(.3)")
     names = [f"u{number}" for number in range(7)]
-    Crawls(users(*names), 2, lambda _: sleep, watch, starts=begun.append).run_all()
+    crawls = Crawls(users(*names), 2, lambda _: sleep, watch, starts=begun.append)
+    crawls.run_all()
     assert max(seen) == 2
+    assert max(queued) <= 4
     assert begun == names
 
 
