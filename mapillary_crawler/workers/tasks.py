@@ -92,11 +92,13 @@ async def _perform(context: JobContext, *fields: Any) -> None:
         code = await machine.run(work)
         step = following(work, code, machine.slices(work))
         if step.works and await machine.takes(work, code, step):
+            # The user's own task goes before the slices that wait: they may be in want of it.
+            sooner = work.is_slice and not step.works[0].is_slice
             await defer(
                 context.app,
                 step.works,
                 queue=machine.queue,
-                priority=context.job.priority,
+                priority=context.job.priority + sooner,
                 seconds=step.seconds,
             )
         else:

@@ -106,14 +106,18 @@ def following(work: Work, code: int, slices: Sequence[Slice] | None) -> Step:
 
     `slices` are those of the user's collection as they are now, None where it is not cut. A user
     who was cut is crawled slice by slice; the last that ends brings the user's own task back, which
-    merges them, tries again what failed, and finishes.
+    merges them, tries again what failed, and finishes. So does one whose URLs have expired: the
+    user's own task renews those of all.
     """
     judged = judge(code, is_slice=work.is_slice, crashes=work.crashes)
+    whole = Work(work.username, work.arguments)
     still_open = [each.number for each in slices or () if each.state is SliceState.OPEN]
     if work.is_slice:
         if judged.next in (Next.DONE, Next.MERGE):
-            whole = Work(work.username, work.arguments)
             return Step(judged.next, () if still_open else (whole,))
+        waiting = {each.number for each in slices or () if each.wants_urls}
+        if code == Outcome.INTERRUPTED.exit_code and work.number in waiting:
+            return Step(Next.DONE, (whole,))
     elif still_open and code == Outcome.INTERRUPTED.exit_code:
         works = (Work(work.username, work.arguments, number) for number in still_open)
         return Step(Next.DONE, tuple(works))

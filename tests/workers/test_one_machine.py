@@ -148,7 +148,7 @@ class Collection:
             self.states = {number: Slice(number, 9, "", "") for number in self.codes}
             code = 4
         else:
-            code = 3 if any(each.state is SliceState.OPEN for each in self.states.values()) else 0
+            code = 4 if any(each.state is SliceState.OPEN for each in self.states.values()) else 0
         return python(
             f"import os, sys; n = {code}; os.kill(os.getpid(), -n) if n < 0 else sys.exit(n)"
         )
@@ -171,6 +171,31 @@ def test_a_user_who_is_cut_is_crawled_slice_by_slice_and_merged() -> None:
     assert crawled(collection) == {"a": 0}
     assert collection.crawled[0] == collection.crawled[-1] == "a"
     assert sorted(collection.crawled[1:-1]) == ["a#1", "a#2", "a#3", "a#4"]
+
+
+def test_a_slice_whose_urls_have_expired_is_gone_on_with_once_they_are_renewed() -> None:
+    """Slices that wait would be started in vain, so the user's own task comes first."""
+    collection = Collection({number: [0] for number in range(1, 8)})
+    collection.codes[1] = [4, 0]
+    command, slices = collection.command, collection.slices
+
+    def renews(work: Work) -> list[str]:
+        if work.number is None:
+            found = {each.number: replace(each, wants_urls=False) for each in slices(work) or ()}
+            collection.states.update(found)
+        return command(work)
+
+    def wants(work: Work) -> list[Slice] | None:
+        found = slices(work) or []
+        if work.number == 1 and found[0].state is SliceState.OPEN:
+            collection.states[1] = replace(collection.states[1], wants_urls=True)
+        return list(collection.states.values()) or None
+
+    crawls = Crawls(users("a"), 1, renews, find_slices=wants)
+    assert crawls.run_all() == {"a": 0}
+    assert collection.crawled[:3] == ["a", "a#1", "a"]
+    assert sorted(collection.crawled[3:-1]) == [f"a#{number}" for number in range(1, 8)]
+    assert collection.crawled[-1] == "a"
 
 
 def test_a_slice_that_dies_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

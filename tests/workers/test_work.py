@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,13 @@ def test_the_last_slice_brings_the_user_back(code: int) -> None:
     assert following(of_alice(1), code, [ended, still_open]).works == ()
     assert following(of_alice(2, crashes=1), code, [ended, ended]).works == (ALICE,)
     assert following(of_alice(2), code, None).works == (ALICE,)  # merged meanwhile
+
+
+def test_a_slice_whose_urls_have_expired_brings_the_user_back() -> None:
+    slices = [part(1, is_open=True), replace(part(2, is_open=True), wants_urls=True)]
+    assert following(of_alice(2), 4, slices) == (Next.DONE, (ALICE,), 0)
+    assert following(of_alice(1), 4, slices).works == (of_alice(1),)
+    assert following(ALICE, 4, slices).works == (of_alice(1), of_alice(2))
 
 
 def test_others_are_tried_again_as_they_were() -> None:
