@@ -72,6 +72,8 @@ class OpenCollection:
         self.title = self.collection.title
         #: Which slice of a collection it is, where it is not the whole.
         self.slice_number: int | None = None
+        #: Where that collection is.
+        self.whole_folder: Path | None = None
         #: It is a slice that ends where many of its URLs have expired: all are renewed at once.
         self.gives_back = False
         #: It is cut, and this run does just that.

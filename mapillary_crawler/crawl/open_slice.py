@@ -32,7 +32,7 @@ class OpenSlice(OpenCollection):
     ) -> None:
         super().__init__(arguments, configuration, plan=plan)
         assert arguments.slice_number is not None
-        self._whole_folder = self.folder
+        self.whole_folder: Path = self.folder
         self.slice_number = arguments.slice_number
         self.folder = slice_folder(self.folder, self.slice_number)
         self.name = self.folder.name
@@ -73,7 +73,7 @@ class OpenSlice(OpenCollection):
 
     def _find(self) -> Slice:
         """Return what the whole says of the slice; raises `Refused`."""
-        for folder in (self._whole_folder, self.destination):
+        for folder in (self.whole_folder, self.destination):
             if not (folder / LEDGER_PATH).is_file():
                 continue
             try:
@@ -108,7 +108,7 @@ class OpenSlice(OpenCollection):
     def _open_ledger(self) -> None:
         path = self.folder / LEDGER_PATH
         try:
-            make_slice(self._whole_folder, self.folder, self._part)
+            make_slice(self.whole_folder, self.folder, self._part)
             with closing(read_ledger(self.folder, locked=True)) as ledger:
                 self.gives_back = not ledger.slices.wants_urls  # else it has waited in vain
         except (LedgerTooNew, SliceMismatch) as error:

@@ -18,6 +18,7 @@ from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.crawl.run import run_of
 from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
+from mapillary_crawler.crawl.whole_progress import WholeProgress
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Waiting
 from mapillary_crawler.terminal.progress import Pace, Phase, Report, Snapshot
@@ -58,6 +59,7 @@ class Progress:
         opened = self._run.collection
         self._snapshot = Snapshot(self._phase, opened.balance)
         self._file = ProgressFile(opened.folder, opened.destination)
+        self._whole = WholeProgress.of(opened)
         self._display = ProgressDisplay.on_terminal(self._crawler.settings, logger.name)
         self._run.on_stop(self._show)
         self._started_at = time.time()
@@ -79,6 +81,8 @@ class Progress:
             if now - written >= _WRITE or phase is not report.snapshot.phase:
                 written, phase = now, report.snapshot.phase
                 self._write(report)
+                if self._whole:
+                    await asyncio.to_thread(self._whole.write)
             if now - said >= _SAY:
                 said = now
                 logger.info("%s", report.line())

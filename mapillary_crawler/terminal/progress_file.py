@@ -18,11 +18,13 @@ class ProgressFile:
     """Replaced as a whole each time, so a reader never sees half of it.
 
     Follows the collection from `folder` to `destination`. It is news, not a record: where
-    it cannot be written, the crawl goes on.
+    it cannot be written, the crawl goes on. Who is not alone to write it says under which name,
+    instead of the folder's, it is made.
     """
 
-    def __init__(self, folder: Path, destination: Path) -> None:
+    def __init__(self, folder: Path, destination: Path, *, writing: str = "") -> None:
         self._folders = (folder, destination)
+        self._writing = writing
 
     def write(self, fields: dict[str, Any]) -> None:
         """Write the file where the collection is now."""
@@ -32,7 +34,9 @@ class ProgressFile:
                 if (folder / PROGRESS_PATH).parent.is_dir():
                     # Beside the collection, on its file system, since staging and store may be on
                     # two; not within it, since the finish copies whatever it finds there.
-                    _replace(folder, content.encode(), progress_writing(folder).name)
+                    name = self._writing or folder.name
+                    writing = progress_writing(folder.with_name(name)).name
+                    _replace(folder, content.encode(), writing)
                     return
 
 

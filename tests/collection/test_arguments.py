@@ -15,7 +15,7 @@ from mapillary_crawler.collection.outcome import ArgumentRefused
 
 NAMES = (
     "username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end",
-    "sequence", "stop_after", "upload", "remove", "update",
+    "sequence", "stop_after", "upload", "remove", "update", "cut", "slice",
 )  # fmt: skip
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
 
@@ -123,6 +123,15 @@ def test_names_are_kept_as_they_are(username: str) -> None:
         ({"username": "x", "check_ia": "2"}, "check_ia '2'"),
         ({"username": "x", "accept_failed": "true"}, "accept_failed 'true'"),
         ({"username": "x", "qualty": "256"}, "'qualty'; did you mean quality? Known are username"),
+        ({"username": "x", "slice": "0"}, "slice '0' is no number of a slice"),
+        ({"username": "x", "slice": "-1"}, "slice '-1' is no number of a slice"),
+        ({"username": "x", "slice": "1.0"}, "slice '1.0' is no number of a slice"),
+        ({"username": "x", "slice": "9" * 40}, "is no number of a slice"),
+        ({"username": "x", "slice": ""}, "slice '' is no number of a slice"),
+        ({"username": "x", "cut": "2"}, "cut '2' is not understood"),
+        ({"username": "x", "cut": "1", "slice": "1"}, "slice=1 does not go with cut=1"),
+        ({"username": "x", "upload": "1", "slice": "1"}, "slice=1 does not go with upload=1"),
+        ({"username": "x", "update": "1", "slice": "1"}, "slice=1 does not go with update=1"),
         ({"username": "x", "token": "MLY"}, "unknown argument 'token'; known are"),
         ({"username": "x", "start": "2024-02-30"}, "start '2024-02-30' is no day"),
         ({"username": "x", "start": "2023-02-29"}, "start '2023-02-29' is no day"),

@@ -94,6 +94,8 @@ def test_a_file_that_says_nothing_is_not_named() -> None:
         ("[arguments]\nquality = 512", "quality '512' is unknown"),
         ("[arguments]\nwebp = 'yes'", "webp 'yes'"),
         ("[arguments]\nusername = 'alice'", "username has no default"),
+        ("[arguments]\ncut = true", "cut has no default"),
+        ("[arguments]\nslice = 3", "slice has no default"),
         ("[arguments]\nquality = ['256']", "quality is neither text nor a number"),
         ("IMAGE_ATTEMPTS = 3", "stands in no table; put it below [settings]"),
         ("quality = 256", "stands in no table; put it below [arguments]"),

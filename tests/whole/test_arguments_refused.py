@@ -107,6 +107,8 @@ WRONG = [
     ("crawl user -a username=alice -s TAR_MAX_BYTES=-1", "TAR_MAX_BYTES"),
     ("crawl user -a username=alice -s MIN_FREE_BYTES=some", "MIN_FREE_BYTES"),
     ("crawl user -a username=alice -s MIN_FREE_BYTES=-1", "MIN_FREE_BYTES"),
+    ("crawl user -a username=alice -s SLICE_IMAGES=0", "SLICE_IMAGES '0' is out of range"),
+    ("crawl user -a username=alice -a slice=1", "slice 1: there is no such collection"),
     ("crawl user -a username=alice -s STAGING_MAX_BYTES=x", "STAGING_MAX_BYTES 'x' is not under"),
     ("crawl user -a username=alice -s STAGING_MAX_BYTES=", "STAGING_MAX_BYTES '' is not under"),
     ("crawl user -a username=alice -s STAGING_MAX_BYTES=-1", "STAGING_MAX_BYTES '-1'"),

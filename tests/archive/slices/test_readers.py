@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,9 +20,11 @@ from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.collection.places import Places
+from mapillary_crawler.crawl.whole_progress import WholeProgress
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SliceMismatch
 from mapillary_crawler.ledger.thread import LedgerHere
+from mapillary_crawler.terminal.progress_file import read_progress
 from tests.archive.finish.made import ANN, pictures
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs
 from tests.ledgers import fast_folder
@@ -64,6 +69,29 @@ def test_the_sum_is_shown(whole: Path, places: Places) -> None:
     assert before.listed == shown.listed == len(SOME)
     assert before.saved < shown.saved
     assert (shown.failed, shown.left) == (1, 0)
+
+
+def test_the_sum_is_told_by_who_crawls_a_slice(whole: Path, places: Places) -> None:
+    slices = read_slices(whole) or []
+    crawl_slice(whole, slices[0], SOME, [FAILING])
+    opened: Any = SimpleNamespace(
+        collection=ANN, name=slice_folder(whole, 1).name, whole_folder=whole
+    )
+    told = WholeProgress.of(opened)
+    assert told
+    told.write()
+    for part in slices[2:]:
+        crawl_slice(whole, part, SOME, [FAILING])
+    told.write()
+    progress = read_progress([whole])
+    assert progress["collection"] == ANN.name
+    assert progress["phase"] == "fetching"
+    assert progress["images_per_second"] > 0
+    balance = look_at(whole, places).balance
+    assert balance
+    assert {name: progress[name] for name in asdict(balance)} == asdict(balance)
+    assert progress["listed"] == len(SOME)
+    assert sorted(path.name for path in whole.parent.iterdir() if path.name[0] == ".") == []
 
 
 def test_failures_are_those_of_the_slices(whole: Path, places: Places) -> None:
