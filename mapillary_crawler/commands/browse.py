@@ -21,12 +21,11 @@ from mapillary_crawler.terminal.command import ProjectCommand, add_quality, qual
 from mapillary_crawler.terminal.program import program_name
 
 if TYPE_CHECKING:
-    from mapillary_crawler.archive.browse.server import Viewer
+    from mapillary_crawler.archive.browse.handlers import Viewer
     from mapillary_crawler.archive.internet_archive.ranges import Ranges
 
-_PORT = 8000
-#: Ports that are tried where the first one is taken.
-_PORTS = 100
+#: The port where none is given, how many are tried where it is taken, and the end of all.
+_PORT, _PORTS, _END = 8000, 100, 1 << 16
 #: Seconds that archive.org may be away while somebody waits for a picture.
 _PATIENCE = 20.0
 
@@ -72,10 +71,10 @@ Examples
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Serve until Ctrl-C."""
+        from mapillary_crawler.archive.browse.handlers import Viewer
         from mapillary_crawler.archive.browse.indexing import cache_folder, clear_old
         from mapillary_crawler.archive.browse.pictures import Pictures
         from mapillary_crawler.archive.browse.saving import Saving
-        from mapillary_crawler.archive.browse.server import Viewer
         from mapillary_crawler.archive.browse.shelf import Shelf
         from mapillary_crawler.archive.browse.static import Static
         from mapillary_crawler.image.jxl_codec import Decoder
@@ -125,11 +124,11 @@ Examples
         Raises `ArgumentRefused`.
         """
         first = _PORT if port is None else port
-        for each in range(first, first + _PORTS) if first else [0]:
+        if not 0 <= first < _END:
+            raise ArgumentRefused(f"--port {first} cannot be: 0 to {_END - 1}")
+        for each in range(first, min(first + _PORTS, _END)) if first else [0]:
             try:
                 listening = socket.create_server(("127.0.0.1", each))
-            except OverflowError:
-                raise ArgumentRefused(f"--port {each} cannot be: 0 to 65535") from None
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     continue

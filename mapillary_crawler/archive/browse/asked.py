@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -153,3 +153,10 @@ def numbers(selection: Mapping[str, Any]) -> list[int] | None:
     ):
         raise BadQuestion(f"numbers are those of at most {MOST_NUMBERS:,} images")
     return sorted(set(given))
+
+
+def named(texts: Sequence[str]) -> list[int]:
+    """Return the images that an address names one by one; raises `BadQuestion`."""
+    if not all(text.isascii() and text.isdecimal() and len(text) <= 16 for text in texts):
+        raise BadQuestion("number is that of an image")
+    return sorted(set(map(int, texts)))

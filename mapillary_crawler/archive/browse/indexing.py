@@ -41,6 +41,7 @@ from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.ledger.viewer_index import IndexWriter
 from mapillary_crawler.ledger.viewer_questions import NoIndex, ViewerIndex
 from mapillary_crawler.ledger.viewer_records import UNDATED, IndexedImage
+from mapillary_crawler.terminal.quoting import printable
 
 _SAVED = frozenset({State.SAVED, State.DAMAGED})
 #: Images that are written at once, and seconds between two lines about how far it is.
@@ -195,13 +196,14 @@ class _Indexing:
         if parts and parts[1].isdigit():
             self._quality = int(parts[1])
         total, done, said = self._ledger.images.balance().saved, 0, time.monotonic()
-        self._say(f"{name}: reading {total:,} images for the map, once")
+        told = printable(name)
+        self._say(f"{told}: reading {total:,} images for the map, once")
         for batch in _batches(self._images()):
             self._writer.add_images(batch)
             self._check_stop()
             done += len(batch)
             if time.monotonic() - said > _EVERY:
-                self._say(f"{name}: {done:,} of {total:,} images read")
+                self._say(f"{told}: {done:,} of {total:,} images read")
                 said = time.monotonic()
         self._writer.add_pages(self._ledger.pages.slices())
         self._writer.add_names("sequences", self._sequences.rows.values())
@@ -209,7 +211,7 @@ class _Indexing:
         self._writer.add_names("tars", self._tar_rows())
         self._writer.arrange()
         if done > 50_000:
-            self._say(f"{name}: drawing the tracks")
+            self._say(f"{told}: drawing the tracks")
         for line, shapes in indexed_lines(self._writer.placed(), self._sequences.get("")):
             self._check_stop()
             self._writer.add_line(line, shapes)

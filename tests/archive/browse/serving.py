@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mapillary_crawler.archive.browse.handlers import Viewer
 from mapillary_crawler.archive.browse.pictures import Pictures
 from mapillary_crawler.archive.browse.saving import Saving
-from mapillary_crawler.archive.browse.server import Viewer, serving
+from mapillary_crawler.archive.browse.server import serving
 from mapillary_crawler.archive.browse.shelf import Shelf
 from mapillary_crawler.archive.browse.static import Static
 from mapillary_crawler.archive.internet_archive.ranges import Ranges

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -197,6 +198,25 @@ def test_what_the_browser_has_is_not_sent_again_and_ranges_are_not_known(browser
     for span in ("bytes=0-9", "bytes=-1", "bytes=99999999-", "bytes=9-1,3-4", "x"):
         answer = browser.ask(f"{IMAGE}/1", headers={"Range": span})
         assert (answer.status, answer.body) == (200, BIG)
+
+
+def test_a_jpeg_xl_is_shown_as_its_jpeg_and_kept_as_it_is(tmp_path: Path) -> None:
+    pylibjxl: Any = pytest.importorskip("pylibjxl")
+    with pylibjxl.JXL(threads=1, pool_size=1) as codec:
+        packed = codec.jpeg_to_jxl(BIG)
+    some = [
+        Picture("1", NOON, "s", packed, extension="jxl"),
+        Picture("2", NOON + 1, "s", packed[:-99], extension="jxl"),
+    ]
+    with browsing([made(tmp_path / "store", pictures=some)], tmp_path) as browser:
+        assert browser.ask(f"{API}/image/1").json["type"] == "image/jpeg"
+        answer = browser.ask(f"{IMAGE}/1")
+        assert (answer.headers["Content-Type"], answer.body) == ("image/jpeg", BIG)
+        with Image.open(io.BytesIO(browser.ask(f"{IMAGE}/1?width=64").body)) as picture:
+            assert picture.size == (64, 48)
+        file = browser.ask(f"{IMAGE}/1/file")
+        assert (file.headers["Content-Type"], file.body) == ("image/jxl", packed)
+        assert "gives back no JPEG" in browser.ask(f"{IMAGE}/2").json["error"]
 
 
 def test_zips(browser: Browser) -> None:
