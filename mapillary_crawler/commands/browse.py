@@ -115,7 +115,8 @@ Examples
         target = Path(to).expanduser().absolute()
         if not to or (target.exists() and not target.is_dir()):
             raise ArgumentRefused(f"--to {to!r} is no folder")
-        self.places().require_outside(target, folders[0])
+        for folder in folders:  # each is saved into a folder of its name
+            self.places().require_outside(target / folder.name, folder)
         return target
 
     def _listen(self, port: int | None) -> socket.socket:

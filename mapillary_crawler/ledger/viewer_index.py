@@ -88,6 +88,7 @@ class IndexWriter:
         self._path = path
         self._unfinished = path.with_name(f"{path.name}.{os.getpid()}")
         self._unfinished.unlink(missing_ok=True)
+        self._unfinished.open("xb").close()  # whose error names it
         self._connection = sqlite3.connect(self._unfinished, isolation_level=None)
         self._images = self._lines = 0
         try:

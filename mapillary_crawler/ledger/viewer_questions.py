@@ -11,6 +11,7 @@ import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,8 @@ class ViewerIndex:
         self, wanted: Wanted, offset: int, limit: int
     ) -> tuple[int, list[tuple[int, str, int | None]]]:
         """Return how many images are wanted, and some: numbers, ids, capture times."""
+        if self._is_everywhere(wanted.box):
+            wanted = replace(wanted, box=None)
         if wanted == Wanted():
             total = self.facts["images"]
             numbers: Sequence[int] = range(offset + 1, min(offset + limit, total) + 1)
@@ -162,6 +165,15 @@ class ViewerIndex:
             numbers,
         )
         return total, rows
+
+    def _is_everywhere(self, box: Box | None) -> bool:
+        """Say whether all images lie in a box, without looking at one."""
+        bounds = self.facts["bbox"]
+        if box is None or bounds is None or self.facts["placed"] < self.facts["images"]:
+            return False
+        west, south, east, north = bounds
+        across = box.west <= west and east <= box.east
+        return bool(across and box.south <= south and north <= box.north)
 
     def numbers(self, wanted: Wanted) -> array[int]:
         """Return the numbers of the images that are wanted, in their order."""
@@ -223,16 +235,21 @@ class ViewerIndex:
         return sorted(found), False
 
     def _are_few(self, wanted: Wanted) -> bool:
-        """Say whether days or a sequence leave so few images that all can be looked at."""
-        if wanted.sequence is not None:
-            few = "SELECT coalesce(sum(images), 0) FROM sequences WHERE name = ?"
-            values: list[Any] = [wanted.sequence]
-        elif wanted.days:
+        """Say whether a filter leaves so few images that all of them can be looked at."""
+        if wanted.pano and self.facts["panoramas"] <= _FEW:
+            return True
+        if wanted.days:
             conditions, values = _conditions(Wanted(days=wanted.days))
-            few = f"SELECT coalesce(max(last) - min(first), 0) FROM days WHERE {conditions}"
-        else:
-            return False
-        return bool(self._all(few, values)[0][0] <= _FEW)
+            between = f"SELECT coalesce(max(last) - min(first), 0) FROM days WHERE {conditions}"
+            if self._all(between, values)[0][0] <= _FEW:
+                return True
+        of_name = "SELECT coalesce(sum(images), 0) FROM {} WHERE name = ?"
+        named = (("sequences", wanted.sequence), ("cameras", wanted.camera))
+        return any(
+            self._all(of_name.format(table), [name])[0][0] <= _FEW
+            for table, name in named
+            if name is not None
+        )
 
     def lines(self, wanted: Wanted, window: Box) -> tuple[list[Line], bool]:
         """Return the lines that touch a window of the world's map, those of most images first.
@@ -250,15 +267,6 @@ class ViewerIndex:
             [window.west, window.east, window.north, window.south, *values, _LINES + 1],
         )
         return [Line._make(row) for row in rows[:_LINES]], len(rows) > _LINES
-
-    def count_points(self, lines: Sequence[int], detail: int) -> int:
-        """Return how many points some lines have in a detail."""
-        marks = ",".join("?" * len(lines))
-        ((count,),) = self._all(
-            f"SELECT coalesce(sum(points), 0) FROM shapes WHERE detail = ? AND line IN ({marks})",
-            [detail, *lines],
-        )
-        return int(count)
 
     def shapes(self, lines: Sequence[int], detail: int) -> list[tuple[str, int, bytes]]:
         """Return sequence, images and packed points of some lines in a detail."""

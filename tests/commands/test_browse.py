@@ -84,6 +84,8 @@ def test_what_cannot_be_is_refused_in_a_line(commands: Commands, tmp_path: Path)
         (["--port", "70000"], 2, "--port 70000 cannot be"),
         (["--port", "-1"], 2, "--port -1 cannot be"),
         (["--to", folder / "x"], 2, "lies within the collection"),
+        (["--to", commands.store], 2, "lies within the collection"),
+        ([folder, "--to", folder.parent], 2, "lies within the collection"),
         (["--to", tmp_path / "file"], 2, "is no folder"),
         (["--to", ""], 2, "is no folder"),
         ([tmp_path / "empty"], 2, "neither a ledger nor metadata.jsonl.gz"),

@@ -17,7 +17,7 @@ from mapillary_crawler.archive.update.half_done import half_done
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import unescape, user_and_quality
-from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
+from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused, is_disk_full
 from mapillary_crawler.ledger.viewer_questions import ViewerIndex
 from mapillary_crawler.terminal.quoting import printable
 
@@ -58,6 +58,8 @@ class Shelved:
                     self.folder, self._cache, self._say, self._stop
                 )
             except (sqlite3.Error, TypeError, ValueError) as error:
+                if isinstance(error, sqlite3.Error) and is_disk_full(error):  # that of the cache
+                    raise
                 message = f"{self.folder.name}: the ledger cannot be read: {error}"
                 raise Refused(Outcome.ERROR, message) from None
             if index:

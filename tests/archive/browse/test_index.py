@@ -393,6 +393,12 @@ def test_many_images_are_thinned_evenly(tmp_path: Path) -> None:
             assert {row[0] % 2 for row in near} == ({0} if wanted.camera else {0, 1})
 
 
+def test_a_cache_that_cannot_be_written_is_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        make_index(folder, tmp_path / "file", say)
+
+
 def test_no_file_is_no_index(tmp_path: Path) -> None:
     with pytest.raises(NoIndex):
         ViewerIndex(tmp_path / "absent")
