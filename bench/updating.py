@@ -36,7 +36,7 @@ def update(known: int) -> None:
         said = (RESULTS / "update.log").read_bytes()
         for words in (_OPENED, _LISTED):
             if words in said:
-                spent.setdefault(words, _processor(pid))
+                spent.setdefault(words, processor(pid))
         return False
 
     try:
@@ -59,7 +59,7 @@ def update(known: int) -> None:
     )
 
 
-def _processor(pid: int) -> float:
+def processor(pid: int) -> float:
     """Return the seconds of processor that a process has taken so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

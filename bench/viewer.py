@@ -23,6 +23,7 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, bu
 
 from bench import report
 from bench.places import RESULTS
+from bench.updating import processor
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.graph.rows import listed_row
@@ -43,20 +44,20 @@ def viewer(images: int) -> None:
     try:
         folder = place / "store" / _COLLECTION.name
         centres = _make(folder / LEDGER_PATH, images)
-        made, _ = _opened(folder, place / "cache")
-        opened, moves = _opened(folder, place / "cache", centres)
+        made, _, _ = _opened(folder, place / "cache")
+        opened, spent, moves = _opened(folder, place / "cache", centres)
         size = sum(path.stat().st_size for path in (place / "cache").rglob("*.sqlite"))
     finally:
         shutil.rmtree(place)
     report.line(
         f"Collection of {images:,} images: the index is made in {made:.0f} s, once, and has "
         f"{size / images:.0f} bytes an image; the page has its data {opened:.2f} s after the "
-        "command (wanted: 2 s)."
+        f"command (wanted: 2 s); {spent:.2f} s of processor."
     )
-    for what, seconds in moves.items():
+    for what, (seconds, processor) in moves.items():
         report.line(
             f"{what}: median {1000 * median(seconds):.0f} ms, longest {1000 * max(seconds):.0f} ms "
-            "(wanted: 200 ms)."
+            f"(wanted: 200 ms); {1000 * processor / len(seconds):.0f} ms of processor."
         )
 
 
@@ -123,42 +124,44 @@ def _drives(
 
 def _opened(
     folder: Path, cache: Path, centres: list[tuple[float, float]] | None = None
-) -> tuple[float, dict[str, list[float]]]:
-    """Return the seconds until the page has the collection, and those of moves."""
+) -> tuple[float, float, dict[str, tuple[list[float], float]]]:
+    """Return the seconds until the page has the collection, all and of processor, and of moves."""
     began = time.monotonic()
-    with _browsing(folder, cache) as address:
-        base, ask = address.partition("/?")[0], build_opener(
-            HTTPCookieProcessor(CookieJar()), ProxyHandler({})
-        )  # fmt: skip
-        with ask.open(f"{base}/?{address.partition('?')[2]}") as answer:
+    with _browsing(folder, cache) as (pid, address):
+        base = address.partition("/?")[0]
+        ask = build_opener(HTTPCookieProcessor(CookieJar()), ProxyHandler({}))
+        with ask.open(address) as answer:
             answer.read()
         _seconds(ask, f"{base}/api/c/{folder.name}")
-        seconds = time.monotonic() - began
-        moves = _moves(ask, f"{base}/api/c/{folder.name}", centres) if centres else {}
-    return seconds, moves
+        seconds, spent = time.monotonic() - began, processor(pid)
+        moves = _moves(ask, pid, f"{base}/api/c/{folder.name}", centres) if centres else {}
+    return seconds, spent, moves
 
 
 def _moves(
-    ask: OpenerDirector, address: str, centres: list[tuple[float, float]]
-) -> dict[str, list[float]]:
+    ask: OpenerDirector, pid: int, address: str, centres: list[tuple[float, float]]
+) -> dict[str, tuple[list[float], float]]:
+    """Return the seconds of each move, and those of processor of all."""
     generator = random.Random(2)
-    found: dict[str, list[float]] = {}
+    found = {}
     for name, zoom, more in (
         ("World, tracks", 2, ""), ("City, tracks", 11, ""), ("Street, tracks", 16, ""),
         ("World, images", 2, ""), ("City, images", 11, ""), ("Street, images", 17, ""),
         ("City, images of a camera", 11, "&camera=maker%203"),
+        ("World, images of panoramas", 2, "&pano=1"),
         ("World, tracks of a year", 2, "&from=2019-01-01&to=2019-12-31"),
         ("World, images of a year", 2, "&from=2019-01-01&to=2019-12-31"),
     ):  # fmt: skip
         what = name.split(", ")[1].split()[0]
+        before, seconds = processor(pid), []
         for _ in range(_MOVES):
             west, south = generator.choice(centres)
             wide = 1920 / 256 / 2**zoom * 360
             west = max(-180.0, west + generator.gauss(0, 0.05) - wide / 2)
             south = max(-85.0, south + generator.gauss(0, 0.05) - wide / 4)
             box = f"{west},{south},{min(180, west + wide)},{min(85, south + wide / 2)}"
-            seconds = _seconds(ask, f"{address}/{what}?bbox={box}&zoom={zoom}{more}")
-            found.setdefault(name, []).append(seconds)
+            seconds.append(_seconds(ask, f"{address}/{what}?bbox={box}&zoom={zoom}{more}"))
+        found[name] = (seconds, processor(pid) - before)
     return found
 
 
@@ -170,8 +173,8 @@ def _seconds(ask: OpenerDirector, address: str) -> float:
 
 
 @contextmanager
-def _browsing(folder: Path, cache: Path) -> Iterator[str]:
-    """Give the address of a viewer that runs while the context lasts."""
+def _browsing(folder: Path, cache: Path) -> Iterator[tuple[int, str]]:
+    """Give the process and the address of a viewer that runs while the context lasts."""
     command = [sys.executable, "-m", "mapillary_crawler", "browse", str(folder), "--no-browser"]
     with subprocess.Popen(
         [*command, "--port", "0"],
@@ -181,6 +184,7 @@ def _browsing(folder: Path, cache: Path) -> Iterator[str]:
     ) as process:
         assert process.stdout
         try:
-            yield next(line.strip() for line in process.stdout if re.match("http", line))
+            address = next(line.strip() for line in process.stdout if re.match("http", line))
+            yield process.pid, address
         finally:
             process.terminate()

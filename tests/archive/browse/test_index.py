@@ -321,7 +321,7 @@ def fits(number: int, image: Any, wanted: Wanted, *, placed: bool) -> bool:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(images, st.lists(wants, min_size=1, max_size=6), st.integers(1, 20))
 def test_questions_are_answered_as_if_all_images_were_looked_at(
     tmp_path_factory: pytest.TempPathFactory, some: list[Any], wanted: list[Wanted], limit: int
