@@ -17,7 +17,9 @@ _USER = {
     "username": "demo",
     "images": 200,
     "days": 3.0,
-    "panoramas": 0.2,
+    "sequence_length": 40,
+    "streets": 9,
+    "panoramas": 0.3,
     "undated": 0.02,
     "dead": 2,
     "no_url": 0.01,
@@ -37,8 +39,8 @@ class DemoCommand(ProjectCommand):
     summary = "Archive a user of the sandbox, offline, and show the result"
     about = (
         "Removes what an earlier demo left in ./.demo and makes it anew: starts the sandbox,\n"
-        "archives its user `demo` at 1024 pixels, and shows the collection and how to do the\n"
-        "same on the real service."
+        "archives its user `demo` at 1024 pixels, and shows the collection, how to do the\n"
+        "same on the real service, and how to look at it in the browser."
     )
     epilog = f"""\
 Exit codes: those of {program_name()} crawl user -h; 2 also where
@@ -83,7 +85,7 @@ def _clear(store: Path) -> None:
 
 
 def _show(store: Path) -> None:
-    """Print the collection's files and the way to the real service."""
+    """Print the collection's files, the way to the real service, and how to look at them."""
     files = sorted(path for path in store.rglob("*") if path.is_file() and path.name != _MARKER)
     print(f"\n{store}")
     for path in files[:_LINES]:
@@ -95,4 +97,6 @@ def _show(store: Path) -> None:
         "https://www.mapillary.com/dashboard/developers:\n\n"
         "  export MAPILLARY_TOKEN='MLY|…'\n"
         f"  {program_typed()} crawl user -a username=NAME -a quality=2048\n"
+        "\nTo look at what this one has made, in the browser:\n\n"
+        f"  {program_typed()} browse {store.name}/{_NAME}\n"
     )

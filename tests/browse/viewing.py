@@ -16,7 +16,7 @@ from tests.browser import Visit, visited
 from tests.crawling import SCRAPY, Crawling, images, manifest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Request
 
 #: Three sequences along streets on three days, one of panoramas; some images without a time.
 USER = {
@@ -69,6 +69,7 @@ class ViewerPage:
     """The viewer's page, by what people see of it."""
 
     visit: Visit
+    pending: list[Request] = field(default_factory=list)
 
     @property
     def page(self) -> Page:
@@ -79,10 +80,27 @@ class ViewerPage:
         """Return what the browser complains of, but for its own OpenGL in software."""
         return [each for each in self.visit.complaints if "GL Driver Message" not in each]
 
+    def __post_init__(self) -> None:
+        self.page.on("request", self._began)
+        for ends in ("requestfinished", "requestfailed"):
+            self.page.on(ends, self._ended)
+
+    def _began(self, request: Request) -> None:
+        self.pending.append(request)
+
+    def _ended(self, request: Request) -> None:
+        if request in self.pending:
+            self.pending.remove(request)
+
     def settle(self) -> None:
-        """Wait until everything that was asked for has come."""
-        self.page.wait_for_timeout(250)
+        """Wait until everything that was asked for has come, and nothing more is asked for."""
         self.page.wait_for_load_state("networkidle")
+        quiet = 0
+        for _ in range(200):  # what is downloaded never ends
+            self.page.wait_for_timeout(60)
+            quiet = 0 if self.pending else quiet + 1
+            if quiet == 5:
+                break
 
     def said(self, place: str) -> str:
         """Return the text of an element."""
@@ -131,16 +149,24 @@ class ViewerPage:
 
 
 @contextmanager
-def viewing(folder: Path) -> Iterator[Viewer]:
-    """Archive the user, damage a copy, and run the viewer on both."""
-    with Sandbox.running([USER], seed=4) as sandbox:
+def viewing(
+    folder: Path,
+    user: Mapping[str, Any] = USER,
+    photographs: Path | None = None,
+    *,
+    quality: str = "1024",
+    damaged: bool = True,
+) -> Iterator[Viewer]:
+    """Archive the user alice, damage a copy, and run the viewer on both."""
+    with Sandbox.running([user], seed=4, photos=photographs) as sandbox:
         crawling = Crawling(folder / "store", sandbox)
-        result = crawling.run(username="alice", quality="1024")
+        result = crawling.run(username="alice", quality=quality, timeout=600)
         assert result.code == 0, result.output
-    whole = crawling.store / NAME
-    shutil.copytree(whole, crawling.store / DAMAGED)
-    missing = sorted((crawling.store / DAMAGED).glob("2024-*.tar"))[1]
-    missing.unlink()
+    whole = crawling.store / f"mapillary-alice-{quality}"
+    missing = sorted(whole.glob("2024-*.tar"))[1].name
+    if damaged:
+        shutil.copytree(whole, crawling.store / DAMAGED)
+        (crawling.store / DAMAGED / missing).unlink()
     saved = folder / "saved"
     crawling.environment["XDG_CACHE_HOME"] = str(folder / "cache")
     browse = [*SCRAPY, "browse", "--no-browser", "--port", "0", "--to", str(saved)]
@@ -153,4 +179,4 @@ def viewing(folder: Path) -> Iterator[Viewer]:
                 break
         assert line.startswith("http://127.0.0.1:"), said
         rows = manifest(whole / "metadata.jsonl.gz")
-        yield Viewer(line.strip(), crawling.store, saved, missing.name, rows, images(whole))
+        yield Viewer(line.strip(), crawling.store, saved, missing, rows, images(whole))

@@ -37,6 +37,7 @@ def test_it_shows_a_collection_and_makes_it_anew(tmp_path: Path) -> None:
         assert finished.returncode == 0, finished.stderr
         assert "  mapillary-demo-1024/SHA256SUMS  " in finished.stdout
         assert "made-by" not in finished.stdout
+        assert finished.stdout.endswith("\n  scrapy browse .demo/mapillary-demo-1024\n\n")
         assert not old.exists()
         old.touch()
 

@@ -5,6 +5,7 @@ import { act, ask, collectionPath, filePath, zipPath } from "./api.js";
 import { byId, cut, element } from "./elements.js";
 import { inWords } from "./filters.js";
 import { date, images } from "./format.js";
+import { LONGEST } from "./place.js";
 
 export class Downloads {
   /** `image()` returns the open image or null, `bounds()` what is on the map. */
@@ -49,7 +50,7 @@ export class Downloads {
       { text: words ? "Of these, what is on the map" : "What is on the map",
         selection: { ...filter, bbox } },
       day && { text: `The day ${cut(date(day), 40)}`, selection: { day } },
-      image?.sequence && { text: "The sequence of this image",
+      image?.sequence && image.sequence.length <= LONGEST && { text: "The sequence of this image",
         selection: { sequence: image.sequence } },
       { text: "The whole collection", selection: {} },
     ].filter(Boolean);

@@ -4,8 +4,10 @@ import { agreed, askOnce } from "./agreement.js";
 import { ask, collectionPath, filePath, picturePath, reasonFor } from "./api.js";
 import { announce, byId, cut } from "./elements.js";
 import { images, moment } from "./format.js";
+import { imageKeys } from "./image_keys.js";
 import { showFacts } from "./metadata.js";
 import { Panorama } from "./panorama.js";
+import { LONGEST } from "./place.js";
 import { showStrip } from "./strip.js";
 
 /** Steps that keys may be ahead of the answers. */
@@ -22,7 +24,7 @@ export class ImageView extends EventTarget {
     this.panorama = new Panorama(byId("panorama"), byId("panorama-controls"));
     this.panorama.addEventListener("look", () => this.#look());
     this.#buttons();
-    document.addEventListener("keydown", (event) => this.#key(event));
+    imageKeys(this);
   }
 
   /** Open what the place says, or close. */
@@ -72,7 +74,7 @@ export class ImageView extends EventTarget {
     byId("image-file").href = filePath(collection, image.number);
     byId("image-file").hidden = image.where === "missing";
     byId("image-find").disabled = image.lon === null;
-    byId("image-sequence").disabled = !image.sequence;
+    byId("image-sequence").disabled = !image.sequence || image.sequence.length > LONGEST;
     showFacts(image);
     showStrip(this.place, collection, image);
     this.#picture();
@@ -205,21 +207,5 @@ export class ImageView extends EventTarget {
     if (image?.where !== "removed" || agreed(collection)) return;
     event.preventDefault();
     if (await askOnce(collection)) byId("image-file").click();
-  }
-
-  #key(event) {
-    const { target, key } = event;
-    const typed = target.closest("input, select, textarea, dialog");
-    if (this.place.now.image === null || typed || event.ctrlKey || event.altKey || event.metaKey) {
-      return;
-    }
-    const turns = { ArrowLeft: [-15, 0], ArrowRight: [15, 0], ArrowUp: [0, 10], ArrowDown: [0, -10] };
-    if (event.shiftKey && turns[key]) this.panorama.turn(...turns[key]);
-    else if (target.closest("#flat.full") && turns[key]) return;   // the picture scrolls
-    else if (key === "ArrowLeft") this.step("previous");
-    else if (key === "ArrowRight") this.step("next");
-    else if (key === "Escape") this.close();
-    else return;
-    event.preventDefault();
   }
 }

@@ -7,6 +7,9 @@
 /** The questions that choose images, by the names that the server gives them. */
 export const FILTERS = ["day", "month", "from", "to", "sequence", "camera", "pano"];
 
+/** Characters of a sequence's name that an address takes; a stranger's may have millions. */
+export const LONGEST = 1000;
+
 export class Place extends EventTarget {
   constructor() {
     super();

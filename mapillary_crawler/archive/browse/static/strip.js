@@ -3,6 +3,7 @@
 import { ask, collectionPath, picturePath } from "./api.js";
 import { byId, element } from "./elements.js";
 import { shortMoment } from "./format.js";
+import { LONGEST } from "./place.js";
 import { rove, settle } from "./roving.js";
 
 /** Pictures to each side of the open one. */
@@ -15,7 +16,7 @@ export async function showStrip(place, collection, image) {
   const turn = (wanted += 1);
   const [index, length] = image.position ?? [];
   const strip = byId("strip");
-  strip.hidden = !(length > 1);
+  strip.hidden = !(length > 1) || image.sequence.length > LONGEST;
   if (strip.hidden) return strip.replaceChildren();
   const offset = Math.max(0, Math.min(index - 1 - SIDE, length - 2 * SIDE - 1));
   const query = { sequence: image.sequence, offset, limit: 2 * SIDE + 1 };
