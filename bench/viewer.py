@@ -54,10 +54,10 @@ def viewer(images: int) -> None:
         f"{size / images:.0f} bytes an image; the page has its data {opened:.2f} s after the "
         f"command (wanted: 2 s); {spent:.2f} s of processor."
     )
-    for what, (seconds, processor) in moves.items():
+    for what, (seconds, spent) in moves.items():
         report.line(
             f"{what}: median {1000 * median(seconds):.0f} ms, longest {1000 * max(seconds):.0f} ms "
-            f"(wanted: 200 ms); {1000 * processor / len(seconds):.0f} ms of processor."
+            f"(wanted: 200 ms); {1000 * spent / len(seconds):.0f} ms of processor."
         )
 
 

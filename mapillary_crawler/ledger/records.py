@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
 
-#: Bytes of a sample (the picture of a day) at most, also of one that a stranger has put into a ledger.
+#: Bytes of a sample, the picture of a day, at most; also of one that a stranger has given.
 SAMPLE_BYTES = 8192
 #: Number of a collection's format: the set of its files, their fields, their bytes. The finish
 #: records it as the fact `format`; a ledger without one has format 1.

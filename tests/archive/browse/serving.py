@@ -81,7 +81,7 @@ def browsing(
     """Serve collections until the context ends; `place` is for what the server needs."""
     static = place / "static"
     static.mkdir(parents=True, exist_ok=True)
-    (static / "index.html").write_bytes(PAGE)
+    (static / "viewer.html").write_bytes(PAGE)
     started: list[Any] = []
     ready = threading.Event()
 

@@ -69,7 +69,7 @@ def test_the_address_opens_the_page_once_and_the_cookie_from_then_on(browser: Br
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/static/index.html", "/api/session", API, f"{IMAGE}/1", f"/zip/c/{NAME}", "/no"]
+    "path", ["/", "/static/viewer.html", "/api/session", API, f"{IMAGE}/1", f"/zip/c/{NAME}", "/no"]
 )
 def test_strangers_get_nothing(browser: Browser, path: str) -> None:
     right = f"127.0.0.1:{browser.port}"
@@ -105,7 +105,7 @@ def test_every_answer_has_the_headers(browser: Browser) -> None:
     "path",
     [
         "/static/../server.py", "/static/%2e%2e/server.py", "/static/..%2fserver.py",
-        "/static//etc/passwd", "/static/%2Fetc%2Fpasswd", "/static/index.html%00", "/static/",
+        "/static//etc/passwd", "/static/%2Fetc%2Fpasswd", "/static/viewer.html%00", "/static/",
         "/api/c/..", "/api/c/%2e%2e%2f", f"/api/c/..%2f{NAME}", f"{IMAGE}/1/../../x", f"{IMAGE}/-1",
         f"{IMAGE}/1%2f..", f"{IMAGE}/99999999999999999999", f"{API}/image/0", "/image/c/x/1",
         f"{API}/nothing", "/api/c/%ff",
