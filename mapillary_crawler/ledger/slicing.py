@@ -28,9 +28,9 @@ _TAR = ("day", "part", "images", "bytes", "sha256", "md5", "state", "item")
 _TARS = f"name, {', '.join(_TAR)}"
 #: Facts that a slice has of the whole.
 _FACTS = (
-    "username", "quality", "webp", "jxl", "selection", "tar", "tar_max_bytes", "encoder",
-    "encoder_versions", "extensions", "versions", "runs", "listing_closed_at", "listing_ended",
-    RENEWED,
+    "username", "quality", "webp", "jxl", "selection", "tar", "page", "tar_max_bytes",
+    "encoder", "encoder_versions", "extensions", "versions", "runs", "listing_closed_at",
+    "listing_ended", RENEWED,
 )  # fmt: skip
 #: Facts that are lists, to which slices add.
 _LISTS = ("versions", "encoder_versions", *(source.value for source in Source))

@@ -171,7 +171,7 @@ def test_one_listing_renews_the_urls_of_all_slices(sandbox: Sandbox, tmp_path: P
     assert listed() - before >= 3
     before = listed()
     for part in made.slices:
-        result = made.crawl(slice=part.number, stop_after="2s")
+        result = made.crawl(slice=part.number, stop_after="200kB")
         assert result.code in (0, 4)
-        assert result.balance["saved"] > 100
+        assert result.balance["saved"] > 0
     assert listed() == before
