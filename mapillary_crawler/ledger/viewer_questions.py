@@ -16,18 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from mapillary_crawler.ledger.records import ImageRecord, State
-from mapillary_crawler.ledger.viewer_index import CELL, CELLS_AROUND, LEVELS, is_index
+from mapillary_crawler.ledger.viewer_conditions import cells, conditions, inside, span
+from mapillary_crawler.ledger.viewer_index import LEVELS, is_index
 from mapillary_crawler.ledger.viewer_records import UNDATED, Box, Line, ShownImage, Tar, Wanted
 
 #: Images of a day or a sequence that are looked at one by one.
 _FEW = 50_000
-#: Rows of cells that are asked for one by one.
-_CELL_ROWS = 64
 #: Lines that are looked at for one map, the longest first.
 _LINES = 20_000
 #: Records read at once, and bytes of a page unpacked: of 200 rows with some KB each.
 _RECORDS, _PAGE_BYTES = 500, 64 << 20
-_LAST_DAY = 1 << 20
 
 
 class NoIndex(Exception):
@@ -177,19 +175,19 @@ class ViewerIndex:
 
     def numbers(self, wanted: Wanted) -> array[int]:
         """Return the numbers of the images that are wanted, in their order."""
-        conditions, values = _conditions(wanted)
+        fitting, values = conditions(wanted)
         if wanted.box is None:
-            span, of_span = _span(wanted)
-            rows = f"SELECT number FROM images WHERE {conditions} {span} ORDER BY number"
+            between, of_span = span(wanted)
+            rows = f"SELECT number FROM images WHERE {fitting} {between} ORDER BY number"
             values += of_span
         else:
             levels = ",".join(map(str, range(LEVELS)))
-            inside, of_box = _inside(wanted.box)
+            within, of_box = inside(wanted.box)
             rows = (
-                f"WITH cells (first, last) AS (VALUES {_cells(wanted.box)}) "
+                f"WITH cells (first, last) AS (VALUES {cells(wanted.box)}) "
                 "SELECT number FROM cells CROSS JOIN places "
                 f"ON level IN ({levels}) AND cell BETWEEN first AND last "
-                f"WHERE {inside} AND {conditions} ORDER BY number"
+                f"WHERE {within} AND {fitting} ORDER BY number"
             )
             values = of_box + values
         with self._connection() as connection:
@@ -206,23 +204,23 @@ class ViewerIndex:
         Each is number, longitude, latitude, compass, pano.
         """
         box = wanted.box or Box(-180, -90, 180, 90)
-        inside, of_box = _inside(box)
-        conditions, values = _conditions(wanted)
+        within, of_box = inside(box)
+        fitting, values = conditions(wanted)
         columns = "number, longitude, latitude, compass, pano"
         if self._are_few(wanted):
-            span, of_span = _span(wanted)
+            between, of_span = span(wanted)
             rows = self._all(
-                f"SELECT {columns} FROM images WHERE longitude IS NOT NULL AND {inside} "
-                f"AND {conditions} {span} ORDER BY number",
+                f"SELECT {columns} FROM images WHERE longitude IS NOT NULL AND {within} "
+                f"AND {fitting} {between} ORDER BY number",
                 [*of_box, *values, *of_span],
             )
             step = -(-len(rows) // limit)
             return (rows[::step], step > 1) if rows else ([], False)
         query = (
-            f"WITH cells (first, last) AS (VALUES {_cells(box)}) "
+            f"WITH cells (first, last) AS (VALUES {cells(box)}) "
             f"SELECT {columns} FROM cells CROSS JOIN places "
             "ON level = ? AND cell BETWEEN first AND last "
-            f"WHERE {inside} AND {conditions} LIMIT ?"
+            f"WHERE {within} AND {fitting} LIMIT ?"
         )
         found: list[Any] = []
         for level in reversed(range(LEVELS)):
@@ -239,8 +237,8 @@ class ViewerIndex:
         if wanted.pano and self.facts["panoramas"] <= _FEW:
             return True
         if wanted.days:
-            conditions, values = _conditions(Wanted(days=wanted.days))
-            between = f"SELECT coalesce(max(last) - min(first), 0) FROM days WHERE {conditions}"
+            fitting, values = conditions(Wanted(days=wanted.days))
+            between = f"SELECT coalesce(max(last) - min(first), 0) FROM days WHERE {fitting}"
             if self._all(between, values)[0][0] <= _FEW:
                 return True
         of_name = "SELECT coalesce(sum(images), 0) FROM {} WHERE name = ?"
@@ -259,10 +257,10 @@ class ViewerIndex:
         across = (
             "east >= ? OR west <= ?" if window.west > window.east else "east >= ? AND west <= ?"
         )
-        conditions, values = _conditions(wanted)
+        fitting, values = conditions(wanted)
         rows = self._all(
             "SELECT number, images, west, north, east, south FROM lines "
-            f"WHERE ({across}) AND south >= ? AND north <= ? AND {conditions} "
+            f"WHERE ({across}) AND south >= ? AND north <= ? AND {fitting} "
             "ORDER BY images DESC, number LIMIT ?",
             [window.west, window.east, window.north, window.south, *values, _LINES + 1],
         )
@@ -292,59 +290,6 @@ def _require_own(path: Path) -> None:
 def _require_tables(connection: sqlite3.Connection) -> None:
     if not is_index(connection):
         raise NoIndex
-
-
-def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
-    """Return what SQL asks of a row, of `images`, `places` or `lines`, but for the box."""
-    conditions, values = ["TRUE"], list[Any]()
-    if wanted.days:
-        first, last = wanted.days
-        conditions.append("day BETWEEN ? AND ?")
-        values += [0 if first is None else first, _LAST_DAY if last is None else last]
-    if wanted.sequence is not None:
-        conditions.append("sequence IN (SELECT number FROM sequences WHERE name = ?)")
-        values.append(wanted.sequence)
-    if wanted.camera is not None:
-        conditions.append("camera IN (SELECT number FROM cameras WHERE name = ?)")
-        values.append(wanted.camera)
-    if wanted.pano is not None:
-        conditions.append("pano = ?")
-        values.append(int(wanted.pano))
-    elif wanted.camera is not None:  # so that the index is of use
-        conditions.append("pano IN (0, 1)")
-    return " AND ".join(conditions), values
-
-
-def _span(wanted: Wanted) -> tuple[str, list[Any]]:
-    """Return what SQL asks of numbers where days are wanted: they follow each other."""
-    if not wanted.days:
-        return "", []
-    conditions, values = _conditions(Wanted(days=wanted.days))
-    of_days = f"FROM days WHERE {conditions})"
-    return (
-        f"AND number BETWEEN (SELECT min(first) {of_days} AND (SELECT max(last) {of_days}",
-        values * 2,
-    )
-
-
-def _inside(box: Box) -> tuple[str, list[Any]]:
-    """Return what SQL asks of a place for it to be in a box."""
-    across = "longitude >= ? OR longitude <= ?"
-    if box.west <= box.east:
-        across = "longitude BETWEEN ? AND ?"
-    return f"({across}) AND latitude BETWEEN ? AND ?", [box.west, box.east, box.south, box.north]
-
-
-def _cells(box: Box) -> str:
-    """Return the first and last cells of the rows of cells that a box touches, as SQL."""
-    south, north = (int((latitude + 90) / CELL) for latitude in (box.south, box.north))
-    west, east = (int((longitude + 180) / CELL) for longitude in (box.west, box.east))
-    if west > east or north - south >= _CELL_ROWS:
-        return f"({south * CELLS_AROUND}, {(north + 1) * CELLS_AROUND - 1})"
-    return ",".join(
-        f"({row * CELLS_AROUND + west}, {row * CELLS_AROUND + east})"
-        for row in range(south, north + 1)
-    )
 
 
 def _shown(row: Sequence[Any]) -> ShownImage:
