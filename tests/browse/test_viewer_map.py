@@ -159,6 +159,18 @@ def test_filters_choose_and_chips_end_them(viewer: Viewer, chromium: Browser) ->
         assert page.complaints == []
 
 
+def test_a_filter_goes_where_its_images_are(viewer: Viewer, chromium: Browser) -> None:
+    row = viewer.of_sequence(panorama=False)[0]
+    longitude, latitude = row["computed_geometry"]["coordinates"]
+    with viewer.page(chromium, {"at": "9/0/0"}) as page:
+        page.page.locator("#filter-sequence").fill(row["sequence"])
+        page.press("Enter")
+        assert page.view()[1:] == pytest.approx((latitude, longitude), abs=0.01)
+        page.page.locator("#filter-pano").select_option("0")
+        page.settle()
+        assert page.view()[1:] == pytest.approx((latitude, longitude), abs=0.01)
+
+
 def test_a_month_and_a_range_of_months(viewer: Viewer, chromium: Browser) -> None:
     months = Counter(filter(None, map(month, viewer.rows)))
     with viewer.page(chromium) as page:

@@ -155,10 +155,11 @@ def viewing(
     photographs: Path | None = None,
     *,
     quality: str = "1024",
+    seed: int = 4,
     damaged: bool = True,
 ) -> Iterator[Viewer]:
     """Archive the user alice, damage a copy, and run the viewer on both."""
-    with Sandbox.running([user], seed=4, photos=photographs) as sandbox:
+    with Sandbox.running([user], seed=seed, photos=photographs) as sandbox:
         crawling = Crawling(folder / "store", sandbox)
         result = crawling.run(username="alice", quality=quality, timeout=600)
         assert result.code == 0, result.output

@@ -53,7 +53,7 @@ export class Atlas extends EventTarget {
   follow(before, now) {
     const view = now.view;
     if (view && !this.#isAt(view)) this.map.show(view);
-    if (!sameFilter(before.filter, now.filter)) this.load();
+    if (!sameFilter(before.filter, now.filter)) this.#filtered();
   }
 
   /** Mark the open image and its sequence; the map moves where it is out of sight. */
@@ -97,6 +97,21 @@ export class Atlas extends EventTarget {
       if (error.name !== "AbortError") this.#note(error.message);
     }
     this.map.draw();
+  }
+
+  /** Show what a filter chooses; where none of it is in sight, go there. */
+  async #filtered() {
+    await this.load();
+    const { collection, filter } = this.place.now;
+    if (this.tracks.lines.length || !this.about?.placed) return;
+    try {
+      const path = collectionPath(collection, "tracks");
+      const { tracks } = await ask(path, { ...filter, zoom: 4 });
+      const places = tracks.flatMap(({ points }) => points);
+      if (places.length && this.place.now.filter === filter) this.map.fit(around(places));
+    } catch (error) {
+      this.#note(error.message);
+    }
   }
 
   #listen() {
@@ -177,4 +192,16 @@ export class Atlas extends EventTarget {
     byId("map-note").textContent = text;
     byId("map-note").hidden = !text;
   }
+}
+
+/** Return [west, south, east, north] of places, [[longitude, latitude], …]. */
+function around(places) {
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const [longitude, latitude] of places) {
+    box[0] = Math.min(box[0], longitude);
+    box[1] = Math.min(box[1], latitude);
+    box[2] = Math.max(box[2], longitude);
+    box[3] = Math.max(box[3], latitude);
+  }
+  return box;
 }

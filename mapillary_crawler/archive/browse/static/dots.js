@@ -2,8 +2,9 @@
 
 import { xOf, yOf } from "./mercator.js";
 
-/** From here on single images are drawn. */
+/** From here on single images are asked for; then drawn on the track, and with their directions. */
 export const NEAR = 16;
+const DRAWN = 17;
 const DIRECTIONS = 17.7;
 /** Radians that a photograph sees, about, and pixels that its sight is drawn long. */
 const SIGHT = (60 * Math.PI) / 180;
@@ -26,7 +27,7 @@ export class Dots {
   }
 
   draw(context, map) {
-    if (map.zoom >= NEAR) this.#drawAll(context, map);
+    if (map.zoom >= DRAWN) this.#drawAll(context, map);
     if (this.hovered) ring(context, map, this.hovered);
     if (this.open) drawOpen(context, map, this.open);
   }
@@ -45,7 +46,7 @@ export class Dots {
   }
 
   #drawAll(context, map) {
-    const radius = Math.min(3.4, 1.6 + (map.zoom - NEAR) * 0.6);
+    const radius = Math.min(3.4, 1.7 + (map.zoom - DRAWN));
     const seen = this.images
       .map((image) => ({ ...image, pixel: map.pixelOf(image.x, image.y) }))
       .filter(({ pixel: [left, top] }) => (

@@ -102,10 +102,14 @@ export class ImageView extends EventTarget {
   }
 
   #flat(path, image, said = "") {
+    const { collection } = this;
     const picture = byId("picture");
     const wide = image.pano ? "This browser has no WebGL: the panorama is shown flat." : "";
     byId("flat").classList.toggle("wide", Boolean(image.pano));
-    picture.onload = () => this.#say(said || wide);
+    picture.onload = () => {
+      this.#say(said || wide);
+      if (image.next !== null && image.where === "here") fetchAhead(collection, image.next);
+    };
     picture.onerror = async () => {
       picture.hidden = true;
       const reason = await reasonFor(path);
@@ -208,4 +212,9 @@ export class ImageView extends EventTarget {
     event.preventDefault();
     if (await askOnce(collection)) byId("image-file").click();
   }
+}
+
+/** Have the browser fetch what most probably comes next. */
+function fetchAhead(collection, number) {
+  new Image().src = picturePath(collection, number);
 }
