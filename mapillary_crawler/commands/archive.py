@@ -137,7 +137,12 @@ Examples
         ends = UserEnds({name: each.collection.name for name, each in arguments.items()}, places)
         uploads = len(arguments) > 1 and any(each.upload for each in arguments.values())
         several = jobs > 1 or uploads  # one may begin while the one before is at its upload
-        options = _options(opts, shares(configuration, jobs, **machine), relays=several)
+        # Slices of a single user begin when the user's own crawl has ended: it shares with nobody.
+        at_once = {False: jobs if len(arguments) > 1 else 1, True: jobs}
+        options = {
+            is_slice: _options(opts, shares(configuration, count, **machine), relays=several)
+            for is_slice, count in at_once.items()
+        }
         crawls = _crawls(ends, opts, jobs, options, configuration.staging_max_bytes)
 
         def end(username: str, code: int) -> None:
@@ -240,9 +245,17 @@ def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
 
 
 def _crawls(
-    ends: UserEnds, opts: argparse.Namespace, jobs: int, options: Sequence[str], room: int
+    ends: UserEnds,
+    opts: argparse.Namespace,
+    jobs: int,
+    options: Mapping[bool, Sequence[str]],
+    room: int,
 ) -> Crawls:
-    """Return the crawls of all users; `room` is what a collection in the making may have here."""
+    """Return the crawls of all users.
+
+    `options` are those of users and of slices, `room` is what a collection in the making may have
+    here.
+    """
     from mapillary_crawler.archive.slices.reading import read_slices
     from mapillary_crawler.workers.command import crawl_command
     from mapillary_crawler.workers.one_machine import Crawls
@@ -252,7 +265,9 @@ def _crawls(
         return read_slices(ends.folders(work.username)[0]) if jobs > 1 else None
 
     def command(work: Work) -> list[str]:
-        return crawl_command(work, options, cut=jobs > 1, room=room, slices_of=slices)
+        return crawl_command(
+            work, options[work.is_slice], cut=jobs > 1, room=room, slices_of=slices
+        )
 
     given = dict.fromkeys(ends.usernames, queued(arglist_to_dict(opts.spargs)))
     return Crawls(given, jobs, command, find_slices=slices, again=jobs > 1)

@@ -80,7 +80,9 @@ def slices_running(crawling: Crawling, sandbox: Sandbox, least: int = 3) -> Iter
                             "-sMAPILLARY_CONCURRENCY_FIXED=8"]) as process:  # fmt: skip
 
         def enough() -> bool:
-            slices = [line for line in crawls_of(process.pid).values() if " slice=" in line]
+            lines = crawls_of(process.pid).values()
+            slices = [line for line in lines if " slice=" in line]
+            assert all(("PROCESSORS=" in line) is (line in slices) for line in lines)
             return len(slices) >= least
 
         wait_until(enough)
