@@ -14,6 +14,7 @@ from bench import (
     jxl,
     memory,
     metadata,
+    queueing,
     report,
     resume,
     sealing,
@@ -160,11 +161,17 @@ def browse(scope: Scope, _: list[str]) -> None:
     viewer.viewer(scope.settled)
 
 
+def queue(_: Scope, __: list[str]) -> None:
+    """Print what the queue of several machines costs."""
+    queueing.queueing(2_000)
+
+
 _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
     "network": network, "processor": processor, "webp": webp, "jxl": jpeg_xl, "throttle": throttle,
     "resume": start, "memory": held, "steps": steps,
     "cores": several,
     "viewer": browse,
+    "queue": queue,
 }  # fmt: skip
 
 

@@ -140,10 +140,12 @@ def _show(found: Overview, opts: argparse.Namespace) -> None:
 
 
 def _row(user: UserInQueue) -> tuple[str, ...]:
+    from mapillary_crawler.terminal.quoting import printable
+
     ended = user.has_ended and user.exit_code
     amounts = (user.listed, user.saved, user.gone + user.unavailable, user.failed, user.left)
     return (
-        user.collection,
+        printable(user.collection),
         f"{user.state} ({user.exit_code})" if ended else user.state,
         f"{user.slices_ended}/{user.slices}" if user.slices else "-",
         *map("{:,}".format, amounts),

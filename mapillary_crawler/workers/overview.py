@@ -19,10 +19,17 @@ from mapillary_crawler.workers.work import Work, read_work
 #: Seconds after which figures of a crawl say nothing of now.
 _STALE = 60.0
 _NUMBERS = ("listed", "saved", "gone", "unavailable", "failed", "left", "bytes_saved")
+#: By collection and state; what each holds is looked at where it has failed.
 _TASKS = """
-SELECT id, lock, task_name, status::text, args, attempts, abort_requested,
-    coalesce(scheduled_at > now(), false) AS later
-FROM procrastinate_jobs ORDER BY priority DESC, id
+SELECT split_part(lock, '#', 1) AS collection, args ->> 'username' AS username,
+    task_name = %s AS is_slice, status::text, abort_requested,
+    coalesce(scheduled_at > now(), false) AS later, count(*) AS tasks
+FROM procrastinate_jobs WHERE lock IS NOT NULL AND status <> 'failed'
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY max(priority) DESC, min(id)
+"""
+_FAILED = """
+SELECT id, task_name, args, abort_requested FROM procrastinate_jobs WHERE status = 'failed'
+ORDER BY priority DESC, id
 """
 _PROGRESS = """
 SELECT collection, slice, username, machine, exit_code, figures,
@@ -139,8 +146,11 @@ def look(connection: psycopg.Connection, lease: float) -> Overview:
     """Return what is in the queue; `lease` is how long a worker may be silent, in seconds."""
     found = Overview()
     with connection.cursor(row_factory=dict_row) as cursor:
-        for row in cursor.execute(_TASKS).fetchall():
-            _add_task(found, row)
+        for row in cursor.execute(_TASKS, (ARCHIVE_SLICE,)).fetchall():
+            user = _user(found, row["username"], row["collection"], _state(row))
+            user.slices += row["tasks"] * row["is_slice"]
+        for row in cursor.execute(_FAILED).fetchall():
+            _add_failed(found, row)
         for row in cursor.execute(_PROGRESS).fetchall():
             _add_progress(found, row)
         found.workers = [_worker(row, lease) for row in cursor.execute(_WORKERS).fetchall()]
@@ -153,18 +163,23 @@ def look(connection: psycopg.Connection, lease: float) -> Overview:
     return found
 
 
-def _add_task(found: Overview, row: Mapping[str, Any]) -> None:
+def _add_failed(found: Overview, row: Mapping[str, Any]) -> None:
+    """Add a task that ended, or one that a stranger has written."""
     try:
         work = _work(row["task_name"], row["args"])
     except (ArgumentRefused, TypeError) as error:
         reason = "it has fields that no task has" if isinstance(error, TypeError) else str(error)
         found.refused.append(RefusedTask(row["id"], reason))
         return
-    (collection, _), state = place_of(work.key), _state(row)
-    user = found.users.setdefault(collection, UserInQueue(work.username, collection, state))
-    user.slices += work.is_slice
-    if _WEIGHT.index(state) < _WEIGHT.index(user.state):
-        user.state = state
+    state = "cancelled" if row["abort_requested"] else "failed"
+    _user(found, work.username, place_of(work.key)[0], state).slices += work.is_slice
+
+
+def _user(found: Overview, username: str, collection: str, state: str) -> UserInQueue:
+    """Return a user, whose state is now the first of `_WEIGHT` that a task of it has."""
+    user = found.users.setdefault(collection, UserInQueue(username, collection, state))
+    user.state = min(user.state, state, key=_WEIGHT.index)
+    return user
 
 
 def _work(name: str, fields: Mapping[str, Any]) -> Work:
@@ -182,12 +197,10 @@ _WEIGHT = ("running", "failed", "cancelled", "waiting", "later")
 
 
 def _state(row: Mapping[str, Any]) -> str:
-    status = row["status"]
-    if status in ("cancelled", "aborted") or row["abort_requested"]:
-        return "cancelled"
-    if status == "todo":
+    if row["status"] == "todo":
         return "later" if row["later"] else "waiting"
-    return {"doing": "running"}.get(status, "failed")
+    running = row["status"] == "doing" and not row["abort_requested"]
+    return "running" if running else "cancelled"
 
 
 def _add_progress(found: Overview, row: Mapping[str, Any]) -> None:

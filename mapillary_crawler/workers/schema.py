@@ -70,10 +70,12 @@ CREATE TABLE halt (
     since timestamptz NOT NULL DEFAULT now()
 );
 """
-#: procrastinate stumbles over arguments that are no object, and never ends their task.
-_NO_ODD_TASKS = """
+#: procrastinate stumbles over arguments that are no object, and never ends their task; and for each
+#: task that it could take it looks through all for one that has the same lock.
+_BESIDE = """
 ALTER TABLE procrastinate_jobs ADD CONSTRAINT args_are_an_object
-CHECK (jsonb_typeof(args) = 'object')
+CHECK (jsonb_typeof(args) = 'object');
+CREATE INDEX jobs_by_lock ON procrastinate_jobs (lock) WHERE status IN ('todo', 'doing');
 """
 
 
@@ -90,7 +92,7 @@ def init(connection: psycopg.Connection) -> str:
         if found is None:
             connection.execute(SchemaManager.get_schema())
             connection.execute(_TABLES)
-            connection.execute(_NO_ODD_TASKS)
+            connection.execute(_BESIDE)
             connection.execute("INSERT INTO schema_version VALUES (%s, %s)", newest)
             return f"the queue is ready (schema {VERSION})"
         if found == newest:

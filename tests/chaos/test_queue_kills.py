@@ -54,12 +54,12 @@ class Chaos:
             self._workers.append(self._stack.enter_context(worker(self._crawling, output)))
 
     def strike(self) -> None:
-        """Kill, or pause, something that works."""
-        victim = self._chance.choice(self._workers)
-        crawls = crawls_of(victim.pid)
+        """Kill, or pause, something that is at work; where nothing is, wait for another time."""
+        running = [(each, crawls) for each in self._workers if (crawls := crawls_of(each.pid))]
+        if not running:
+            return
+        victim, crawls = self._chance.choice(running)
         what = self._chance.choice(("worker", "crawl", "pause", "database"))
-        if what == "crawl" and not crawls:
-            what = "worker"
         self.done.append(what)
         if what == "worker":
             victim.kill()

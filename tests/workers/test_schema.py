@@ -67,7 +67,7 @@ def test_tables_of_an_older_procrastinate_are_brought_up_to_date(queue_address: 
         for migration in schema._migrations()[:-1]:
             queue.execute(migration.read_bytes())
         queue.execute(schema._TABLES.encode())
-        queue.execute(schema._NO_ODD_TASKS.encode())
+        queue.execute(schema._BESIDE.encode())
         before = schema._migrations()[-2].stem
         queue.execute("INSERT INTO schema_version VALUES (%s, %s)", (schema.VERSION, before))
         with pytest.raises(QueueRefused, match="are older"):
