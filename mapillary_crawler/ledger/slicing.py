@@ -82,11 +82,12 @@ def renew(ledger: Ledger, whole: Path) -> None:
     with database.attached(whole, "whole"), database.transaction():
         renewed = _fact(database, "whole", RENEWED) or 0
         if renewed > ledger.slices.renewed:
+            theirs = "FROM whole.unsettled AS theirs WHERE theirs.number = unsettled.number"
             database.execute(
-                "UPDATE main.unsettled SET url = theirs.url, expires = theirs.expires, "
-                "had_url = 1, attempts = 0, without_url = 0 FROM whole.unsettled AS theirs "
-                "WHERE theirs.number = unsettled.number AND theirs.url IS NOT NULL "
-                "AND (unsettled.url IS NULL OR theirs.expires > unsettled.expires)"
+                f"UPDATE main.unsettled SET (url, expires) = (SELECT url, expires {theirs}), "
+                f"had_url = 1, attempts = 0, without_url = 0 WHERE EXISTS (SELECT 1 {theirs} "
+                "AND theirs.url IS NOT NULL "
+                "AND (unsettled.url IS NULL OR theirs.expires > unsettled.expires))"
             )
             ledger.slices.set_has_urls(renewed)
 
@@ -139,14 +140,15 @@ def _merge_tars(database: Database, part: Slice) -> None:
 
 def _merge_images(database: Database) -> None:
     """Take what has become of a slice's images; what failed is unsettled here, with its error."""
-    settled = ", ".join(f"{column} = theirs.{column}" for column in _SETTLED)
+    settled = ", ".join(_SETTLED)
     tar = (
         "(SELECT ours.number FROM slice.pieces AS of_slice "
         "JOIN main.pieces AS ours USING (name) WHERE of_slice.number = theirs.piece)"
     )
-    database.execute(
-        f"UPDATE main.images SET {settled}, piece = {tar} "
-        "FROM slice.images AS theirs WHERE theirs.number = images.number"
+    database.execute(  # by their numbers: not a look at all images of the whole for each slice
+        f"UPDATE main.images SET ({settled}, piece) = (SELECT {settled}, {tar} "
+        "FROM slice.images AS theirs WHERE theirs.number = images.number) "
+        "WHERE number IN (SELECT number FROM slice.images)"
     )
     for table, columns in (("unsettled", _UNSETTLED), ("damage", _DAMAGE)):
         database.execute(
