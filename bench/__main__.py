@@ -14,6 +14,7 @@ from bench import (
     jxl,
     memory,
     metadata,
+    page,
     queueing,
     report,
     resume,
@@ -140,6 +141,12 @@ def held(scope: Scope, settings: list[str]) -> None:
     memory.growth(*scope.grown, settings)
 
 
+def views(scope: Scope, _: list[str]) -> None:
+    """Print what page and tracks of a large collection cost."""
+    report.heading("Page and tracks")
+    page.measure(scope.settled)
+
+
 def steps(scope: Scope, _: list[str]) -> None:
     """Print what single steps cost: EXIF and XMP, and a day's way into a tar."""
     report.heading("Metadata and sealing")
@@ -168,7 +175,7 @@ def queue(_: Scope, __: list[str]) -> None:
 
 _PARTS: dict[str, Callable[[Scope, list[str]], None]] = {
     "network": network, "processor": processor, "webp": webp, "jxl": jpeg_xl, "throttle": throttle,
-    "resume": start, "memory": held, "steps": steps,
+    "resume": start, "memory": held, "steps": steps, "page": views,
     "cores": several,
     "viewer": browse,
     "queue": queue,

@@ -68,7 +68,7 @@ Examples
                 f"say where to: {self.typed} {args[0]} > FILE, or --gpx FOLDER, or --kml FILE"
             )
         with read_collection(folder) as ledger:
-            lines = _Counted(lines_of(LedgerHere(ledger)))
+            lines = _Counted(lines_of(LedgerHere(ledger), heights=opts.gpx is not None))
             if opts.gpx is not None:
                 _write_gpx(lines, _named(opts.gpx))
             elif opts.kml is not None:

@@ -131,6 +131,6 @@ def text(value: object, limit: int = 200) -> str:
 
 def _number(value: object, lowest: float, highest: float) -> float | None:
     """Return a JSON number within the bounds; true and false are none, nor is NaN."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not float and type(value) is not int:
         return None
     return float(value) if lowest <= value <= highest else None

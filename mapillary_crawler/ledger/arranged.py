@@ -6,7 +6,9 @@ lies in a temporary table of the connection, which is on no disk of the collecti
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
@@ -18,7 +20,7 @@ from mapillary_crawler.ledger.images import (
     WITH_TAR,
     record_of,
 )
-from mapillary_crawler.ledger.records import ImageRecord, State
+from mapillary_crawler.ledger.records import ImageRecord, State, TakenImage
 
 
 @dataclass
@@ -104,12 +106,18 @@ class Arranged:
 
     def read(self, order: Order, limit: int) -> list[ImageRecord]:
         """Return the next images of an order, at most `limit`; none where all are read."""
+        return list(map(record_of, self._rows(order, limit, COLUMNS, WITH_TAR)))
+
+    def read_taken(self, order: Order, limit: int) -> list[TakenImage]:
+        """Return less of them, in a fraction of the time."""
+        return list(map(TakenImage._make, self._rows(order, limit, ", ".join(TakenImage._fields))))
+
+    def _rows(self, order: Order, limit: int, columns: str, joined: str = "") -> Iterator[Any]:
         rows = self._database.execute(
-            f"SELECT place, {COLUMNS} FROM arranged CROSS JOIN images "
-            f"ON images.number = arranged.number {WITH_TAR} "
-            "WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
-            (order.read, order.last, limit),
+            f"SELECT {columns} FROM arranged CROSS JOIN images "
+            f"ON images.number = arranged.number {joined} "
+            "WHERE place > ? AND place <= ? ORDER BY place",
+            (order.read, end := min(order.read + limit, order.last)),
         ).fetchall()
-        if rows:
-            order.read = rows[-1][0]
-        return [record_of(row[1:]) for row in rows]
+        order.read = end
+        return iter(rows)

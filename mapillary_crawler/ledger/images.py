@@ -16,6 +16,7 @@ from mapillary_crawler.ledger.records import (
     SavedImage,
     State,
     StoredFile,
+    TakenImage,
 )
 
 #: Not only digits. GLOB would stop at a NUL, which an id from elsewhere may hold.
@@ -202,7 +203,7 @@ class Images:
         served = self._database.value("SELECT sha256_served FROM images WHERE id = ?", (image_id,))
         return bool(served == sha256)
 
-    def line(self, record: ImageRecord | SavedImage) -> bytes:
+    def line(self, record: ImageRecord | SavedImage | TakenImage) -> bytes:
         """Return an image's fields as listed: canonical JSON without URLs."""
         return self._pages.line(record.page, record.row)
 

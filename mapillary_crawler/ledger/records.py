@@ -173,6 +173,16 @@ class SavedImage(NamedTuple):
         return member_path(self.day, self.sequence, self.image_id, self.extension)
 
 
+class TakenImage(NamedTuple):
+    """Where and when a saved image belongs, of its `ImageRecord`, and where its fields are."""
+
+    captured_at: int | None
+    day: str
+    sequence: str
+    page: int
+    row: int
+
+
 @dataclass(frozen=True, slots=True)
 class ListedRow:
     """A row of a Graph page as the ledger keeps it.

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mapillary_crawler.ledger.arranged import Order
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.records import ImageRecord, TakenImage
 from mapillary_crawler.ledger.thread import LedgerAccess
 
 _Read = TypeVar("_Read")
@@ -62,13 +62,18 @@ def members_in_tars(access: LedgerAccess, day: str) -> Iterator[str]:
 
 
 def by_sequence(
-    access: LedgerAccess, read: Callable[[Ledger, ImageRecord], _Read]
+    access: LedgerAccess, read: Callable[[Ledger, TakenImage], _Read]
 ) -> Iterator[_Read]:
     """Yield what `read` makes, in the ledger's thread, of the saved images, by sequence and time.
 
     To lay out the order takes a while.
     """
-    return _arranged(access, lambda ledger: ledger.arranged.by_sequence(), read)
+    order = access.wait_for(lambda ledger: ledger.arranged.by_sequence())
+    yield from _batches(
+        access,
+        order,
+        lambda ledger: [read(ledger, image) for image in ledger.arranged.read_taken(order, BATCH)],
+    )
 
 
 def read_in_order(
@@ -90,10 +95,17 @@ def _arranged(
 ) -> Iterator[_Read]:
     """Yield what `read` makes, in the ledger's thread, of the images of an order."""
     order = access.wait_for(lay_out)
+    yield from _batches(
+        access,
+        order,
+        lambda ledger: [read(ledger, record) for record in ledger.arranged.read(order, BATCH)],
+    )
 
-    def batch(ledger: Ledger) -> list[_Read]:
-        return [read(ledger, record) for record in ledger.arranged.read(order, BATCH)]
 
+def _batches(
+    access: LedgerAccess, order: Order, batch: Callable[[Ledger], list[_Read]]
+) -> Iterator[_Read]:
+    """Yield what batches of an order have, until one is empty."""
     try:
         while some := access.wait_for(batch):
             yield from some

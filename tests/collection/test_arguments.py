@@ -15,7 +15,7 @@ from mapillary_crawler.collection.outcome import ArgumentRefused
 
 NAMES = (
     "username", "quality", "webp", "tar", "check_ia", "accept_failed", "bbox", "start", "end",
-    "sequence", "stop_after", "upload", "remove", "update", "cut", "slice",
+    "sequence", "stop_after", "upload", "remove", "update", "page", "cut", "slice",
 )  # fmt: skip
 anything = st.text(st.characters(exclude_categories=()), max_size=40)
 
@@ -44,6 +44,7 @@ def test_everything_given() -> None:
             "sequence": "b-_,A",
             "stop_after": "500MB",
             "update": "1",
+            "page": "0",
             "_job": "6487ec79947edab326d6db28a2d86511e8247444",
         }
     )
@@ -64,6 +65,7 @@ def test_everything_given() -> None:
         accept_failed=True,
         stop_after=StopAfter("500MB", size=500_000_000),
         update=True,
+        page=False,
     )
 
 

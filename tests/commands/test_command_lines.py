@@ -15,8 +15,7 @@ from tests.crawling import PROJECT
 
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
-    "demo", "doctor", "tracks", "extract", "export",
-    "browse",
+    "demo", "doctor", "tracks", "extract", "export", "browse", "page",
 ]  # fmt: skip
 
 
@@ -46,6 +45,8 @@ def run(*arguments: str) -> int:
         (["verify"], "say which collection"),
         (["verify", "nothing"], "there is no collection 'nothing'"),
         (["verify", "--quick", "x"], "unknown option --quick"),
+        (["page"], "say which collection"),
+        (["page", "nothing"], "there is no collection 'nothing'"),
         (["export"], "say which collection"),
         (["export", "x"], "say where to"),
         (["export", "x", "--csv", "y"], "unknown option --csv"),

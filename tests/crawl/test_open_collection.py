@@ -47,13 +47,16 @@ def open_staging(tmp_path: Path) -> Iterator[Open]:
         collection: Collection = ALICE,
         *,
         tar: bool | None = None,
+        page: bool | None = None,
         plan: bool = False,
         environment: Mapping[str, str] = MappingProxyType({}),
         **folders: Any,
     ) -> OpenCollection:
         store = folders.get("store", tmp_path / "store")
         configuration = limits_of(store, folders.get("staging"), environment)
-        opened.append(OpenCollection.open(Arguments(collection, tar=tar), configuration, plan=plan))
+        opened.append(
+            OpenCollection.open(Arguments(collection, tar=tar, page=page), configuration, plan=plan)
+        )
         return opened[-1]
 
     yield open_one
@@ -200,6 +203,23 @@ def test_tar_is_fixed_by_the_first_run(first: bool | None, tar: bool, open_stagi
     assert refusal.outcome is Outcome.REFUSED
     assert f"begun with tar={tar:d}" in str(refusal)
     assert open_staging().tar is tar  # and nothing was lost
+
+
+@pytest.mark.parametrize(("first", "page"), [(None, True), (True, True), (False, False)])
+def test_so_is_the_page(first: bool | None, page: bool, open_staging: Open) -> None:
+    begun = open_staging(page=first, plan=True)
+    assert begun.ledger.wait_for(lambda ledger: ledger.facts.get("page")) is None
+    begun.ledger.wait_for(list_one)
+    begun.close()
+    for again in (first, None, page):
+        opened = open_staging(page=again)
+        assert opened.ledger.wait_for(lambda ledger: ledger.facts.get("page")) is page
+        opened.close()
+    refusal = refused(open_staging, page=not page)
+    assert f"page={not page:d} does not fit: this collection was begun with page={page:d}" in str(
+        refusal
+    )
+    assert ("page makes one" in str(refusal)) != page
 
 
 @pytest.mark.parametrize("tar", [True, False])

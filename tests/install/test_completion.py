@@ -21,6 +21,7 @@ ASKED = [
     ("adopt o", {"other/"}),
     ("crawl ", {"user"}),
     ("crawl user -a tar", {"tar=0", "tar=1"}),
+    ("crawl user -a pa", {"page=0", "page=1"}),
     ("crawl user -a upl", {"upload=0", "upload=1"}),
     ("crawl user -a rem", {"remove=0", "remove=1"}),
     ("crawl user -s STAGING_M", {"STAGING_MAX_BYTES="}),

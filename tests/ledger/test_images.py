@@ -312,7 +312,10 @@ def test_saved_images_come_by_listing_by_place_and_by_sequence(ledger: Ledger) -
     assert ids(ledger.images.saved()) == "12346"
     assert ids(ledger.images.by_place()) == "34216"
     here = LedgerHere(ledger)
-    assert ids(streams.by_sequence(here, lambda _, record: record)) == "43216"
+    taken = streams.by_sequence(here, lambda _, image: (image.sequence, image.captured_at))
+    assert list(taken) == [
+        ("", time + 7), ("a", time + 8), ("b", time + 9), ("b", time + 86_400_000), ("b", None),
+    ]  # fmt: skip
     records = {record.image_id: record for record in streams.in_order(here)}
     for image in ledger.images.saved():
         record = records[image.image_id]

@@ -24,7 +24,7 @@ CJK, EMOJI, LONG = "日本の写真家さん", "🚲photos🗾", f"a-long-name-{
 USERS = [{"username": name, "images": 20} for name in ("alice", CJK, EMOJI, LONG)]
 COMMANDS = [
     "crawl", "archive", "plan", "status", "verify", "clean", "adopt", "ia_stats", "ia_upload",
-    "demo", "doctor", "sandbox", "tracks", "extract", "export",
+    "demo", "doctor", "sandbox", "tracks", "extract", "export", "page",
 ]  # fmt: skip
 #: Shows the help of each command, all in one process.
 HELPS = f"""

@@ -36,7 +36,7 @@ def write_views(work: Work, contents: Contents) -> None:
     census, tracks = Census(), Tracks()
     images = census.counted(images_of(work.ledger))
     with WholeFile(work.folder / TRACKS, work.scratch) as file:
-        for row in feature_collection(_kept(lines(images), tracks)):
+        for row in feature_collection(_kept(lines(images, heights=False), census, tracks)):
             work.check_stop()
             file.write(row)
     record(work, file)
@@ -55,9 +55,10 @@ def page_of(contents: PageContents) -> bytes:
     return page(contents, style, script, resources.read("land.bin")).encode()
 
 
-def _kept(found: Iterable[Line], tracks: Tracks) -> Iterator[Line]:
+def _kept(found: Iterable[Line], census: Census, tracks: Tracks) -> Iterator[Line]:
     """Yield lines that go into a page, too."""
     for line in found:
+        census.placed += line.placed
         tracks.add(line)
         yield line
 

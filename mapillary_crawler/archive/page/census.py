@@ -9,8 +9,7 @@ from typing import Any
 
 from mapillary_crawler.archive.tracks.lines import camera
 from mapillary_crawler.collection.names import UNKNOWN_DATE
-from mapillary_crawler.image.fields import camera_position
-from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.records import TakenImage
 
 #: Names of cameras that are counted each by itself; of strangers' rows any number may come.
 _MOST_CAMERAS = 5000
@@ -18,7 +17,7 @@ _MOST_CAMERAS = 5000
 
 @dataclass(slots=True)
 class Census:
-    """Counts of saved images: by day, by camera, of panoramas, of those that have a place.
+    """Counts of saved images: by day, by camera, of panoramas; `placed` is told by who knows it.
 
     `others` are of cameras that are not counted by name; images without a camera are in neither.
     """
@@ -30,27 +29,34 @@ class Census:
     panoramas: int = 0
     placed: int = 0
     _last: str = ""
+    #: What the camera of the image before is called, by maker and model as they come.
+    _named: tuple[Any, Any, str] = (None, None, "")
 
     def counted(
-        self, images: Iterable[tuple[ImageRecord, Mapping[str, Any]]]
-    ) -> Iterator[tuple[ImageRecord, Mapping[str, Any]]]:
+        self, images: Iterable[tuple[TakenImage, Mapping[str, Any]]]
+    ) -> Iterator[tuple[TakenImage, Mapping[str, Any]]]:
         """Yield images that come by sequence, with their fields, and count them."""
         for image, fields in images:
             self._count(image, fields)
             yield image, fields
 
-    def _count(self, image: ImageRecord, fields: Mapping[str, Any]) -> None:
+    def _count(self, image: TakenImage, fields: Mapping[str, Any]) -> None:
         self.days[image.day] += 1
         if image.sequence and image.sequence != self._last:
             self.sequences += 1
         self._last = image.sequence
         self.panoramas += fields.get("is_pano") is True
-        self.placed += camera_position(fields) is not None
-        name = camera(fields)
+        name = self._camera(fields)
         if name in self.cameras or (name and len(self.cameras) < _MOST_CAMERAS):
             self.cameras[name] += 1
         elif name:
             self.others += 1
+
+    def _camera(self, fields: Mapping[str, Any]) -> str:
+        make, model = fields.get("make"), fields.get("model")
+        if self._named[:2] != (make, model):
+            self._named = make, model, camera(fields)
+        return self._named[2]
 
     @property
     def images(self) -> int:

@@ -13,7 +13,7 @@ from mapillary_crawler.image import fields as image_fields
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mapillary_crawler.ledger.records import ImageRecord
+    from mapillary_crawler.ledger.records import ImageRecord, TakenImage
 
 #: Points of a line at most; the sequence goes on in a further one, from the same point. Those of
 #: the service have some hundred to some thousand.
@@ -35,8 +35,9 @@ class Line:
     """The images of a sequence, or of a day those without one, which are not connected.
 
     `sequence` is its id as listed, "" for none; `part` the same as a part of paths. `points` are
-    those of images that have a place; `images` counts all, `first` and `last` are the capture
-    times between which those lie that have one; `camera` is the first that is named.
+    those of images that have a place, `placed`, and the last of the line that this one goes on
+    from; `images` counts all, `first` and `last` are the capture times between which those lie
+    that have one; `camera` is the first that is named.
     """
 
     sequence: str
@@ -44,6 +45,7 @@ class Line:
     day: str
     points: list[Point] = field(default_factory=list)
     images: int = 0
+    placed: int = 0
     first: int | None = None
     last: int | None = None
     camera: str = ""
@@ -58,9 +60,11 @@ class Line:
 
 
 def lines(
-    images: Iterable[tuple[ImageRecord, Mapping[str, Any]]],
+    images: Iterable[tuple[ImageRecord | TakenImage, Mapping[str, Any]]], *, heights: bool = True
 ) -> Iterator[Line]:
     """Yield the lines of images, with their fields, that come by sequence and, within, by time.
+
+    Without `heights` no point has one.
 
     A line that crosses the 180th meridian goes on in a further one (RFC 7946, 3.1.9). Sequences
     without a place have no line. At most one line is in memory.
@@ -74,7 +78,7 @@ def lines(
                 yield line
             name = sequence_name(fields.get("sequence")) or image.sequence
             line = Line(name if image.sequence else "", image.sequence, day)
-        point = _point(fields, captured_at)
+        point = _point(fields, captured_at, heights=heights)
         if point and _ends(line, point):
             yield line
             ended, line = line, Line(line.sequence, line.part, line.day)
@@ -83,6 +87,7 @@ def lines(
         line.add(captured_at, fields)
         if point:
             line.points.append(point)
+            line.placed += 1
     if line and line.points:
         yield line
 
@@ -95,11 +100,11 @@ def _ends(line: Line, point: Point) -> bool:
     return is_across or len(line.points) >= MOST_POINTS
 
 
-def _point(fields: Mapping[str, Any], captured_at: int | None) -> Point | None:
+def _point(fields: Mapping[str, Any], captured_at: int | None, *, heights: bool) -> Point | None:
     position = image_fields.camera_position(fields)
     if position is None:
         return None
-    altitude = image_fields.altitude(fields)
+    altitude = image_fields.altitude(fields) if heights else None
     return Point(position.longitude, position.latitude, altitude, captured_at)
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mapillary_crawler.archive.saved_images import check, fields_of
+from mapillary_crawler.archive.saved_images import check_taken, fields_of
 from mapillary_crawler.archive.tracks.geojson import feature_collection
 from mapillary_crawler.archive.tracks.lines import Line, lines
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import ImageRecord
+from mapillary_crawler.ledger.records import TakenImage
 from mapillary_crawler.ledger.thread import LedgerAccess
 
 
-def lines_of(access: LedgerAccess) -> Iterator[Line]:
+def lines_of(access: LedgerAccess, *, heights: bool = False) -> Iterator[Line]:
     """Yield the saved images' lines, by the path parts of their sequences."""
-    return lines(images_of(access))
+    return lines(images_of(access), heights=heights)
 
 
-def images_of(access: LedgerAccess) -> Iterator[tuple[ImageRecord, dict[str, Any]]]:
+def images_of(access: LedgerAccess) -> Iterator[tuple[TakenImage, dict[str, Any]]]:
     """Yield the saved images as `lines` wants them, with their fields as listed."""
     return streams.by_sequence(access, _read)
 
@@ -32,6 +32,6 @@ def sequences_geojson(access: LedgerAccess) -> Iterator[bytes]:
     return feature_collection(lines_of(access))
 
 
-def _read(ledger: Ledger, image: ImageRecord) -> tuple[ImageRecord, dict[str, Any]]:
-    check(image)
+def _read(ledger: Ledger, image: TakenImage) -> tuple[TakenImage, dict[str, Any]]:
+    check_taken(image)
     return image, fields_of(ledger, image)

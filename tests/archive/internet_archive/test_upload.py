@@ -37,10 +37,12 @@ from tests.archive.internet_archive.collections_made import (
 )
 
 ITEM = ANN.identifier
-#: Not a tar: three manifests, thumbnail, log.
+#: Not a tar: three manifests, page, tracks, thumbnail, log.
 OTHERS = {
     "metadata.jsonl.gz",
     "checksums.jsonl.gz",
+    "index.html",
+    "sequences.geojson",
     "SHA256SUMS",
     "__ia_thumb.jpg",
     "download.log.20240601T000000Z",
@@ -108,8 +110,8 @@ def test_a_collection_is_uploaded_and_verified(upload, sandbox, store):
     assert result.returncode == 0, result.stderr
     assert held(sandbox) == before == published(folder)
     assert set(before) == OTHERS | {f"{day}.tar" for day in _days(12)}
-    assert re.search(rf"/details/{ITEM} verified: 17 files, [0-9.]+ kB, 12 images", result.stdout)
-    assert "uploading 17/17 SHA256SUMS" in result.stdout
+    assert re.search(rf"/details/{ITEM} verified: 19 files, [0-9.]+ kB, 12 images", result.stdout)
+    assert "uploading 19/19 SHA256SUMS" in result.stdout
     assert "SECRET" not in result.stdout + result.stderr
     for put in sandbox.archive()["puts"]:
         headers = put["headers"]
@@ -217,7 +219,7 @@ def _started(sandbox, store, tmp_path):
 def test_a_dry_run_sends_nothing_and_changes_nothing(upload, sandbox, store):
     folder = make(store, 3)
     before = pieces(folder)
-    result = upload(ITEM, "--dry-run", IA_ITEM_MAX_FILES="7")
+    result = upload(ITEM, "--dry-run", IA_ITEM_MAX_FILES="9")
     assert result.returncode == 0, result.stderr
     assert f"{ITEM}-vol02: 1 files" in result.stdout
     assert "2024-01-17.tar  10.2 kB  would be uploaded" in result.stdout
@@ -247,7 +249,7 @@ def test_local_tars_go_once_verified_and_only_they(upload, sandbox, store):
     assert all(piece.item == ITEM for piece in _published_pieces(folder))
     again = upload(ITEM, "--delete-after-verify")
     assert again.returncode == 0, again.stderr
-    assert "verified: 9 files" in again.stdout
+    assert "verified: 11 files" in again.stdout
     grow(store, pictures(1, first=4))
     assert upload(ITEM, "--delete-after-verify").returncode == 0
     assert sum(name.endswith(".tar") for name in held(sandbox)) == 5
@@ -384,29 +386,29 @@ def test_additions_go_to_the_item_and_its_description_tells_of_them(upload, sand
 
 def test_a_large_collection_becomes_volumes(upload, sandbox, store):
     folder = make(store, 20)
-    result = upload(ITEM, IA_ITEM_MAX_FILES="9")
+    result = upload(ITEM, IA_ITEM_MAX_FILES="11")
     assert result.returncode == 0, result.stderr
     items = sandbox.archive()["items"]
     assert list(items) == [ITEM, f"{ITEM}-vol02", f"{ITEM}-vol03"]
     files = {name: [file["name"] for file in item["files"]] for name, item in items.items()}
     days = _days(20)
     assert set(files[ITEM]) == OTHERS | {f"{day}.tar" for day in days[:4]}
-    assert files[f"{ITEM}-vol02"] == [f"{day}.tar" for day in days[4:13]]
-    assert files[f"{ITEM}-vol03"] == [f"{day}.tar" for day in days[13:]]
+    assert files[f"{ITEM}-vol02"] == [f"{day}.tar" for day in days[4:15]]
+    assert files[f"{ITEM}-vol03"] == [f"{day}.tar" for day in days[15:]]
     described = [item["metadata"]["description"] for item in items.values()]
     counts = [int(re.search(r"Contains (\d+) images in", each)[1]) for each in described]
-    assert counts == [4, 9, 7]
-    assert items[f"{ITEM}-vol02"]["metadata"]["coverage"] == f"{days[4]} - {days[12]}"
+    assert counts == [4, 11, 5]
+    assert items[f"{ITEM}-vol02"]["metadata"]["coverage"] == f"{days[4]} - {days[14]}"
     puts = len(sandbox.archive()["puts"])
     assert upload(ITEM).returncode == 0, "the volumes are fixed, whatever the configuration are now"
     assert len(sandbox.archive()["puts"]) == puts
     grow(store, pictures(1, first=20))
     assert upload(ITEM, IA_ITEM_MAX_FILES="9").returncode == 0
-    assert len(sandbox.archive()["items"][f"{ITEM}-vol03"]["files"]) == 8
+    assert len(sandbox.archive()["items"][f"{ITEM}-vol03"]["files"]) == 6
     hints = defaultdict(set)
     for put in sandbox.archive()["puts"][:puts]:
         hints[put["identifier"]].add(int(put["headers"]["x-archive-size-hint"]))
-    assert hints[f"{ITEM}-vol02"] == {sum((folder / f"{d}.tar").stat().st_size for d in days[4:13])}
+    assert hints[f"{ITEM}-vol02"] == {sum((folder / f"{d}.tar").stat().st_size for d in days[4:15])}
 
 
 def test_what_the_item_holds_already_is_not_sent(upload, sandbox, store):
@@ -417,7 +419,7 @@ def test_what_the_item_holds_already_is_not_sent(upload, sandbox, store):
             ledger.pieces.set_state(piece.name, PieceState.SEALED)
     puts = len(sandbox.archive()["puts"])
     result = upload(ITEM)
-    assert (result.returncode, "holds 10 of these files already" in result.stdout) == (0, True)
+    assert (result.returncode, "holds 12 of these files already" in result.stdout) == (0, True)
     assert len(sandbox.archive()["puts"]) == puts
 
 

@@ -21,9 +21,9 @@ _TOWNS = ((13.19, 55.70), (18.06, 59.33), (13.40, 52.52))
 _CAMERAS = ("Apple iPhone 7", "GoPro HERO9 Black", "BlackVue DR900S")
 
 
-def walk(rng: random.Random, images: int, start: int = 0) -> list[Point]:
+def walk(rng: random.Random, images: int, start: int = 0, towns: int = 3) -> list[Point]:
     """Return the points of a walk through a town: straight on, and a turn at times."""
-    longitude, latitude = rng.choice(_TOWNS)
+    longitude, latitude = rng.choice(_TOWNS[:towns])
     longitude, latitude = longitude + rng.gauss(0, 0.03), latitude + rng.gauss(0, 0.02)
     heading = rng.random() * math.tau
     points = []
@@ -40,19 +40,19 @@ def contents(
     pictures: int = 16,
     username: str = "alice",
     *,
-    seed: int = 3,
+    towns: int = 3,
     **fields: Any,
 ) -> PageContents:
     """Return what a page says of a user with some sequences; more fields replace made ones."""
-    rng = random.Random(seed)
+    rng = random.Random(3)
     made = PageContents(Collection(username), Balance(), tar=True)
     census = made.census
     starts = []
     for number in range(sequences):
-        year, month, on = rng.randrange(2015, 2026), rng.randrange(3, 11), rng.randrange(1, 28)
+        year, month, on = rng.randrange(2015, 2026), rng.randrange(1, 13), rng.randrange(1, 28)
         moment = datetime(year, month, on, 9, tzinfo=UTC)
         start = int(moment.timestamp() * 1000)
-        points = walk(rng, rng.randrange(2, 300), start)
+        points = walk(rng, rng.randrange(2, 300), start, towns)
         name = f"sequence{number}"
         line = Line(name, name, "", points, len(points), start, points[-1].captured_at)
         made.tracks.add(line)

@@ -28,6 +28,7 @@ from mapillary_crawler.archive.tracks.lines import Line, Point
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import Collection, Selection, text
 from tests.archive.page.contents_made import contents, picture, written
+from tests.page_captures import CAPTURES, FOLDER, MOST_BYTES
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -270,6 +271,11 @@ def test_what_is_not_as_written_is_passed_over(change: Any, left: int | None) ->
     found = list(pictures(page))
     assert left is None or len(found) == left
     assert all(len(each.jpeg) <= 8192 for each in found)
+
+
+def test_the_pictures_in_docs_are_small() -> None:
+    for name, *_ in CAPTURES:
+        assert 10_000 < (FOLDER / f"{name}.png").stat().st_size <= MOST_BYTES
 
 
 def test_the_package_has_what_a_page_is_made_of() -> None:

@@ -1,0 +1,68 @@
+"""`scrapy page`: for finished collections, and nothing else."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mapillary_crawler.archive.update.beginning import begin_update
+from mapillary_crawler.collection.layout import LEDGER_PATH, VIEWS
+from mapillary_crawler.ledger.ledger import Ledger
+from tests.archive.finish.made import add, finish
+from tests.commands.in_process import BODIES, NAME, Commands, made, tree
+
+
+@pytest.fixture
+def commands(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Commands:
+    return Commands(tmp_path / "store", capfd, monkeypatch)
+
+
+def without_page(store: Path) -> Path:
+    """Return a finished collection of page=0."""
+    folder = store / ".incomplete" / NAME
+    add(folder, BODIES)
+    with closing(Ledger(folder / LEDGER_PATH)) as ledger:
+        ledger.facts.set(page=False, tar=True)
+    finish(folder, store)
+    return store / NAME
+
+
+def test_it_is_made_where_there_is_none(commands: Commands) -> None:
+    folder = without_page(commands.store)
+    assert not any((folder / name).exists() for name in VIEWS)
+    assert commands.run("page", "ann") == 0, commands.err
+    assert f"open {folder / 'index.html'}" in commands.out
+    assert " made" in commands.out
+    found = tree(folder)
+    assert set(VIEWS) < set(found)
+    assert commands.run("verify", NAME, "--fast") == 0, commands.err
+    assert commands.run("page", NAME) == 0
+    assert "are as this version makes them" in commands.out
+    assert tree(folder) == found
+
+
+def test_what_is_not_finished_is_refused(commands: Commands) -> None:
+    add(commands.store / ".incomplete" / NAME, BODIES)
+    assert commands.run("page", NAME) == 2
+    assert "is not finished; its crawl makes index.html" in commands.err
+
+
+def test_without_a_ledger_it_says_what_mends_that(commands: Commands) -> None:
+    folder = made(commands.store)
+    (folder / LEDGER_PATH).unlink()
+    assert commands.run("page", NAME) == 2
+    assert "has no ledger; mend it with: " in commands.err
+
+
+def test_an_update_under_way_is_to_be_finished_first(commands: Commands) -> None:
+    folder = without_page(commands.store)
+    staged = commands.store / ".incomplete" / NAME
+    begin_update(folder, staged)
+    before = tree(folder)
+    assert commands.run("page", NAME) == 2
+    assert f"an update of it is under way in {staged}" in commands.err
+    assert tree(folder) == before
