@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 from mapillary_crawler.archive.saved_images import check_taken, fields_of
 from mapillary_crawler.archive.tracks.geojson import feature_collection
 from mapillary_crawler.archive.tracks.lines import Line, lines
+from mapillary_crawler.archive.tracks.usual_row import usual_fields
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import TakenImage
@@ -16,12 +18,14 @@ from mapillary_crawler.ledger.thread import LedgerAccess
 
 def lines_of(access: LedgerAccess, *, heights: bool = False) -> Iterator[Line]:
     """Yield the saved images' lines, by the path parts of their sequences."""
-    return lines(images_of(access), heights=heights)
+    return lines(images_of(access, heights=heights), heights=heights)
 
 
-def images_of(access: LedgerAccess) -> Iterator[tuple[TakenImage, dict[str, Any]]]:
-    """Yield the saved images as `lines` wants them, with their fields as listed."""
-    return streams.by_sequence(access, _read)
+def images_of(
+    access: LedgerAccess, *, heights: bool = False
+) -> Iterator[tuple[TakenImage, dict[str, Any]]]:
+    """Yield the saved images as `lines` wants them, with their fields as far as it wants them."""
+    return streams.by_sequence(access, _read_all if heights else _read)
 
 
 def sequences_geojson(access: LedgerAccess) -> Iterator[bytes]:
@@ -33,5 +37,14 @@ def sequences_geojson(access: LedgerAccess) -> Iterator[bytes]:
 
 
 def _read(ledger: Ledger, image: TakenImage) -> tuple[TakenImage, dict[str, Any]]:
+    check_taken(image)
+    try:
+        usual = usual_fields(ledger.images.line(image))
+    except (TypeError, IndexError, AttributeError, zlib.error):  # a ledger from elsewhere
+        usual = None
+    return image, fields_of(ledger, image) if usual is None else usual
+
+
+def _read_all(ledger: Ledger, image: TakenImage) -> tuple[TakenImage, dict[str, Any]]:
     check_taken(image)
     return image, fields_of(ledger, image)
