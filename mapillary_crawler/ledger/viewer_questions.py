@@ -70,7 +70,7 @@ class ViewerIndex:
                 check_same_thread=False,
             )
             connection.executescript(
-                "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 1073741824"
+                "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -32768"
             )
         try:
             yield connection
