@@ -18,7 +18,6 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import EXTENSIONS
 from mapillary_crawler.collection.outcome import Refused
 from mapillary_crawler.image.encoders import EncodeInterrupted, NotEncoded
-from mapillary_crawler.image.inspection import State, judge_file
 from mapillary_crawler.image.jxl import START as JXL
 from mapillary_crawler.image.jxl_codec import Decoder
 from mapillary_crawler.image.other_formats import other_format
@@ -155,6 +154,9 @@ class Pictures:
 
         What is damaged is given as it is; raises `Unreadable` for what would cost too much.
         """
+        # It loads numpy, which the page need not wait for.
+        from mapillary_crawler.image.inspection import State, judge_file  # noqa: PLC0415
+
         kind, body = self.shown(body)
         extension = "jpg" if kind == "image/jpeg" else kind.removeprefix("image/")
         if extension == "jxl":
