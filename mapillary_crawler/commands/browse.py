@@ -82,7 +82,9 @@ Examples
         if len(args) > 1:
             raise ArgumentRefused(f"one collection, or none for all: {self.typed} {self.usage}")
         folders = self._folders(args, opts)
-        saving = Saving(self._target(opts.to, folders)) if opts.to is not None else None
+        saving = None
+        if opts.to is not None:
+            saving = Saving(self._target(opts.to, folders), self._ranges)
         cache = cache_folder()
         clear_old(cache)
         with suppress(KeyboardInterrupt), ExitStack() as stack:

@@ -237,8 +237,8 @@ class Handlers:
 
         def work() -> web.Response:
             chosen = shelved.index().numbers(wanted) if numbers is None else numbers
-            ranges = viewer.pictures.ranges() if shelved.name in viewer.agreed else None
-            return as_json(saving.save(shelved, chosen, ranges))
+            remote = shelved.name in viewer.agreed
+            return as_json(saving.save(shelved, chosen, remote=remote))
 
         answer: web.Response = await self._do(work)
         return answer

@@ -116,7 +116,7 @@ class Pictures:
             if kept is not None:
                 self._kept.move_to_end(key)
                 return kept
-        ranges = self.ranges()
+        ranges = self._ready_ranges()
         reader = RemoteTar(ranges, image.item or folder.name, record.tar, [record])
         body = _proven(reader(record), image)
         with self._lock:
@@ -125,7 +125,7 @@ class Pictures:
                 self._kept.popitem(last=False)
         return body
 
-    def ranges(self) -> Ranges:
+    def _ready_ranges(self) -> Ranges:
         """Return what asks archive.org; anew where that was away, since somebody asks again."""
         with self._lock:
             if self._ranges is None or self._ranges.away:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,19 @@ _NAMING = Naming("sequence", "{time}_{id}")
 
 
 class Saving:
-    """Saves one selection at a time, for any thread; `folder` is where to."""
+    """Saves one selection at a time, for any thread; `folder` is where to.
 
-    def __init__(self, folder: Path) -> None:
+    `ranges` makes what asks archive.org, where somebody has agreed to that.
+    """
+
+    def __init__(self, folder: Path, ranges: Callable[[], Ranges]) -> None:
         self.folder = folder
+        self._new_ranges = ranges
+        self._ranges: Ranges | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
-    def save(
-        self, shelved: Shelved, numbers: Sequence[int], ranges: Ranges | None
-    ) -> dict[str, Any]:
+    def save(self, shelved: Shelved, numbers: Sequence[int], *, remote: bool) -> dict[str, Any]:
         """Save images into a folder of the collection's name; what is there and right stays.
 
         Returns how many are there now, and of the missing ones some by name. Raises `Refused`,
@@ -43,7 +47,7 @@ class Saving:
         ids = frozenset(image.record.image_id for image in images)
         problems: list[Problem] = []
         target = self.folder / shelved.folder.name
-        with self._lock, read_collection(shelved.folder) as ledger:
+        with self._lock, read_collection(shelved.folder) as ledger, self._asking(remote) as ranges:
             target.mkdir(parents=True, exist_ok=True)
             done = Extraction(
                 ledger, shelved.folder, target, Choice(ids=ids), _NAMING,
@@ -58,6 +62,19 @@ class Saving:
             "folder": printable(str(target)),
         }
 
+    @contextmanager
+    def _asking(self, remote: bool) -> Iterator[Ranges | None]:
+        """Give what asks archive.org for this selection, None where nobody may."""
+        if not remote:
+            yield None
+            return
+        with closing(self._new_ranges()) as ranges:
+            self._ranges = ranges
+            if self._stopped.is_set():
+                ranges.stop()
+            yield ranges
+            self._ranges = None
+
     def _advance(self, _: int) -> None:
         if self._stopped.is_set():
             raise RunStopped
@@ -65,3 +82,6 @@ class Saving:
     def stop(self) -> None:
         """End what is on its way."""
         self._stopped.set()
+        ranges = self._ranges
+        if ranges:
+            ranges.stop()

@@ -98,7 +98,7 @@ def browsing(
     shelf = Shelf(folders, place / "cache")
     with socket.create_server(("127.0.0.1", 0)) as listening, Decoder() as decoder:
         viewer = Viewer(
-            shelf, Pictures(decoder, ranges), Static(static, ()), Saving(to) if to else None
+            shelf, Pictures(decoder, ranges), Static(static, ()), Saving(to, ranges) if to else None
         )
         thread = threading.Thread(target=lambda: asyncio.run(serve(viewer, listening)))
         thread.start()

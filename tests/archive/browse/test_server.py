@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from PIL import Image
@@ -377,12 +378,21 @@ def test_archive_org_away_is_said_and_asked_again(folder: Path, tmp_path: Path) 
     (folder / FIRST).unlink()
     with closing(Ledger(folder / LEDGER_PATH)) as ledger:
         ledger.pieces.set_state(FIRST, PieceState.REMOVED, "the-item")
-    with downloads() as served, browsing([folder], tmp_path, archive=served.url) as browser:
+    with (
+        downloads() as served,
+        browsing([folder], tmp_path, to=tmp_path / "to", archive=served.url) as browser,
+    ):
         browser.act(action="remote", collection=NAME, agree=True)
+        assert browser.act(action="save", collection=NAME, selection={"numbers": [2]}).json == {
+            "saved": 0, "missing": 1, "folder": str(tmp_path / "to" / NAME),
+            "problems": [ANY],
+        }  # fmt: skip
         served.statuses = [503]
         assert "stayed unavailable" in browser.ask(f"{IMAGE}/1").json["error"]
         served.files[f"the-item/{FIRST}"] = body
         assert browser.ask(f"{IMAGE}/1").body == BIG
+        found = browser.act(action="save", collection=NAME, selection={"numbers": [1, 2]}).json
+        assert (found["saved"], found["problems"]) == (2, [])
 
 
 @pytest.mark.parametrize("tar", [True, False])
