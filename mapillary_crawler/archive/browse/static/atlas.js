@@ -36,6 +36,8 @@ export class Atlas extends EventTarget {
   /** Take what is known of a collection, and show the place's part of it, or all. */
   take(about) {
     this.about = about;
+    this.tracks.take([]);
+    this.dots.take([]);
     this.#note("");
     if (!about.placed) this.#note("No image of this collection has a place. The list has them all.");
     if (this.place.now.view) this.map.show(this.place.now.view);

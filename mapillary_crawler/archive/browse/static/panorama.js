@@ -43,6 +43,7 @@ export class Panorama extends EventTarget {
         disableKeyboardCtrl: true,   // arrow keys lead along the sequence
         hfov: 100,
         minHfov: 30,
+        friction: this.#pace() ? 0.15 : 1,   // it glides on, or stops with the hand
         strings: { loadingLabel: "" },
       });
       this.viewer = viewer;
