@@ -14,6 +14,7 @@ from scrapy.utils.log import configure_logging
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.configuration import read_number
+from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.collection.units import read_span
 from mapillary_crawler.terminal.command import ProjectCommand
@@ -77,6 +78,7 @@ Examples
         from mapillary_crawler.workers.database import addresses_of, connected
         from mapillary_crawler.workers.dsn import read_dsn, warning
         from mapillary_crawler.workers.machine import QueueMachine
+        from mapillary_crawler.workers.shared import ensure_same, read_shared
         from mapillary_crawler.workers.shares import read_jobs, shares
 
         of_machine = {"processors": usable_processors(), "memory": usable_memory()}
@@ -87,10 +89,13 @@ Examples
         token = read_token(os.environ)
         if line := warning(dsn, addresses_of):
             self.say(f"warning: {line}")
+        shared = read_shared(os.environ, configuration.staging)
         with connected(dsn) as queue:
             schema.check(queue)
+            if shared:
+                ensure_same(queue, shared)
         configure_logging(self.given_settings)
-        places = self.places()
+        places = Places(shared or configuration.store, configuration.staging)
 
         def slices(work: Work) -> list[Slice] | None:
             return read_slices(places.staging / work.collection.name)
@@ -99,6 +104,11 @@ Examples
             argparse.Namespace(**{**vars(opts), "verbose": False, "quiet": False}),
             shares(configuration, jobs, **of_machine),
         )
+        if shared:
+            options += [
+                f"--set=MAPILLARY_STORE={shared}",
+                f"--set=MAPILLARY_STAGING={places.staging}",
+            ]
         room = configuration.staging_max_bytes
         machine = QueueMachine(
             name=_name(configuration.staging),

@@ -61,6 +61,12 @@ CREATE TABLE brake (
     PRIMARY KEY (application, surface)
 );
 
+-- By what the folder that all machines share is known: at most one row.
+CREATE TABLE shared (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    token text NOT NULL
+);
+
 -- Why nobody takes a task until somebody has looked at it: at most one row.
 CREATE TABLE halt (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),

@@ -17,7 +17,11 @@ from tests.crawling import Crawling, assert_same
 from tests.workers.postgres import Postgres, binaries, running
 from tests.workers.real_workers import crawls_of, kill, worker
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("queue_kills")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("queue_kills"),
+    pytest.mark.timeout(3600),  # each kill costs a lease and a start
+]
 
 WORKERS = 3
 #: Seconds.

@@ -13,7 +13,7 @@ import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.test_kills import AGAIN, FAULTS
-from tests.crawling import Crawling, assert_same
+from tests.crawling import Crawling, assert_same, wait_until
 from tests.workers.postgres import PASSWORD, Postgres
 from tests.workers.real_workers import worker
 
@@ -83,7 +83,8 @@ def test_three_workers_make_the_bytes_of_one_process_with_all_faults_on(
     printed = [crawling.scrapy("queue", "init").output]
     files = [crawling.store.parent / f"worker-{number}" for number in range(3)]
     well, codes, ended = sandbox.faults(), [], {}
-    sandbox.set_faults(FAULTS)
+    slow = {**FAULTS["cdn"], "latency_ms": 300}  # enough is left for slices once all is listed
+    sandbox.set_faults({**FAULTS, "cdn": slow})
     try:
         with ExitStack() as stack:
             workers = [stack.enter_context(worker(crawling, file)) for file in files]
@@ -112,6 +113,55 @@ def test_three_workers_make_the_bytes_of_one_process_with_all_faults_on(
     for secret in (PASSWORD, TOKEN.rpartition("|")[2], queue_address):
         assert not any(secret in text for text in (*printed, *kept, kept_in_tables))
     assert TOKEN.split("|")[1] in kept_in_tables, "the application, whose limits these are"
+
+
+def test_machines_with_disks_of_their_own_fill_one_store_though_one_is_lost(
+    sandbox: Sandbox, crawling: Crawling, wanted: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    machines = []
+    for number in range(3):
+        machine = Crawling(tmp_path / f"machine-{number}", sandbox)
+        machine.store.mkdir()
+        machine.environment = {
+            **crawling.environment,
+            "MAPILLARY_STORE": str(machine.store),
+            "MAPILLARY_SHARED": str(shared),
+        }
+        machines.append(machine)
+    assert crawling.scrapy("queue", "init").code == 0
+    assert crawling.scrapy("archive", "erin", "bob", "--queue", *ARGUMENTS).code == 0
+    sandbox.set_faults({"cdn": {"latency_ms": 700}})
+    try:
+        with ExitStack() as stack:
+            workers = {
+                machine: stack.enter_context(worker(machine, machine.store / "worker"))
+                for machine in machines
+            }
+
+            def slicing() -> list[Crawling]:
+                """Return the machines that are at a slice of erin's."""
+                return [each for each in machines if any(each.store.glob(f".incomplete/{NAME}#*"))]
+
+            wait_until(slicing, 120)
+            (lost,) = slicing()
+            workers[lost].kill()
+            sandbox.set_faults({"cdn": {"latency_ms": 0}})
+            result = crawling.scrapy("archive", "erin", "bob", "--queue", "--wait", *ARGUMENTS)
+            assert result.code == 0, result.output
+    finally:
+        sandbox.set_faults({"cdn": {"latency_ms": 0}})
+    assert_same(shared / NAME, wanted)
+    assert (shared / "mapillary-bob-256").is_dir()
+    assert slicing() == [lost], "what it has is left alone"
+    assert not any(list(each.store.glob("mapillary-*")) for each in machines)
+    other = Crawling(tmp_path / "other", sandbox)
+    (tmp_path / "no-mount").mkdir()
+    other.environment = {**crawling.environment, "MAPILLARY_SHARED": str(tmp_path / "no-mount")}
+    result = other.scrapy("worker")
+    assert result.code == 2
+    assert "is not the folder that the other machines" in result.output
 
 
 def test_what_cannot_be_used_is_one_line_and_exit_2(

@@ -1,0 +1,67 @@
+"""MAPILLARY_SHARED is the same folder on all machines, and never where work is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mapillary_crawler.collection.outcome import ArgumentRefused
+from mapillary_crawler.workers import schema
+from mapillary_crawler.workers.database import connected
+from mapillary_crawler.workers.dsn import read_dsn
+from mapillary_crawler.workers.shared import ensure_same, read_shared
+
+
+def test_it_is_a_folder_apart_from_the_work(tmp_path: Path) -> None:
+    staging = tmp_path / "own"
+    assert read_shared({}, staging) is None
+    assert read_shared({"MAPILLARY_SHARED": str(tmp_path)}, Path("/own")) == tmp_path
+    with pytest.raises(ArgumentRefused, match="is it mounted"):
+        read_shared({"MAPILLARY_SHARED": str(tmp_path / "absent")}, staging)
+    with pytest.raises(ArgumentRefused, match="own disk"):
+        read_shared({"MAPILLARY_SHARED": str(tmp_path)}, staging)
+
+
+@pytest.fixture
+def queue(queue_address: str) -> Iterator[psycopg.Connection]:
+    with connected(read_dsn({"MAPILLARY_QUEUE": queue_address})) as connection:
+        schema.init(connection)
+        yield connection
+
+
+@pytest.mark.long
+def test_another_folder_is_found_out(queue: psycopg.Connection, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    ensure_same(queue, one)
+    ensure_same(queue, one)
+    (same,) = one.iterdir()
+    other.mkdir()
+    with pytest.raises(ArgumentRefused, match="not the folder that the other machines"):
+        ensure_same(queue, other)
+    assert list(other.iterdir()) == []
+    (other / same.name).write_text("0" * 32)
+    with pytest.raises(ArgumentRefused, match="not the folder that the other machines"):
+        ensure_same(queue, other)
+    (other / same.name).write_text("something else\n" * 100)
+    with pytest.raises(ArgumentRefused, match="is no file of the queue"):
+        ensure_same(queue, other)
+    shutil.copy(same, other)  # another mount of the same folder
+    ensure_same(queue, other)
+
+
+@pytest.mark.long
+def test_a_queue_made_anew_takes_the_folder_that_is_there(
+    queue: psycopg.Connection, tmp_path: Path
+) -> None:
+    ensure_same(queue, tmp_path)
+    (file,) = tmp_path.iterdir()
+    token = file.read_text()
+    queue.execute("DELETE FROM shared")
+    ensure_same(queue, tmp_path)
+    assert file.read_text() == token
+    assert queue.execute("SELECT token FROM shared").fetchone() == (token,)
