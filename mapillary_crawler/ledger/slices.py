@@ -197,8 +197,9 @@ class Slices:
         self._database.execute("UPDATE slices SET merged = 1 WHERE number = ?", (number,))
 
     def forget_cut(self) -> None:
-        """Be whole again, though slices were merged that had not ended: they may be cut anew."""
-        self._facts.set(**{CUT: None})
+        """Be whole again: with slices that had not ended, to be cut anew, or finished."""
+        if self.is_cut:
+            self._facts.set(**{CUT: None})
 
     def ensure_sum(self) -> None:
         """Raise `SliceMismatch` where the slices have not just the images that are listed."""

@@ -14,6 +14,7 @@ from mapillary_crawler.archive.slices.reading import read_slices
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.lock import Lock
+from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.opening import open_for_crawl
@@ -53,9 +54,11 @@ def opening(store: Path) -> Iterator[Open]:
     """Return what opens a collection or a slice for a crawl; it is closed at the end."""
     opened: list[OpenCollection] = []
 
-    def open_one(*, plan: bool = False, environment: Any = None, **given: Any) -> OpenCollection:
+    def open_one(
+        collection: Collection = ANN, *, plan: bool = False, environment: Any = None, **given: Any
+    ) -> OpenCollection:
         configuration = limits_of(store, environment=environment or {})
-        opened.append(open_for_crawl(Arguments(ANN, **given), configuration, plan=plan))
+        opened.append(open_for_crawl(Arguments(collection, **given), configuration, plan=plan))
         return opened[-1]
 
     yield open_one
@@ -138,6 +141,22 @@ def test_what_the_cut_has_fixed_stays(opening: Open) -> None:
         outcome, line = refused(opening, slice_number=1, **given)
         assert outcome is Outcome.REFUSED
         assert "does not fit" in line
+
+
+def test_the_encoder_is_that_of_the_cut(opening: Open, store: Path) -> None:
+    """Though nothing is saved yet, and a whole without anything saved would take what is asked."""
+    encoded = replace(ANN, webp=True)
+    whole = store / ".incomplete" / encoded.name
+    cut_in_two_runs(whole, SOME, size=7, saved=0)
+    fixed = {"kind": "pillow", "version": "1", "quality": 60, "method": 2}
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.facts.set(encoder=fixed)
+    for environment in ({"WEBP_QUALITY": "61"}, {"WEBP_ENCODER": "cwebp"}):
+        with pytest.raises(Refused, match="this collection was begun with"):
+            opening(collection=encoded, slice_number=1, environment=environment)
+    opened = opening(collection=encoded, slice_number=1)
+    assert opened.encoding
+    assert opened.encoding[1:] == (60, 2)
 
 
 def test_cut_again_leaves_open_slices_alone(

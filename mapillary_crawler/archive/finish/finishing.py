@@ -129,6 +129,7 @@ def _conclude(ledger: Ledger) -> tuple[Balance, set[str]]:
     """Note that all is done and close; return the balance and what is not here any more."""
     absent = {piece.name for piece in ledger.pieces.all() if piece.state is PieceState.REMOVED}
     balance = ledger.images.balance()
+    ledger.slices.forget_cut()  # an update lists more than was cut
     ledger.facts.set(finished_at=time.time(), format=FORMAT)
     ledger.close()
     return balance, absent
@@ -140,6 +141,9 @@ def require_settled(ledger: Ledger, *, accept_failed: bool) -> None:
         ledger.images.accept_failed()
     if not ledger.listing.position().closed:
         raise NotSettled("the listing is not complete; run the same command again")
+    if ledger.slices.unmerged():
+        raise NotSettled("slices of it are not merged; run the same command again")
+    ledger.slices.ensure_sum()
     balance = ledger.images.balance()
     if balance.unsettled:
         raise NotSettled(f"{balance.unsettled} images are missing still")

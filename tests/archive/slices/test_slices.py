@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mapillary_crawler.archive.finish.errors import NotSettled
 from mapillary_crawler.archive.slices.making import make_slice
 from mapillary_crawler.archive.slices.merging import merge_slices
 from mapillary_crawler.archive.slices.reading import read_slices
@@ -68,6 +69,7 @@ def test_it_is_what_one_process_makes(whole: Path, in_one: dict[str, bytes]) -> 
     assert [part.state for part in read_slices(whole) or []] == [SliceState.MERGED] * len(slices)
     assert merge_all(whole, SOME) == 0
     assert finished(whole) == in_one
+    assert read_slices(whole.parent.parent / "store" / ANN.name) is None
 
 
 def test_what_failed_is_unsettled_in_the_whole(whole: Path) -> None:
@@ -126,6 +128,22 @@ def test_a_body_that_came_for_images_of_two_slices_is_nobodys(whole: Path) -> No
         errors = Counter(error for _, error, _ in ledger.images.failures())
     assert errors["the same body came for another image as well: a placeholder"] == 2
     assert not list(whole.rglob("*.png"))
+
+
+def test_nothing_is_finished_that_is_not_merged(whole: Path) -> None:
+    """Not even where the rest could be: each day of these is settled, in its slice or before."""
+    everything = len(SOME)
+    parts = cut_in_two_runs(whole, SOME, size=SIZE)
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.settle(list(range(1, everything + 1)), State.GONE)
+    with pytest.raises(NotSettled, match="not merged"):
+        finish(whole, whole.parent.parent / "store")
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        for part in parts:
+            ledger.slices.set_merged(part.number)
+        ledger.database.execute("UPDATE slices SET images = images + 1 WHERE number = 1")
+    with pytest.raises(SliceMismatch, match="the slices have"):
+        finish(whole, whole.parent.parent / "store")
 
 
 def test_a_slice_that_is_crawled_is_left_alone(whole: Path) -> None:
