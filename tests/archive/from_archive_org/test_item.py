@@ -35,7 +35,9 @@ from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.terminal.work_display import WorkDisplay
 from tests.archive.adopt.peer_folder import PeerFolder
 from tests.archive.finish.made import ANN, NOON, Picture, add, finish, jpeg, pictures, settle
+from tests.archive.finish.test_views import daily, finished, shown
 from tests.archive.from_archive_org.items import Items
+from tests.archive.update.updates import update
 
 NAME = ANN.name
 DAY = "2024-01-15"
@@ -137,6 +139,21 @@ def test_a_finished_collection_comes_without_its_tars(items, places, original):
         obstacle = removal_obstacle(answer, {}, tar, item=NAME, uploader=uploader)
         assert "none of its files was sent here" in obstacle
     assert adopted.there.items == (NAME,)
+
+
+@pytest.mark.parametrize("page", [True, False])
+def test_the_pictures_come_back_out_of_the_page(items, places, tmp_path, page):
+    """So an update, which has no tar to look into, makes a page that has them, too."""
+    original = finished(tmp_path / "made", daily(20), page=page)
+    items.put(NAME, original)
+    folder = adopt(items, places).folder
+    with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
+        assert len(ledger.samples.days()) == 16 * page
+        assert ledger.facts.get("page") is page
+    assert update(places.staging / NAME, folder, daily(22))
+    assert (folder / "index.html").exists() == page
+    if page:
+        assert shown(folder) == shown(original)
 
 
 def test_what_an_older_version_made_stays_said(items, places, original):
