@@ -71,7 +71,7 @@ def identity(folder: Path) -> Identity:
 
 def open_index(folder: Path, cache: Path) -> ViewerIndex | None:
     """Return the index of a collection as it is now, None where it is to be made."""
-    path = _path(folder, cache)
+    path = index_path(folder, cache)
     try:
         index = ViewerIndex(path)
     except NoIndex:
@@ -84,7 +84,8 @@ def open_index(folder: Path, cache: Path) -> ViewerIndex | None:
     return index
 
 
-def _path(folder: Path, cache: Path) -> Path:
+def index_path(folder: Path, cache: Path) -> Path:
+    """Return where the index of a collection is, or would be."""
     digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
     return cache / f"{digest[:32]}.sqlite"
 
@@ -102,7 +103,7 @@ def make_index(
     """
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     told = identity(folder)  # before: what changes meanwhile is noticed at the next opening
-    path = _path(folder, cache)
+    path = index_path(folder, cache)
     with read_collection(folder) as ledger, IndexWriter(path) as writer:
         has_ledger = told[1] is not None
         Filling(ledger, writer, say, stop, has_ledger=has_ledger).run(folder.name)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -81,6 +82,8 @@ def _guard(viewer: Viewer) -> Middleware:
         except ConnectionError:  # who asked is gone
             raise
         except Exception as error:
+            if isinstance(error, sqlite3.DatabaseError):
+                viewer.shelf.discard(request.match_info.get("collection", ""))
             found = told(error)
             if found is None:
                 raise

@@ -11,7 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mapillary_crawler.archive.browse.indexing import identity, make_index, open_index
+from mapillary_crawler.archive.browse.indexing import (
+    identity,
+    index_path,
+    make_index,
+    open_index,
+)
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.update.half_done import half_done
 from mapillary_crawler.collection import descent
@@ -66,6 +71,11 @@ class Shelved:
                 index.close()
             self._index = opened
             return opened
+
+    def discard(self) -> None:
+        """Forget an index that turned out to be damaged: the next question makes another."""
+        self.close()
+        index_path(self.folder, self._cache).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the index."""
@@ -186,6 +196,12 @@ class Shelf:
     def find(self, name: str) -> Shelved | None:
         """Return the collection of a name."""
         return self._shelved.get(name)
+
+    def discard(self, name: str) -> None:
+        """Forget the index of a collection, if there is one of that name."""
+        found = self.find(name)
+        if found:
+            found.discard()
 
     def stop(self) -> None:
         """End the making of indexes."""

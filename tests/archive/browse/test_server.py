@@ -431,6 +431,19 @@ def test_a_collection_that_changes_meanwhile_is_read_anew(folder: Path, tmp_path
         assert browser.ask(API).json["remote_item"] == "x"
 
 
+def test_an_index_that_is_damaged_is_made_anew(folder: Path, tmp_path: Path) -> None:
+    with browsing([folder], tmp_path) as browser:
+        assert browser.ask(API).status == 200
+    (index,) = (tmp_path / "cache").iterdir()
+    content = index.read_bytes()
+    at = content.index(b"2024-01-15.tar") // 4096 * 4096
+    index.write_bytes(content[:at] + bytes(4096) + content[at + 4096 :])
+    with browsing([folder], tmp_path) as browser:
+        assert browser.ask(API).status == 500
+        assert browser.ask(API).status == 200
+        assert browser.ask(f"{IMAGE}/1").body == BIG
+
+
 def test_one_that_cannot_be_read_does_not_hide_the_others(folder: Path, tmp_path: Path) -> None:
     bad = tmp_path / "store" / "mapillary-bad\x1b-256"
     (bad / ".crawl").mkdir(parents=True)
