@@ -13,6 +13,7 @@ from pathlib import Path
 from mapillary_crawler.archive.finish.manifest_reader import manifest_lines
 from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
 from mapillary_crawler.archive.read_ledger import read_ledger
+from mapillary_crawler.archive.slices.reading import refuse_cut
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import CHECKSUMS, LEDGER_PATH, METADATA
 from mapillary_crawler.collection.names import Collection
@@ -27,9 +28,11 @@ def read_collection(folder: Path) -> Iterator[Ledger]:
 
     That one lies in a temporary folder, and goes with the context. It knows of tars what the
     manifests say, not whether they are there. Raises `Refused` where nothing says what the
-    collection holds, or what says it cannot be read; `NotFollowed`.
+    collection holds, or what says it cannot be read, and of one that is cut into slices, which say
+    it; `NotFollowed`.
     """
     if descent.is_file(folder, str(LEDGER_PATH)):
+        refuse_cut(folder)
         try:
             ledger = read_ledger(folder)
         except (sqlite3.Error, ProjectError) as error:

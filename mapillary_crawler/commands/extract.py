@@ -89,7 +89,6 @@ Examples
         from mapillary_crawler.archive.extract.naming import Naming
         from mapillary_crawler.archive.read_collection import read_collection
         from mapillary_crawler.archive.read_ledger import title
-        from mapillary_crawler.archive.slices.reading import refuse_cut
 
         if len(args) != 2:
             raise ArgumentRefused(f"say which collection, and where to: {self.typed} {self.usage}")
@@ -101,7 +100,6 @@ Examples
         places.require_outside(target, folder)
         if places.is_locked(folder):
             raise Refused(Outcome.LOCKED, f"{title(folder)}: another process works on it")
-        refuse_cut(folder)
         with read_collection(folder) as ledger:
             self._extract(ledger, folder, _Asked(target, choice, naming, opts.jpeg, opts.remote))
 

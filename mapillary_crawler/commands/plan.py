@@ -200,6 +200,9 @@ Examples
                 new = None if isinstance(found, EndOfRun) else found.new
                 fields = {"username": self._usernames[0], "archived": True, "new": new}
                 print(line({**fields, "message": str(message)}), flush=True)
+        elif outcome is Outcome.PLANNED and self._json:
+            fields = {"username": self._usernames[0], "archived": False, "message": str(message)}
+            print(line(fields), flush=True)
         super().end(outcome, message)
 
     def _would_bring(self) -> WouldBring | EndOfRun:

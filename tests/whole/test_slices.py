@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -79,6 +80,7 @@ def done(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Done:
         wait_until(lambda: any(slice_folder(made.folder, second.number).glob("*/*/*.jpg")))
         killed.send_signal(signal.SIGKILL)
     results["verify"] = made.crawling.scrapy("verify", made.folder.name)
+    results["plan"] = made.crawling.scrapy("plan", "many", "-a", "quality=256", "--json")
     results["status"] = made.crawling.scrapy("status", made.folder.name)
     for part in (second, *others, first):
         results[f"slice {part.number}"] = made.crawl(slice=part.number)
@@ -104,7 +106,7 @@ def test_exit_codes_and_last_lines(done: Done) -> None:
     codes = {name: result.code for name, result in done.results.items()}
     of_slices = {name: codes.pop(name) for name in list(codes) if name.split()[-1].isdigit()}
     assert set(of_slices.values()) == {0, 3}
-    assert codes == {"cut": 4, "verify": 3, "status": 0, "whole": 0}
+    assert codes == {"cut": 4, "verify": 3, "plan": 0, "status": 0, "whole": 0}
     words = f"mapillary-many-256: listed 90 images; cut into {len(of_slices)} slices"
     assert done.results["cut"].lines[-1] == words
     balances = [done.results[name].balance for name in of_slices]
@@ -124,6 +126,12 @@ def test_what_is_left_of_slices_are_their_logs(done: Done) -> None:
     assert [path.name for path in done.in_slices.crawling.store.iterdir()] == [folder.name]
     logs = [path.name.rpartition("-")[2] for path in folder.glob("download.log.*-*")]
     assert set(logs) == {name.split()[-1] for name in done.results if name[-1].isdigit()}
+
+
+def test_a_plan_fetches_nothing_and_says_the_sum(done: Done) -> None:
+    planned = json.loads(next(line for line in done.results["plan"].lines if line[0] == "{"))
+    assert (planned["username"], planned["archived"]) == ("many", False)
+    assert "slices: listed 90 = saved " in planned["message"]
 
 
 def test_status_shows_one_collection(done: Done) -> None:

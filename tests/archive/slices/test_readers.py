@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.archive.leftovers import leftovers
+from mapillary_crawler.archive.read_collection import read_collection
 from mapillary_crawler.archive.slices.merging import bring_all_back, merge_slices
 from mapillary_crawler.archive.slices.reading import cut_words, read_slices, refuse_cut
 from mapillary_crawler.archive.status import failures, look_at
@@ -122,9 +123,12 @@ def test_who_needs_its_files_is_refused(whole: Path) -> None:
     with pytest.raises(Refused, match=r"cut into \d+ slices.*crawl user -a username=ann") as error:
         refuse_cut(whole)
     assert error.value.outcome is Outcome.INCOMPLETE
+    with pytest.raises(Refused, match=r"cut into \d+ slices"), read_collection(whole):
+        pass
     with closing(Ledger(whole / LEDGER_PATH)) as ledger:
         merge_slices(LedgerHere(ledger), whole, {whole.parent})
-    refuse_cut(whole)
+    with read_collection(whole) as ledger:
+        assert ledger.images.balance().listed == len(SOME)
     assert cut_words(whole.parent) is None
 
 
