@@ -12,8 +12,9 @@ from typing import Any
 
 import psycopg
 from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
 from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
 
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.workers.news import place_of
@@ -38,6 +39,15 @@ DELETE FROM procrastinate_jobs
 WHERE status = 'todo' AND task_name = %s AND queue_name = ANY(%s)
 RETURNING args, priority
 """
+#: A new task for the old: whom it was taken from may come back, and end the old one.
+_REPLACE = """
+WITH gone AS (DELETE FROM procrastinate_jobs WHERE id = %s AND status = 'doing' RETURNING *)
+INSERT INTO procrastinate_jobs
+    (queue_name, task_name, priority, lock, queueing_lock, args, attempts, status)
+SELECT coalesce(%s, queue_name), task_name, priority, lock, queueing_lock, args, attempts + 1,
+    CASE WHEN abort_requested THEN 'cancelled' ELSE 'todo' END::procrastinate_job_status
+FROM gone ON CONFLICT DO NOTHING
+"""
 _FORGET = "DELETE FROM workers WHERE NOT drained AND seen_at < now() - interval '1 day'"
 
 
@@ -60,16 +70,22 @@ async def take_over(app: App, lease: float) -> None:
         await _hand_over(app, connection, lease)
 
 
+class Manager(JobManager):
+    """procrastinate's, but that a task is one too many where what follows on it waits already."""
+
+    async def retry_job(self, job: Job, *given: Any, **named: Any) -> None:
+        """Let a task wait again, or end it; else it would be done for ever by nobody."""
+        try:
+            await super().retry_job(job, *given, **named)
+        except UniqueViolation:
+            await self.finish_job(job, Status.ABORTED, delete_job=True)
+
+
 async def _put_back(app: App, job: Job) -> None:
     machine = await _machine_of(app, job)
     logger.info("Nobody works on %s any more: it waits again", job.lock)
-    try:
-        await app.job_manager.retry_job(job, queue=queue_of(machine) if machine else None)
-    except UniqueViolation:  # what follows on it waits already
-        with suppress(ConnectorException):
-            await app.job_manager.finish_job(job, Status.ABORTED, delete_job=True)
-    except ConnectorException:  # another has put it back, or its worker has come back and ended it
-        logger.debug("%s was put back", job.lock)
+    async with _pool(app).connection() as connection:
+        await connection.execute(_REPLACE, (job.id, queue_of(machine) if machine else None))
 
 
 async def _machine_of(app: App, job: Job) -> str:

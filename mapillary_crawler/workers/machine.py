@@ -30,7 +30,7 @@ from mapillary_crawler.workers.brake import Brake, serve
 from mapillary_crawler.workers.database import QueueAway, parameters
 from mapillary_crawler.workers.dsn import Dsn
 from mapillary_crawler.workers.fence import PARTS, Fence, Taken
-from mapillary_crawler.workers.leases import USERS, queue_of, take_over
+from mapillary_crawler.workers.leases import USERS, Manager, queue_of, take_over
 from mapillary_crawler.workers.news import News
 from mapillary_crawler.workers.process import Processes
 from mapillary_crawler.workers.tasks import MACHINE, make_app
@@ -107,6 +107,7 @@ class QueueMachine:
         self._fence, self._news = Fence(self.dsn, self.lease), News(connector, self.name)
         self._brake = Brake(connector, self.application)
         app = make_app(connector, PutBack(self.queue, self.lease / 3))
+        app.job_manager = Manager(connector)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(app.open_async())
             stack.push_async_callback(self._fence.close)

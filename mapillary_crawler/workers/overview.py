@@ -18,7 +18,8 @@ from mapillary_crawler.workers.work import Work, read_work
 
 #: Seconds after which figures of a crawl say nothing of now.
 _STALE = 60.0
-_NUMBERS = ("listed", "saved", "gone", "unavailable", "failed", "left", "bytes_saved")
+_OF_SLICES = ("saved", "gone", "unavailable", "failed", "bytes_saved")
+_NUMBERS = (*_OF_SLICES, "listed", "left")
 #: By collection and state; what each holds is looked at where it has failed.
 _TASKS = """
 SELECT split_part(lock, '#', 1) AS collection, args ->> 'username' AS username,
@@ -34,7 +35,7 @@ ORDER BY priority DESC, id
 _PROGRESS = """
 SELECT collection, slice, username, machine, exit_code, figures,
     extract(epoch FROM now() - changed_at)::float AS age
-FROM progress
+FROM progress ORDER BY collection, slice
 """
 _WORKERS = """
 SELECT machine, version, jobs, drained, extract(epoch FROM seen_at)::float AS seen_at,
@@ -55,6 +56,7 @@ class UserInQueue:
     exit_code: int | None = None
     #: Slices that are known of: in the queue, being crawled, or ended.
     slices: int = 0
+    slices_begun: int = 0
     slices_ended: int = 0
     listed: int = 0
     saved: int = 0
@@ -192,6 +194,8 @@ def _work(name: str, fields: Mapping[str, Any]) -> Work:
     return work
 
 
+#: Exit codes of a user that is finished, or has nothing.
+_DONE = (Outcome.COMPLETE.exit_code, Outcome.NO_IMAGES.exit_code)
 #: Of several tasks of a user, the state that is shown.
 _WEIGHT = ("running", "failed", "cancelled", "waiting", "later")
 
@@ -204,32 +208,33 @@ def _state(row: Mapping[str, Any]) -> str:
 
 
 def _add_progress(found: Overview, row: Mapping[str, Any]) -> None:
-    collection, number = row["collection"], row["slice"]
-    user = found.users.get(collection)
-    if user is None:
-        user = found.users[collection] = UserInQueue(row["username"], collection, "done")
+    """Add what is known of a collection, or of a slice: the slices of each come after it."""
+    collection, code, figures = row["collection"], row["exit_code"], row["figures"]
+    is_slice = row["slice"] != WHOLE
+    user = found.users.setdefault(
+        collection, UserInQueue(row["username"], collection, "failed")
+    )  # without a task, so it is not gone on with
     user.machine = row["machine"] or None
-    if number == WHOLE:
-        user.exit_code = row["exit_code"]
-    else:
-        has_ended = row["exit_code"] in (Outcome.COMPLETE.exit_code, Outcome.INCOMPLETE.exit_code)
+    if is_slice:
+        has_ended = code in (Outcome.COMPLETE.exit_code, Outcome.INCOMPLETE.exit_code)
+        if not user.slices_begun:  # what was saved before is theirs
+            user.saved = user.gone = user.unavailable = user.failed = user.bytes_saved = 0
+        user.slices_begun += 1
         user.slices_ended += has_ended
         user.slices += has_ended
-    figures = row["figures"]
-    for name in _NUMBERS:
-        value = figures.get(name)
-        if isinstance(value, int):
-            _add_number(user, name, value, of_slice=number != WHOLE)
+    else:
+        user.exit_code = code
+        if user.state == "failed" and code in _DONE:
+            user.state = "done"
+    for name in _OF_SLICES if is_slice else _NUMBERS:
+        if isinstance(value := figures.get(name), int):
+            setattr(user, name, getattr(user, name) + value)
+    if is_slice:
+        settled = user.saved + user.gone + user.unavailable + user.failed
+        user.left = max(0, user.listed - settled)
     rate = figures.get("images_per_second")
-    if row["exit_code"] is None and row["age"] < _STALE and isinstance(rate, int | float):
+    if code is None and row["age"] < _STALE and isinstance(rate, int | float):
         user.images_per_second += rate
-
-
-def _add_number(user: UserInQueue, name: str, value: int, *, of_slice: bool) -> None:
-    """Add a number to a user's; what is listed is the whole's, and what is left follows from it."""
-    if of_slice and name in ("listed", "left"):
-        return
-    setattr(user, name, getattr(user, name) + value)
 
 
 def _worker(row: Mapping[str, Any], lease: float) -> WorkerOfQueue:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
+from procrastinate import PsycopgConnector
 
+from mapillary_crawler.workers.database import parameters
+from mapillary_crawler.workers.leases import USERS, Manager
+from mapillary_crawler.workers.tasks import defer, make_app
+from mapillary_crawler.workers.work import Work
 from tests.crawling import wait_until
 from tests.workers.fleet import Fleet, is_alive
 from tests.workers.postgres import Postgres
@@ -117,6 +123,43 @@ def test_a_worker_paused_for_longer_than_the_lease_keeps_others_out(fleet: Fleet
     for word, *_ in fleet.log():
         live += {"BEGIN": 1}.get(word, -1)
         assert live <= 1, fleet.log()
+
+
+def test_what_a_worker_ends_that_was_thought_dead_is_not_lost(fleet: Fleet) -> None:
+    """Its task waits again by then, for others; what it wants to follow is that one."""
+    fleet.plan({"alice": [(1.5 * fleet.lease, 1), (0.1, 0)]})
+    fleet.enqueue("alice")
+    with fleet.worker("one"), fleet.worker("one"):
+        wait_until(lambda: fleet.log("BEGIN"))
+        (crawl,) = (int(line[2]) for line in fleet.log("BEGIN"))
+        owner = int(Path(f"/proc/{crawl}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(owner, signal.SIGSTOP)
+        wait_until(lambda: {"waiting", "later"} & set(fleet.states().values()))
+        wait_until(lambda: fleet.log("END"))
+        os.kill(owner, signal.SIGCONT)
+        fleet.until_ended("alice")
+    assert [line[3] for line in fleet.log("END")] == ["1", "0"]
+    assert fleet.execute("SELECT count(*) FROM procrastinate_jobs") == [(0,)]
+
+
+def test_a_task_that_is_one_too_many_does_not_stay(fleet: Fleet) -> None:
+    """It is put back, and what follows on it waits already."""
+
+    async def put_back() -> None:
+        connector = PsycopgConnector(conninfo=fleet.address, kwargs=parameters(fleet.dsn))
+        app = make_app(connector)
+        app.job_manager = Manager(connector)
+        async with app.open_async():
+            await defer(app, [Work("alice", {})], queue=USERS)
+            worker = await app.job_manager.register_worker()
+            taken = await app.job_manager.fetch_job(queues=[USERS], worker_id=worker)
+            assert taken is not None
+            await defer(app, [Work("alice", {}, crashes=1)], queue=USERS)
+            await app.job_manager.retry_job(taken)
+
+    asyncio.run(put_back())
+    left = fleet.execute("SELECT status::text, args ->> 'crashes' FROM procrastinate_jobs")
+    assert left == [("todo", "1")]
 
 
 def test_the_database_away_loses_nothing(fleet: Fleet, postgres: Postgres) -> None:

@@ -1,0 +1,59 @@
+"""What `scrapy queue` says of a user, its slices and its machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workers.fleet import Fleet
+
+pytestmark = pytest.mark.long
+
+NAME = "mapillary-alice-original"
+_PROGRESS = (
+    "INSERT INTO progress (collection, slice, username, machine, exit_code, figures) "
+    "VALUES ('mapillary-alice-original', %s, 'alice', 'm', %s, %s)"
+)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, queue_address: str) -> Fleet:
+    return Fleet(tmp_path, queue_address)
+
+
+def figures(**numbers: Any) -> str:
+    return json.dumps({"gone": 0, "unavailable": 0, "failed": 0, "bytes_saved": 0, **numbers})
+
+
+def test_slices_are_counted_once_and_what_is_left_falls(fleet: Fleet) -> None:
+    """What was saved before the cut is in the slices, too."""
+    fleet.enqueue("alice")
+    fleet.execute(_PROGRESS, -1, 4, figures(listed=1000, saved=100, left=900))
+    assert fleet.look().users[NAME].left == 900
+    fleet.execute(_PROGRESS, 1, 3, figures(listed=300, saved=290, gone=5, failed=5, left=0))
+    running = figures(listed=300, saved=100, left=200, images_per_second=30.0, bytes_saved=7)
+    fleet.execute(_PROGRESS, 2, None, running)
+    user = fleet.look().users[NAME]
+    assert (user.listed, user.saved, user.gone, user.failed, user.left) == (1000, 390, 5, 5, 600)
+    assert (user.slices, user.slices_ended, user.bytes_saved) == (1, 1, 7)
+    assert (user.images_per_second, user.seconds_left) == (30.0, 20)
+    (total,) = (fields for fields in fleet.look().fields() if fields["kind"] == "sum")
+    assert total["images_per_second"] == 30.0
+    assert total["seconds_left"] == 20
+
+
+def test_who_has_no_task_is_done_only_where_the_crawl_said_so(fleet: Fleet) -> None:
+    fleet.execute(_PROGRESS, -1, -9, figures(listed=3))
+    assert fleet.look().users[NAME].state == "failed"
+    fleet.execute("UPDATE progress SET exit_code = 0")
+    assert fleet.look().users[NAME].state == "done"
+
+
+def test_odd_figures_of_a_stranger_disturb_nobody(fleet: Fleet) -> None:
+    odd = json.dumps({"listed": "many", "saved": None, "images_per_second": [], "left": {}})
+    fleet.execute(_PROGRESS, -1, None, odd)
+    user = fleet.look().users[NAME]
+    assert (user.listed, user.saved, user.images_per_second) == (0, 0, 0.0)
