@@ -55,6 +55,9 @@ def test_land_and_tracks_are_drawn(viewer: Viewer, chromium: Browser) -> None:
     with viewer.page(chromium, {"at": "2/20/10"}) as page:
         assert page.page.evaluate(count, "--map-land") > 20_000
         assert page.page.evaluate(count, "--map-sea") > 20_000
+    # Siberia's outline crosses the 180th meridian, which must not lead around the world.
+    with viewer.page(chromium, {"at": "9/67/65"}) as page:
+        assert page.page.evaluate(count, "--map-sea") == 0
 
 
 def test_the_map_moves_by_mouse_buttons_and_keys(viewer: Viewer, chromium: Browser) -> None:
