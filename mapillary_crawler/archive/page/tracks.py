@@ -14,7 +14,7 @@ _TOLERANCE = 2.0
 #: What is kept in memory: places, and what a line costs besides, in places.
 _MOST_PLACES, _LINE = 50_000, 2
 #: Bytes of all of it, packed.
-MOST_BYTES = 180_000
+MOST_BYTES = 140_000
 
 
 @dataclass(slots=True)

@@ -223,13 +223,15 @@ def test_a_million_images_fit() -> None:
     """The largest that pictures, tracks and names can be, side by side."""
     rng, tracks = random.Random(6), Tracks()
     for number in range(2800):
-        points = [Point(rng.gauss(10, 0.02), rng.gauss(50, 0.01), None, None) for _ in range(15)]
+        points = [Point(rng.gauss(10, 0.02), rng.gauss(50, 0.01), None, None) for _ in range(16)]
         tracks.add(Line(f"s{number}", f"s{number}", "", points, 357, number * 86_400_000))
     made = contents(tracks=tracks)
     full = tuple(
         replace(each, jpeg=each.jpeg + bytes(8192 - len(each.jpeg))) for each in made.pictures
     )
     made.census.cameras.update({f"{number} " * 40: 1 for number in range(50)})
+    months = ((year, month) for year in range(1990, 2030) for month in range(1, 13))
+    made.census.days.update({f"{year}-{month:02}-07": 123_456 for year, month in months})
     page = written(replace(made, pictures=full)).encode()
     assert len(tracks.packed()) > 100_000
     assert 400_000 < len(page) <= 600_000
