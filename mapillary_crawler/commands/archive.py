@@ -256,13 +256,13 @@ def _crawls(
     `options` are those of users and of slices, `room` is what a collection in the making may have
     here.
     """
-    from mapillary_crawler.archive.slices.reading import read_slices
+    from mapillary_crawler.archive.slices.reading import known_slices
     from mapillary_crawler.workers.command import crawl_command
     from mapillary_crawler.workers.one_machine import Crawls
     from mapillary_crawler.workers.work import queued
 
     def slices(work: Work) -> list[Slice] | None:
-        return read_slices(ends.folders(work.username)[0]) if jobs > 1 else None
+        return known_slices(ends.folders(work.username)[0]) if jobs > 1 else None
 
     def command(work: Work) -> list[str]:
         return crawl_command(

@@ -69,7 +69,7 @@ Examples
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, and work."""
-        from mapillary_crawler.archive.slices.reading import read_slices
+        from mapillary_crawler.archive.slices.reading import known_slices
         from mapillary_crawler.collection.known_stores import require_disks
         from mapillary_crawler.collection.processors import usable_memory, usable_processors
         from mapillary_crawler.workers import schema
@@ -98,7 +98,7 @@ Examples
         places = Places(shared or configuration.store, configuration.staging)
 
         def slices(work: Work) -> list[Slice] | None:
-            return read_slices(places.staging / work.collection.name)
+            return known_slices(places.staging / work.collection.name)
 
         options = options_of(
             argparse.Namespace(**{**vars(opts), "verbose": False, "quiet": False}),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.crawling import PROJECT, SCRAPY, Crawling, wait_until
 from tests.pseudo_terminal import on_terminal
@@ -86,6 +87,16 @@ def test_failing_user_stops_nobody(crawling: Crawling, sandbox: Sandbox) -> None
     assert "incomplete (3)" in result.output
     assert "alice" not in found
     assert "1 complete" in result.lines[-1]
+
+
+def test_a_ledger_that_cannot_be_read_ends_nobody_else(crawling: Crawling) -> None:
+    ledger = crawling.store / ".incomplete" / "mapillary-bob-256" / LEDGER_PATH
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(b"no ledger at all" * 1000)
+    result = crawling.scrapy("archive", "bob", "alice", "--jobs=2", "-a", "quality=256")
+    assert result.code == 3, result.output
+    assert "Traceback" not in result.output
+    assert result.lines[-1].startswith("2 users: 1 incomplete (3), 1 complete")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

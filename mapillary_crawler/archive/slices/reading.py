@@ -32,6 +32,17 @@ def read_slices(folder: Path) -> list[Slice] | None:
     return [_looked_at(folder, part, renewed) for part in slices] or None
 
 
+def known_slices(folder: Path) -> list[Slice] | None:
+    """Return what `read_slices` does; None, too, where the collection's ledger cannot be read.
+
+    For who goes on by it: the crawl of such a collection says why, and ends by itself.
+    """
+    try:
+        return read_slices(folder)
+    except (OSError, sqlite3.Error, ProjectError):
+        return None
+
+
 def open_ledgers(folder: Path, ledger: Ledger) -> Iterator[Ledger]:
     """Yield the ledgers of the slices that are not merged, as far as they are made.
 
