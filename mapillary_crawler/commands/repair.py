@@ -64,7 +64,8 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
         configuration = self.configuration()
         self._staging, self._dry, self._mended = configuration.staging, opts.dry_run, False
         folder = self.places().find(args[0], quality_of(opts))
-        lock = Lock({folder.parent, configuration.store}, folder.name)
+        self._locks = {folder.parent, configuration.store}
+        lock = Lock(self._locks, folder.name)
         try:
             self._repair(folder, opts)
         finally:
@@ -121,7 +122,7 @@ here allows: run its crawl now, which the last line says; 4 interrupted (run it 
             return
 
         def look() -> None:
-            bring_all_back(folder)
+            bring_all_back(folder, self._locks)
             with work_display() as shown:
                 files = ledger_from_files(folder, shown, walk=self.configuration().jpeg_walk)
             print(f"found {files.images:,} images that are whole")

@@ -75,13 +75,18 @@ def _merge_rows(access: LedgerAccess, place: Path, part: Slice) -> bool:
     return has_ended
 
 
-def bring_all_back(folder: Path) -> None:
+def bring_all_back(folder: Path, places: AbstractSet[Path]) -> None:
     """Move the files of all slices into the folder of their collection, whose ledger is lost.
 
-    Raises `Refused` where a file is in the way, `OSError`.
+    `places` are those of the locks. Raises `Refused` where a process works on a slice, or a file is
+    in the way; `OSError`.
     """
     for place in sorted(folder.parent.glob(f"{slice_folder(folder, 0).name.removesuffix('0')}*")):
-        _bring_back(place, folder)
+        lock = Lock(set(places), place.name)
+        try:
+            _bring_back(place, folder)
+        finally:
+            lock.release()
 
 
 def _bring_back(place: Path, folder: Path) -> None:

@@ -147,6 +147,11 @@ def test_a_lost_ledger_is_made_of_the_files_of_all_slices(whole: Path) -> None:
         crawl_slice(whole, part, SOME, [FAILING])
     (whole / LEDGER_PATH).unlink()
     tars = {path.name for path in whole.parent.glob("*/*.tar")}
-    bring_all_back(whole)
+    crawled = Lock({whole.parent}, slice_folder(whole, 2).name)
+    with pytest.raises(Refused, match=r"another process works on .*#2"):
+        bring_all_back(whole, {whole.parent})
+    assert (slice_folder(whole, 2) / LEDGER_PATH).is_file()
+    crawled.release()
+    bring_all_back(whole, {whole.parent})
     assert {path.name for path in whole.glob("*.tar")} == tars
     assert [path.name for path in whole.parent.iterdir() if path.name != ".locks"] == [whole.name]
