@@ -91,7 +91,7 @@ class OpenSlice(OpenCollection):
                 raise Refused(
                     Outcome.REFUSED,
                     f"{self.title} was cut by version {version}, this is {__version__}; run that "
-                    "one, or let a crawl without slice= go on with all of it",
+                    "one, or let a crawl with cut=1 cut it anew",
                 )
             return part
         raise Refused(

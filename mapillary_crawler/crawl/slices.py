@@ -48,7 +48,8 @@ def refuse_open_slices(opened: OpenCollection) -> None:
     """Raise `Refused` where this run is to leave open slices to others.
 
     With cut=1 while there is any, unless one waits for URLs, which this run then renews; and a plan
-    in any case, since it would fetch what is a slice's.
+    in any case, since it would fetch what is a slice's. What another version has cut nobody can
+    crawl in slices here: this run takes it back, to be cut anew.
     """
     if not (opened.arguments.cut or opened.plan):
         return
@@ -56,12 +57,14 @@ def refuse_open_slices(opened: OpenCollection) -> None:
     if all(part.state is SliceState.MERGED for part in slices):
         return
     with closing(read_ledger(opened.folder, locked=True)) as ledger:
-        balance = whole_balance(opened.folder, ledger)
+        balance, version = whole_balance(opened.folder, ledger), ledger.slices.version
     words = f"{opened.title}: {_words(balance.listed, len(slices))}"
     if opened.plan:
         raise Refused(Outcome.PLANNED, f"{words}: {balance}; crawl it to go on")
     open_ones = [part for part in slices if part.state is SliceState.OPEN]
     if not open_ones or opened.arguments.upload or opened.arguments.update:
+        return
+    if version != __version__:
         return
     opened.renews = any(part.wants_urls for part in open_ones)
     if not opened.renews:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from mapillary_crawler import __version__
+from mapillary_crawler.archive.slices.making import make_slice
 from mapillary_crawler.archive.slices.reading import read_slices
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
@@ -133,6 +135,27 @@ def test_another_version_cuts_and_crawls_no_slice(opening: Open, whole: Path) ->
     assert not slice_folder(whole, 1).exists()
     opened = opening()  # which is whole again
     assert opened.ledger.wait_for(lambda ledger: ledger.slices.unmerged()) == []
+
+
+def test_what_another_version_has_cut_is_cut_anew(
+    opening: Open, whole: Path, slices: list[Slice]
+) -> None:
+    """Else none of its slices, and so nothing of it, would ever be crawled by several processes."""
+    crawl_slice(whole, slices[0], SOME)
+    make_slice(whole, slice_folder(whole, 2), slices[1])
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        before = ledger.facts.get("cut")
+        ledger.facts.set(cut={**before, "version": "0.0.1"})
+    with closing(Ledger(slice_folder(whole, 1) / LEDGER_PATH)) as ledger:
+        ledger.facts.set(slice_of={**ledger.facts.get("slice_of"), "version": "0.0.1"})
+    with closing(Ledger(slice_folder(whole, 2) / LEDGER_PATH)) as ledger:
+        ledger.facts.set(slice_of={**ledger.facts.get("slice_of"), "version": "0.0.1"})
+    opened = opening(cut=True)
+    assert not list(whole.parent.glob("*#*"))
+    assert opened.ledger.wait_for(lambda ledger: ledger.slices.may_be_cut(7))
+    assert opened.ledger.wait_for(lambda ledger: ledger.slices.cut(7, __version__)) > 1
+    assert refused(opening, slice_number=slices[0].number)[0] is Outcome.SLICE_COMPLETE
+    opening(slice_number=slices[-1].number + 1)
 
 
 @pytest.mark.usefixtures("slices")
