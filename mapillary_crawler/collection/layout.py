@@ -89,6 +89,8 @@ WORTHLESS = (f"{LEDGER_PATH}*", str(PROGRESS_PATH))
 
 #: Between the name of a collection and the number of one of its slices.
 _SLICE = "#"
+#: Digits of a slice's number are fewer: a name may be a stranger's.
+_DIGITS = 10
 
 #: Where collections are worked on, in the store, unless a setting says otherwise.
 STAGING = ".incomplete"
@@ -136,7 +138,8 @@ def slice_name(name: str, number: int) -> str:
 def of_slice(name: str) -> tuple[str, int | None]:
     """Return of which collection a name is, and the number of its slice, None where it is whole."""
     collection, _, number = name.partition(_SLICE)
-    return collection, int(number) if number.isascii() and number.isdigit() else None
+    is_number = number.isascii() and number.isdigit() and len(number) < _DIGITS
+    return collection, int(number) if is_number else None
 
 
 def is_slice(name: str) -> bool:

@@ -54,10 +54,9 @@ class Fence:
         if key in self._held:  # the server would give it to the same connection again
             raise Taken
         self._held[key] = lost
-        if not await self._take(key):
-            self._held.pop(key, None)
-            raise Taken
         try:
+            if not await self._take(key):
+                raise Taken
             yield
         finally:
             if self._held.pop(key, None):

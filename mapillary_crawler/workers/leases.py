@@ -110,7 +110,7 @@ async def _hand_over(app: App, connection: psycopg.AsyncConnection[Any], lease: 
     cursor = await connection.execute(_SLICES_OF_THE_LOST, (ARCHIVE_SLICE, lost))
     wholes = {}
     for fields, priority in await cursor.fetchall():
-        with suppress(ArgumentRefused, TypeError):
+        with suppress(ArgumentRefused, KeyError):
             work = read_work(fields["username"], fields["arguments"])
             wholes[work.key] = (work, priority)
     for key, (work, priority) in wholes.items():

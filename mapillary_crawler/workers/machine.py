@@ -167,9 +167,12 @@ class QueueMachine:
             halted = await self._news.halted()
             stays = max(0.0, self._paused_until - time.monotonic())
             self._queues[:] = [] if halted or stays else [self.queue, USERS]
-            with suppress(Taken, psycopg.Error, ProcrastinateException):
-                async with self._fence.held(_REAPER, _nothing):
-                    await take_over(app, self.lease)
+            try:
+                with suppress(Taken, psycopg.Error, ProcrastinateException):
+                    async with self._fence.held(_REAPER, _nothing):
+                        await take_over(app, self.lease)
+            except Exception as error:  # noqa: BLE001  silent, it would be taken for dead itself
+                self.say(f"the tasks of the dead: {type(error).__name__}")
             await asyncio.sleep(self.lease / PARTS)
 
     async def _tell(self) -> None:

@@ -58,6 +58,36 @@ def test_what_one_works_on_nobody_else_does(queue_address: str) -> None:
     asyncio.run(both())
 
 
+def test_a_lock_that_came_too_late_is_nobodys(queue_address: str) -> None:
+    """Whoever asked for it has given up, or was told to end, while the server gave it."""
+
+    async def given_up() -> None:
+        one, other = fence(queue_address), fence(queue_address)
+        take = one._take
+
+        async def too_late(key: str) -> bool:
+            await take(key)
+            return False
+
+        async def cancelled(key: str) -> bool:
+            await take(key)
+            raise asyncio.CancelledError
+
+        for instead, error in ((too_late, Taken), (cancelled, asyncio.CancelledError)):
+            one._take = instead  # type: ignore[method-assign]
+            with pytest.raises(error):
+                async with one.held("alice", nothing):
+                    pass
+            one._take = take  # type: ignore[method-assign]
+            for each in (other, one):
+                async with each.held("alice", nothing):
+                    pass
+        await one.close()
+        await other.close()
+
+    asyncio.run(given_up())
+
+
 def test_a_worker_that_died_holds_nothing(queue_address: str) -> None:
     async def both() -> None:
         one, other = fence(queue_address), fence(queue_address)

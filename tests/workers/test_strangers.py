@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.workers.database import QueueRefused
+from mapillary_crawler.workers.leases import queue_of
 from mapillary_crawler.workers.work import Work
 from tests.crawling import wait_until
 from tests.workers.fleet import Fleet
@@ -90,6 +91,28 @@ def test_what_procrastinate_would_stumble_over_the_database_refuses(fleet: Fleet
     for arguments in ("[]", '"x"', "1", "null"):
         with pytest.raises(QueueRefused, match="args_are_an_object"):
             fleet.execute(_INSERT, "archive_user", arguments)
+
+
+def test_what_is_left_of_a_lost_machine_is_read_as_a_strangers(fleet: Fleet) -> None:
+    """Else whoever looks after it would stop at what is no task, and so would all machines."""
+    fleet.enqueue("bob")
+    with fleet.worker("lost"):
+        fleet.until_ended("bob")
+    fleet.execute("UPDATE workers SET seen_at = now() - interval '1 hour'")
+    of_lost = queue_of("lost")
+    for lock, arguments in (("a", {}), ("b", {"username": "b", "arguments": {}, "number": 1})):
+        fleet.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, args) "
+            "VALUES (%s, 'archive_slice', %s, %s)", of_lost, lock, json.dumps(arguments),
+        )  # fmt: skip
+    fleet.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, args, status) "
+        "VALUES (%s, 'archive_user', %s, '{}', 'doing')", of_lost, f"a#{'9' * 5000}",
+    )  # fmt: skip
+    with fleet.worker("one"):
+        fleet.until_ended("b")
+        fleet.enqueue("carol")
+        fleet.until_ended("carol")
 
 
 def test_a_name_that_looks_like_an_option_stays_a_name() -> None:
