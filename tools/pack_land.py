@@ -3,6 +3,7 @@
 The file is of the npm package world-atlas 2.0.2 (ISC; the data is Natural Earth's at 1:50 million,
 in the public domain): `npm pack world-atlas@2.0.2`. What comes out is land.bin: for each ring how
 many places it has, then these, in hundredths of a degree, as archive/page/packing.py packs them.
+A ring that crosses the 180th meridian goes on beyond it, to 190 degrees, say.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from mapillary_crawler.archive.page.packing import Packing
 
 #: Places a degree. The outlines are true to some kilometres.
 _GRID = 100
+_HALF, _WHOLE = 180 * _GRID, 360 * _GRID
+#: Below the edge of a map in Web Mercator, on which the ring around a pole is closed.
+_EDGE = 8506
 _TARGET = Path("mapillary_crawler/archive/page/land.bin")
 
 
@@ -26,7 +30,7 @@ def rings(topology: dict[str, Any]) -> Iterator[list[tuple[int, int]]]:
     for geometry in topology["objects"]["land"]["geometries"]:
         for polygon in geometry["arcs"]:
             for numbers in polygon:
-                yield _ring(arcs, numbers)
+                yield _unwrapped(_ring(arcs, numbers))
 
 
 def _arc(transform: dict[str, Any], arc: list[list[int]]) -> list[tuple[int, int]]:
@@ -49,11 +53,26 @@ def _ring(arcs: list[list[tuple[int, int]]], numbers: list[int]) -> list[tuple[i
     return places[:-1]
 
 
+def _unwrapped(ring: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return a ring without leaps from one edge of the map to the other."""
+    places: list[tuple[int, int]] = []
+    turns, before = 0, ring[0][0]
+    for x, y in [*ring, ring[0]]:
+        if abs(x - before) > _HALF:
+            turns += _WHOLE if x < before else -_WHOLE
+        before = x
+        places.append((x + turns, y))
+    if turns:  # around a pole: along the edge of the map back to where it began
+        edge = _EDGE if ring[0][1] > 0 else -_EDGE
+        return [*places, (places[-1][0], edge), (places[0][0], edge)]
+    return places[:-1]
+
+
 def main() -> None:
     """Write the file."""
     packing = Packing()
     for ring in rings(json.loads(Path(sys.argv[1]).read_text())):
-        if len(ring) > 2:
+        if len(ring) > 2 and any(abs(y) < _EDGE for _, y in ring):
             packing.add(len(ring))
             packing.add_places(ring)
     _TARGET.write_bytes(packing.packed())

@@ -534,7 +534,7 @@ def test_no_link_is_followed_and_nothing_else_is_sent_for_a_tar(crawling, sandbo
 
 
 def test_volumes_are_those_of_their_order_and_leave_room_for_manifests(crawling, sandbox):
-    with crawling(days=6, remove=False, IA_ITEM_MAX_FILES="10") as crawl:
+    with crawling(days=6, remove=False, IA_ITEM_MAX_FILES="12") as crawl:
         for number in range(6):
             crawl.seal(number)
             wait_until(lambda number=number: crawl.upload.state.verified == number + 1)

@@ -55,16 +55,16 @@
   let chosen = null, mark = null, drawing = 0;
 
   const within = (track) => !when.value || track.date.startsWith(when.value);
-  const onScreen = (box) =>
-    (box[2] - x) * scale > -width / 2 && (box[0] - x) * scale < width / 2 &&
+  const onScreen = (box, turn = 0) =>
+    (box[2] + turn - x) * scale > -width / 2 && (box[0] + turn - x) * scale < width / 2 &&
     (box[3] - y) * scale > -height / 2 && (box[1] - y) * scale < height / 2;
   const across = (px) => (px - x) * scale + width / 2, down = (py) => (py - y) * scale + height / 2;
 
-  const line = ({ points }, closed) => {
-    let lastX = across(points[0]), lastY = down(points[1]);
+  const line = ({ points }, closed, turn = 0) => {
+    let lastX = across(points[0] + turn), lastY = down(points[1]);
     context.moveTo(lastX, lastY);
     for (let i = 2; i < points.length; i += 2) {
-      const toX = across(points[i]), toY = down(points[i + 1]);
+      const toX = across(points[i] + turn), toY = down(points[i + 1]);
       if (Math.abs(toX - lastX) + Math.abs(toY - lastY) < 1 && i < points.length - 2) continue;
       context.lineTo(lastX = toX, lastY = toY);
     }
@@ -99,7 +99,9 @@
     context.fillStyle = colour("--sea");
     context.fillRect(0, 0, width, height);
     context.beginPath();
-    for (const ring of land) if (onScreen(ring.box)) line(ring, true);
+    for (const ring of land) { // what crosses the 180th meridian goes on at the other edge
+      for (const turn of [-1, 0, 1]) if (onScreen(ring.box, turn)) line(ring, true, turn);
+    }
     context.fillStyle = colour("--land"); context.fill("evenodd");
     context.strokeStyle = colour("--shore"); context.lineWidth = 0.75; context.stroke();
     const seen = tracks.filter((track) => onScreen(track.box)), groups = {};

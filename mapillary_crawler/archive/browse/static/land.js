@@ -44,38 +44,16 @@ function pathOf(packed) {
   const path = new Path2D();
   let [x, y] = [0, 0];
   for (let ring = packed.next(); !ring.done; ring = packed.next()) {
-    const places = [];
     for (let index = 0; index < ring.value; index += 1) {
       x += signed(packed.next().value);
       y += signed(packed.next().value);
-      places.push([x / GRID, y / GRID]);
+      const place = [xOf(x / GRID), yOf(y / GRID)];
+      if (index) path.lineTo(...place);
+      else path.moveTo(...place);
     }
-    addRing(path, places);
+    path.closePath();
   }
   return path;
-}
-
-/** Add a ring of longitudes and latitudes; across the 180th meridian it goes on. */
-function addRing(path, places) {
-  let turns = 0;
-  let before = places[0][0];
-  for (const [index, [longitude, latitude]] of places.entries()) {
-    if (Math.abs(longitude - before) > 180) turns += longitude < before ? 1 : -1;
-    before = longitude;
-    const place = [xOf(longitude) + turns, yOf(latitude)];
-    if (index) path.lineTo(...place);
-    else path.moveTo(...place);
-  }
-  // The last step leads back to the first place.
-  if (Math.abs(places[0][0] - before) > 180) turns += places[0][0] < before ? 1 : -1;
-  if (turns) {
-    // Around the pole, which is Antarctica: closed along the edge of the map.
-    const first = xOf(places[0][0]);
-    for (const place of [[first + turns, yOf(places[0][1])], [first + turns, 1], [first, 1]]) {
-      path.lineTo(...place);
-    }
-  }
-  path.closePath();
 }
 
 /** Yield whole numbers: seven bits a byte, the low ones first, the eighth bit goes on. */
