@@ -37,6 +37,7 @@ class OpenSlice(OpenCollection):
         self.folder = slice_folder(self.folder, self.slice_number)
         self.name = self.folder.name
         self.title = f"{self.title}, slice {self.slice_number}"
+        self.gives_back = True
         self._part: Slice
 
     @property
@@ -65,6 +66,8 @@ class OpenSlice(OpenCollection):
         try:
             with closing(read_ledger(self.folder, locked=True)) as ledger:
                 ended, balance = ledger.slices.ended, ledger.images.balance()
+                # Only once: by a wrong clock it would wait for ever.
+                self.gives_back = not ledger.slices.wants_urls
         except (LedgerTooNew, sqlite3.DatabaseError) as error:
             raise self._unreadable(error, self.folder / LEDGER_PATH) from None
         if ended is not None:
@@ -109,8 +112,6 @@ class OpenSlice(OpenCollection):
         path = self.folder / LEDGER_PATH
         try:
             make_slice(self.whole_folder, self.folder, self._part)
-            with closing(read_ledger(self.folder, locked=True)) as ledger:
-                self.gives_back = not ledger.slices.wants_urls  # else it has waited in vain
         except (LedgerTooNew, SliceMismatch) as error:
             raise Refused(Outcome.REFUSED, f"{self.folder}: {error}") from None
         except sqlite3.DatabaseError as error:

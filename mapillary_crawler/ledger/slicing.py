@@ -73,6 +73,22 @@ def fill(ledger: Ledger, whole: Path, part: Slice) -> None:
         ledger.facts.set(**{OF_CUT: {**cut, "number": part.number}, BEGUN: asdict(balance)})
 
 
+def ensure_of_cut(ledger: Ledger, path: Path, whole: Path, part: Slice) -> None:
+    """Raise `SliceMismatch` where a ledger, in `path`, is no slice's of this cut of the whole."""
+    with ledger.database.attached(whole, "whole"):
+        cut = _fact(ledger.database, "whole", CUT)
+    _ensure_of_cut(ledger.facts.get(OF_CUT), cut, part, path)
+
+
+def _ensure_of_cut(found: Any, cut: Any, part: Slice, path: Path) -> None:
+    if cut is None or found != {**cut, "number": part.number}:
+        raise SliceMismatch(
+            f"{path} is not the ledger of slice {part.number} of this cut, but of an earlier one, "
+            f"say, whose whole is lost; move {path.parent.parent} away, and its images are fetched "
+            "again"
+        )
+
+
 def renew(ledger: Ledger, whole: Path) -> None:
     """Take the URLs into a slice's ledger that were renewed in the whole's since it was made.
 
@@ -102,9 +118,7 @@ def merge(ledger: Ledger, path: Path, part: Slice) -> None:
     with database.attached(path, "slice"), database.transaction():
         if part not in slices.unmerged():
             return
-        cut = ledger.facts.get(CUT)
-        if _fact(database, "slice", OF_CUT) != {**cut, "number": part.number}:
-            raise SliceMismatch(f"{path} is not the ledger of slice {part.number} of this cut")
+        _ensure_of_cut(_fact(database, "slice", OF_CUT), ledger.facts.get(CUT), part, path)
         same = database.value(
             "SELECT count(*) FROM slice.images AS theirs JOIN main.images AS ours "
             "USING (number, id, day)"

@@ -244,7 +244,26 @@ def test_a_slice_that_waits_for_urls_has_them_renewed_once(
     renewing.ledger.wait_for(lambda ledger: ledger.slices.set_renewed())
     renewing.close()
     assert refused(opening, cut=True)[0] is Outcome.CUT
+    renewed = opening(slice_number=1)
+    assert not renewed.gives_back  # by a wrong clock they are expired again
+    renewed.close()
     assert opening(slice_number=1).gives_back
+
+
+def test_what_is_left_of_a_lost_whole_is_not_crawled(
+    opening: Open, whole: Path, slices: list[Slice]
+) -> None:
+    make_slice(whole, slice_folder(whole, 1), slices[0])
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.facts.set(cut={**ledger.facts.get("cut"), "id": "another"})
+        ledger.database.execute("UPDATE slices SET cut = 'another'")
+    for given in ({"slice_number": 1}, {}):
+        outcome, line = refused(opening, **given)
+        assert outcome is Outcome.REFUSED
+        assert f"move {slice_folder(whole, 1)} away, and its images are fetched again" in line
+    slice_folder(whole, 1).rename(whole.parent / "away")
+    opening(slice_number=1).close()
+    opening()
 
 
 def test_a_lock_of_a_slice_is_in_the_way(opening: Open, whole: Path, slices: list[Slice]) -> None:

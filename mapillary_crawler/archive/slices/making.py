@@ -17,7 +17,7 @@ from mapillary_crawler.collection.durable import sync_folder
 from mapillary_crawler.collection.layout import BEGINNING, LEDGER_PATH, LEDGER_SUFFIXES, STATE
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Slice
-from mapillary_crawler.ledger.slicing import fill, renew
+from mapillary_crawler.ledger.slicing import ensure_of_cut, fill, renew
 
 
 def make_slice(whole: Path, folder: Path, part: Slice) -> None:
@@ -32,6 +32,7 @@ def make_slice(whole: Path, folder: Path, part: Slice) -> None:
     if not descent.is_file(folder, str(LEDGER_PATH)):
         _make_ledger(whole, folder, part)
     with closing(Ledger(folder / LEDGER_PATH)) as ledger:
+        ensure_of_cut(ledger, folder / LEDGER_PATH, whole / LEDGER_PATH, part)
         if not ledger.slices.has_files:
             tars = [piece.name for piece in ledger.pieces.all()]
             move(whole, folder, [*ledger.slices.days(), *tars])
