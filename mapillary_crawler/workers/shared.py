@@ -66,8 +66,13 @@ def _create(path: Path, token: str) -> None:
     made.write_text(token)
     try:
         os.link(made, path)  # refuses where it is there, on network file systems too
+    except FileExistsError:
+        raise
+    except OSError:  # SMB: there may be no links; machines of this queue come one after another
+        if not path.exists():
+            made.rename(path)
     finally:
-        made.unlink()
+        made.unlink(missing_ok=True)
 
 
 def _read(path: Path, folder: Path) -> str:

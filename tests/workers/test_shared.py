@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +54,22 @@ def test_another_folder_is_found_out(queue: psycopg.Connection, tmp_path: Path) 
         ensure_same(queue, other)
     shutil.copy(same, other)  # another mount of the same folder
     ensure_same(queue, other)
+
+
+@pytest.mark.long
+def test_a_file_system_without_links_is_one_as_well(
+    queue: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    ensure_same(queue, tmp_path)
+    (file,) = tmp_path.iterdir()
+    token = file.read_text()
+    queue.execute("DELETE FROM shared")
+    ensure_same(queue, tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == [token]
 
 
 @pytest.mark.long
