@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator
+from datetime import date
+from functools import lru_cache
 from typing import Any, TypeVar
 
+from mapillary_crawler.collection.names import UNKNOWN_DATE
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import ImageRecord, SavedImage, TakenImage
 
 _Image = TypeVar("_Image", ImageRecord, SavedImage)
 _decode = json.JSONDecoder().raw_decode
+#: What `sequence_part` makes of any sequence.
+_SEQUENCE = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,199})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def check(image: ImageRecord | SavedImage) -> None:
@@ -22,8 +29,8 @@ def check(image: ImageRecord | SavedImage) -> None:
     """
     if not (
         isinstance(image.image_id, str)
-        and isinstance(image.day, str)
-        and isinstance(image.sequence, str)
+        and _is_day(image.day)
+        and _is_sequence(image.sequence)
         and isinstance(image.tar or "", str)
         and isinstance(image.extension or "", str)
         and isinstance(image.size or 0, int)
@@ -34,8 +41,26 @@ def check(image: ImageRecord | SavedImage) -> None:
 
 def check_taken(image: TakenImage) -> None:
     """Do the same for one of which less is known."""
-    if not (isinstance(image.day, str) and isinstance(image.sequence, str)):
+    if not (_is_day(image.day) and _is_sequence(image.sequence)):
         raise Refused(Outcome.ERROR, "the ledger is damaged: an image is no image")
+
+
+@lru_cache(maxsize=1024)
+def _is_day(day: object) -> bool:
+    """Say whether it is a day, as folders and tars are called by it."""
+    if not isinstance(day, str) or not _DAY.fullmatch(day):
+        return day == UNKNOWN_DATE
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _is_sequence(sequence: object) -> bool:
+    """Say whether it is a sequence's path part: one that leads nowhere else, in zips neither."""
+    return isinstance(sequence, str) and _SEQUENCE.fullmatch(sequence) is not None
 
 
 def checked(images: Iterable[_Image]) -> Iterator[_Image]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -43,6 +44,19 @@ def test_it_is_made_where_there_is_none(commands: Commands) -> None:
     assert commands.run("page", NAME) == 0
     assert "are as this version makes them" in commands.out
     assert tree(folder) == found
+
+
+@pytest.mark.parametrize(
+    "change", ["""day = '"><script>alert(1)</script>'""", "day = '2019-02-30'", "sequence = '..'"]
+)
+def test_ledgers_of_strangers_are_named(commands: Commands, change: str) -> None:
+    folder = without_page(commands.store)
+    with closing(sqlite3.connect(folder / LEDGER_PATH)) as ledger:
+        ledger.execute(f"UPDATE images SET {change} WHERE number = 1")
+        ledger.commit()
+    assert commands.run("page", NAME) == 1
+    assert commands.err.endswith("the ledger is damaged: an image is no image\n")
+    assert not (folder / "index.html").exists()
 
 
 def test_what_is_not_finished_is_refused(commands: Commands) -> None:

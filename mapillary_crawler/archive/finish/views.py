@@ -16,7 +16,7 @@ from mapillary_crawler.archive.page.census import Census
 from mapillary_crawler.archive.page.contents import MOST_SAMPLES, PageContents, Picture
 from mapillary_crawler.archive.page.html import page
 from mapillary_crawler.archive.page.tracks import Tracks
-from mapillary_crawler.archive.saved_images import fields_of
+from mapillary_crawler.archive.saved_images import check, fields_of
 from mapillary_crawler.archive.tracks.geojson import feature_collection
 from mapillary_crawler.archive.tracks.lines import Line, lines
 from mapillary_crawler.archive.tracks.sequences import images_of
@@ -24,6 +24,7 @@ from mapillary_crawler.collection.durable import WholeFile
 from mapillary_crawler.collection.layout import PAGE, TRACKS, VIEWS
 from mapillary_crawler.image.fields import camera_position
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import ImageRecord
 
 
 def write_views(work: Work, contents: Contents) -> None:
@@ -65,14 +66,20 @@ def _kept(found: Iterable[Line], census: Census, tracks: Tracks) -> Iterator[Lin
 
 def _pictures(ledger: Ledger) -> tuple[Picture, ...]:
     """Return the pictures of the page, and remember which they are: those stay."""
-    kept = ledger.facts.get("page_samples", [])
-    days = chosen_days(ledger.samples.days(), kept)
+    kept = ledger.facts.get("page_samples")
+    days = chosen_days(ledger.samples.days(), kept if isinstance(kept, list) else [])
     ledger.facts.set(page=True, page_samples=days)
     return tuple(
         Picture(image, jpeg, (position.longitude, position.latitude) if position else None)
-        for image, jpeg in ledger.samples.of(days)
+        for image, jpeg in map(_checked, ledger.samples.of(days))
         for position in (camera_position(fields_of(ledger, image)),)
     )
+
+
+def _checked(sample: tuple[ImageRecord, bytes]) -> tuple[ImageRecord, bytes]:
+    """Return a sample whose image is one; raises `Refused`."""
+    check(sample[0])
+    return sample
 
 
 def chosen_days(days: Sequence[str], kept: Sequence[str], most: int = MOST_SAMPLES) -> list[str]:

@@ -46,14 +46,14 @@ def _of_tars(day: str, example: ImageRecord | None) -> str:
     if example is None or example.tar is None or example.offset is None or not example.size:
         return text
     name = shlex.quote(example.member.rpartition("/")[2])
-    last = example.offset + example.size - 1
+    tar, last = shlex.quote(example.tar), example.offset + example.size - 1
     return (
         text + "<p>One image, without reading the rest: checksums.jsonl.gz has for each its tar, "
         "its first byte there and its size. Out of the tar, or from where it is published:</p>\n"
         + _commands(
             [
-                f"tail -c +{example.offset + 1} {example.tar} | head -c {example.size} > {name}",
-                f"curl -r {example.offset}-{last} -o {name} ADDRESS/{example.tar}",
+                f"tail -c +{example.offset + 1} {tar} | head -c {example.size} > {name}",
+                f"curl -r {example.offset}-{last} -o {name} ADDRESS/{tar}",
             ]
         )
     )

@@ -272,6 +272,28 @@ def test_hostile_ledgers_are_refused_or_shown_as_far_as_they_go(
         index.lines(Wanted(), Box(0, 0, 1, 1))
 
 
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        "..",
+        "../../../../etc",
+        "/etc",
+        "a\\b",
+        "a\nb",
+        ".hidden",
+        "s" * 100_000,
+    ],  # no zip names that
+)
+def test_sequences_that_lead_elsewhere_are_in_no_index(
+    folder: Path, cache: Path, sequence: str
+) -> None:
+    with closing(sqlite3.connect(folder / LEDGER_PATH)) as ledger:
+        ledger.execute("UPDATE images SET sequence = ? WHERE number = 3", [sequence])
+        ledger.commit()
+    with pytest.raises(Refused, match="an image is no image"):
+        make_index(folder, cache, say)
+
+
 #: Places that meet, at the ends of the earth, and anywhere.
 degrees = st.one_of(
     st.sampled_from([(0.0, 0.0), (180.0, 90.0), (-180.0, -90.0), (13.4, 52.5), (13.41, 52.5)]),

@@ -102,6 +102,15 @@ def test_a_collection_without_a_saved_image_has_a_page(tmp_path: Path) -> None:
     assert json.loads((folder / "sequences.geojson").read_bytes())["features"] == []
 
 
+@pytest.mark.parametrize("strange", [None, 5, "x", [5], {}])
+def test_strange_facts_of_a_ledger_choose_no_pictures(tmp_path: Path, strange: object) -> None:
+    folder = finished(tmp_path, daily(1))
+    with opened(folder) as ledger:
+        ledger.facts.set(page_samples=strange)
+    assert update(tmp_path / "staging" / NAME, folder, daily(2))
+    assert len(shown(folder)) == 2
+
+
 def test_the_days_of_the_pictures_are_evenly_spaced() -> None:
     days = [f"{number:03}" for number in range(100)]
     chosen = chosen_days(days, [])

@@ -185,6 +185,15 @@ def test_it_says_what_is_there_without_a_script() -> None:
     assert "The map needs JavaScript" in page
 
 
+def test_commands_to_copy_hold_no_other_commands() -> None:
+    made = contents()
+    first, *others = made.pictures
+    strange = replace(first, image=replace(first.image, tar="x; touch y #.tar"))
+    page = written(replace(made, pictures=(strange, *others)))
+    assert "tail -c +1537 &#x27;x; touch y #.tar&#x27; | head" in page
+    assert "ADDRESS/&#x27;x; touch y #.tar&#x27;" in page
+
+
 def test_without_tars_it_says_where_the_files_are() -> None:
     made = contents(tar=False)
     page = written(made)
