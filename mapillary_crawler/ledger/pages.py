@@ -13,6 +13,8 @@ from mapillary_crawler.ledger.database import Database
 #: Rows a slice: small enough that one row is cheap to read, large enough to compress well.
 SLICE_ROWS = 200
 _SLICES_KEPT = 8
+#: Bytes of a slice unpacked at most: the rows of an answer (graph/answers.py: 16 MiB), and more.
+SLICE_BYTES = 32 << 20
 
 
 class Pages:
@@ -30,11 +32,11 @@ class Pages:
         return number
 
     def line(self, page: int, row: int) -> bytes:
-        """Return the canonical JSON of a row."""
+        """Return the canonical JSON of a row; raises as `unpacked`."""
         lines = self._unpacked.get(page)
         if lines is None:
             packed = self._database.value("SELECT rows FROM pages WHERE number = ?", (page,))
-            lines = zlib.decompress(packed).split(b"\n")
+            lines = split(unpacked(packed))
             self._unpacked[page] = lines
             if len(self._unpacked) > _SLICES_KEPT:
                 self._unpacked.popitem(last=False)
@@ -50,3 +52,17 @@ class Pages:
         """Return the fields of a row."""
         fields: dict[str, Any] = json.loads(self.line(page, row))
         return fields
+
+
+def split(rows: bytes) -> list[bytes]:
+    """Return the rows of a slice; of a stranger's, not more than one can have and the rest."""
+    return rows.split(b"\n", SLICE_ROWS)
+
+
+def unpacked(packed: bytes) -> bytes:
+    """Return a slice unpacked; raises `zlib.error` for what is none, or more than one can have."""
+    unpacking = zlib.decompressobj()
+    rows = unpacking.decompress(packed, SLICE_BYTES)
+    if not unpacking.eof:
+        raise zlib.error("a slice that is cut off, or has more than any")
+    return rows

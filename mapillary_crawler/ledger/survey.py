@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import kept_balance
+from mapillary_crawler.ledger.pages import split, unpacked
 from mapillary_crawler.ledger.records import (
     FAILED_BEFORE,
     DayState,
@@ -145,7 +145,7 @@ class Survey:
     def rows(self) -> Iterator[bytes]:
         """Yield the JSON of every listed image of the selection; unpacks all pages."""
         for (packed,) in self._database.execute("SELECT rows FROM pages ORDER BY number"):
-            yield from zlib.decompress(packed).split(b"\n")
+            yield from split(unpacked(packed))
 
     def progress(self) -> tuple[Balance, Waiting]:
         """Return the balance, and what waits; cheap, whatever is listed, as the balance is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mapillary_crawler.graph.rows import canonical_line
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.pages import SLICE_ROWS
+from mapillary_crawler.ledger.pages import SLICE_BYTES, SLICE_ROWS
 from mapillary_crawler.ledger.thread import LedgerHere
 from tests.ledgers import list_rows, row
 
@@ -33,6 +34,17 @@ def test_only_a_few_slices_stay_unpacked(ledger: Ledger) -> None:
     for record in streams.in_order(LedgerHere(ledger)):
         ledger.images.line(record)
     assert len(ledger.pages._unpacked) <= 8
+
+
+def test_a_slice_that_unpacks_to_more_than_any_is_none(ledger: Ledger) -> None:
+    list_rows(ledger, [row(1)])
+    (record,) = streams.in_order(LedgerHere(ledger))
+    ledger.database.execute("UPDATE pages SET rows = ?", (zlib.compress(bytes(SLICE_BYTES + 1)),))
+    with pytest.raises(zlib.error):
+        ledger.images.line(record)
+    ledger.database.execute("UPDATE pages SET rows = ?", (zlib.compress(b"\n" * SLICE_BYTES),))
+    ledger.images.line(record)
+    assert [len(rows) for rows in ledger.pages._unpacked.values()] == [SLICE_ROWS + 1]
 
 
 def test_slices_compress(ledger: Ledger) -> None:
