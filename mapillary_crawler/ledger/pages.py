@@ -14,7 +14,7 @@ from mapillary_crawler.ledger.database import Database
 SLICE_ROWS = 200
 _SLICES_KEPT = 8
 #: Bytes of a slice unpacked at most: the rows of an answer (graph/answers.py: 16 MiB), and more.
-SLICE_BYTES = 32 << 20
+SLICE_BYTES = 64 << 20
 
 
 class Pages:

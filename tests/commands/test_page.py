@@ -59,6 +59,15 @@ def test_ledgers_of_strangers_are_named(commands: Commands, change: str) -> None
     assert not (folder / "index.html").exists()
 
 
+def test_rows_that_do_not_unpack_are_named(commands: Commands) -> None:
+    folder = without_page(commands.store)
+    with closing(sqlite3.connect(folder / LEDGER_PATH)) as ledger:
+        ledger.execute("UPDATE pages SET rows = x'00'")
+        ledger.commit()
+    assert commands.run("page", NAME) == 1
+    assert "the ledger is damaged" in commands.err.splitlines()[-1]
+
+
 def test_what_is_not_finished_is_refused(commands: Commands) -> None:
     add(commands.store / ".incomplete" / NAME, BODIES)
     assert commands.run("page", NAME) == 2
