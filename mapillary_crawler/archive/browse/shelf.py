@@ -143,7 +143,7 @@ class Shelved:
         return [*told, f"and {more:,} more"] if more > 0 else told
 
     def missing_tars(self, index: ViewerIndex) -> list[str]:
-        """Return which tars are not here though nobody removed them, or not whole."""
+        """Return which tars are not here, unless they are known to be removed, or not whole."""
         found = []
         for tar in index.tars():
             count = f"{tar.images:,} image{'s' * (tar.images > 1)}"
@@ -154,6 +154,8 @@ class Shelved:
             except FileNotFoundError:
                 if not tar.removed:
                     found.append(f"{tar.name} is missing, and with it {count}")
+                elif not index.facts["has_ledger"]:  # which would say whether that was meant
+                    found.append(f"{tar.name} is not here, and with it {count}")
             except OSError as error:
                 found.append(f"{tar.name} {error.strerror}, and with it {count}")
             else:

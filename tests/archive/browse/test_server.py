@@ -352,6 +352,8 @@ def test_removed_parts_come_from_archive_org_when_somebody_agrees(
         served.files[f"{item}/{FIRST}"] = body
         about = browser.ask(API).json
         assert (about["removed_parts"], about["remote_item"]) == (1, item)
+        missing = f"{FIRST} is not here, and with it 3 images"  # nothing says that it was meant
+        assert (missing in about["problems"]) is not has_ledger
         assert browser.ask(f"{API}/image/1").json["where"] == "removed"
         answer = browser.ask(f"{IMAGE}/1")
         assert (answer.status, answer.json) == (409, {"error": "removed", "item": item})

@@ -25,9 +25,9 @@ export async function askOnce(collection) {
 
 function asked(collection) {
   const dialog = byId("agreement");
-  const where = item ? `the item ${cut(item)} of archive.org` : "archive.org";
+  const where = item ? `The item ${cut(item)} of archive.org` : "archive.org";
   byId("agreement-said").textContent =
-    `Parts of this collection were removed from this machine after ${where} had them. If you agree, ` +
+    `Parts of this collection are not here. ${where} should have them. If you agree, ` +
     "the images you look at or download are fetched from there, each checked against its checksum. " +
     "Nothing else leaves this machine.";
   return new Promise((resolve) => {

@@ -33,11 +33,11 @@ function fill(strip, place, collection, image, images) {
   const held = strip.contains(document.activeElement);
   const buttons = images.map(([number, , captured]) => {
     const [day, time] = shortMoment(captured);
-    const button = element(
-      "button",
-      { type: "button", "aria-label": `Image of ${day} ${time}` },
-      element("img", { src: picturePath(collection, number, WIDTH), alt: "", decoding: "async" }),
-    );
+    const picture = element("img", { alt: "", decoding: "async" });
+    picture.src = picturePath(collection, number, WIDTH);
+    picture.addEventListener("error", () => picture.remove());   // the image says what is wrong
+    const label = `Image of ${day} ${time}`.trim();
+    const button = element("button", { type: "button", "aria-label": label }, picture);
     if (number === image.number) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => place.go({ image: number }, { replace: true }));
     return button;
