@@ -23,6 +23,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a page whose names are hostile."""
     made = contents(sequences=120, username="</script><script>throw 1</script>\u202ealice")
     made.census.cameras["</td><script>throw 2</script>"] = 3
+    made.census.cameras["M" * 1000] = 10**6  # without a place to break it
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(written(made), "utf-8")
     return path
