@@ -124,7 +124,9 @@ class _Burst:
     async def _looked(self) -> bool | None:
         """Ask for known images; any other that comes meanwhile is as good. None: none is known."""
         before = self._proofs
-        known = await self._ledger.ask(lambda ledger: ledger.images.some_saved(WITNESSES))
+        known = await self._ledger.ask(
+            lambda ledger: ledger.images.some_saved(WITNESSES) or ledger.slices.witnesses
+        )
         for image_id in known:
             if await self._comes(image_id):
                 return True

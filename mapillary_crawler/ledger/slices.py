@@ -19,6 +19,8 @@ from mapillary_crawler.ledger.records import PieceState, Slice, SliceMismatch, S
 CUT = "cut"
 #: Facts of a slice: its number, and of which cut by which version; with what balance it began.
 OF_CUT, BEGUN = "slice_of", "slice_begun"
+#: A fact of a slice: ids of a few images that the whole had, where the slice has none itself.
+WITNESSES = "slice_witnesses"
 #: A fact of both: how often the URLs of the whole were renewed, as far as that ledger has them.
 RENEWED = "urls_renewed"
 #: Facts of a slice: whether it waits for that; whether the files of its days are with it; with
@@ -65,6 +67,12 @@ class Slices:
     def begun(self) -> Balance:
         """What had become of the images of the slice that this ledger is of, when it was made."""
         return Balance(**self._facts.get(BEGUN, {}))
+
+    @property
+    def witnesses(self) -> list[str]:
+        """Return ids of a few images that the whole had when the slice of this ledger was made."""
+        ids: list[str] = self._facts.get(WITNESSES, [])
+        return ids
 
     @property
     def ended(self) -> int | None:

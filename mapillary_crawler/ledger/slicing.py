@@ -13,9 +13,11 @@ from typing import Any
 
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Slice, SliceMismatch, Source
-from mapillary_crawler.ledger.slices import BEGUN, CUT, OF_CUT, RENEWED
+from mapillary_crawler.ledger.records import Slice, SliceMismatch, Source, State
+from mapillary_crawler.ledger.slices import BEGUN, CUT, OF_CUT, RENEWED, WITNESSES
 
+#: Images of the whole by which a slice without any of its own sees whether others come.
+_WITNESSES = 3
 _UNSETTLED = "number, url, expires, fresh, retry_at, attempts, error, had_url, without_url"
 _DAMAGE = "number, sha256, requests, fresh_urls, first_run, last_run"
 #: What is settled of an image, but for its tar.
@@ -70,7 +72,18 @@ def fill(ledger: Ledger, whole: Path, part: Slice) -> None:
         _ensure_all(part, balance.listed, whole)
         ledger.members.make_index()
         cut = _fact(database, "whole", CUT)
-        ledger.facts.set(**{OF_CUT: {**cut, "number": part.number}, BEGUN: asdict(balance)})
+        witnesses = database.execute(
+            "SELECT (SELECT id FROM whole.images "
+            f"WHERE images.day = days.day AND state = {State.SAVED:d} LIMIT 1) AS one "
+            f"FROM whole.days WHERE one IS NOT NULL LIMIT {_WITNESSES:d}"
+        )
+        ledger.facts.set(
+            **{
+                OF_CUT: {**cut, "number": part.number},
+                BEGUN: asdict(balance),
+                WITNESSES: [str(image_id) for (image_id,) in witnesses],
+            }
+        )
 
 
 def ensure_of_cut(ledger: Ledger, path: Path, whole: Path, part: Slice) -> None:

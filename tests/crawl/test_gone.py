@@ -33,6 +33,7 @@ class Case:
         self.well: bool | None = True
         self.stopped = False
         self.looks = 0
+        self.slices = SimpleNamespace(witnesses=[])
         list_rows(ledger, [row(number) for number in range(1, IMAGES + 1)])
         self.new_run()
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
@@ -52,7 +53,7 @@ class Case:
             return [] if self.well is None else ["known"]
 
         images = SimpleNamespace(some_saved=some_saved)
-        ledger = SimpleNamespace(gone=self.ledger.gone, images=images)
+        ledger = SimpleNamespace(gone=self.ledger.gone, images=images, slices=self.slices)
         thread: Any = OnThisThread(ledger)
         self.sayings = Gone(thread, 6, dict.fromkeys(Source, comes))
 
@@ -163,6 +164,14 @@ def test_a_few_at_the_end_of_a_run(case: Case, well: bool | None, gone: int) -> 
     assert run(case.ends_proven())
     case.new_run()
     assert case.gone() == gone
+
+
+def test_a_slice_without_an_image_asks_for_those_of_the_whole(case: Case) -> None:
+    case.well = None
+    case.slices.witnesses = ["of the whole"]
+    assert case.say(1, 2, 3) == [True] * 3
+    assert not asyncio.run(case.ends_proven())
+    assert case.gone() == 0
 
 
 def test_a_run_that_doubts_again_and_again_ends(case: Case) -> None:

@@ -86,6 +86,16 @@ def test_what_failed_is_unsettled_in_the_whole(whole: Path) -> None:
         assert ledger.images.balance().listed == len(SOME)
 
 
+def test_a_slice_knows_images_that_the_whole_has(whole: Path) -> None:
+    """Or nothing would tell an outage from images that are gone."""
+    part = cut_in_two_runs(whole, SOME, size=SIZE)[-1]
+    make_slice(whole, slice_folder(whole, part.number), part)
+    with closing(Ledger(slice_folder(whole, part.number) / LEDGER_PATH)) as ledger:
+        assert ledger.images.balance().saved == 0
+        assert ledger.slices.witnesses
+        assert set(ledger.slices.witnesses) <= {each.image_id for each in SOME[:8]}
+
+
 def test_open_slices_come_back_as_they_are(whole: Path, in_one: dict[str, bytes]) -> None:
     """One has ended, one was begun, the others were not: the rest may be cut anew."""
     slices = cut_in_two_runs(whole, SOME, size=SIZE)
