@@ -29,7 +29,7 @@ def check(image: ImageRecord | SavedImage) -> None:
     """
     if not (
         isinstance(image.image_id, str)
-        and _is_day(image.day)
+        and isinstance(image.day, str)
         and _is_sequence(image.sequence)
         and isinstance(image.tar or "", str)
         and isinstance(image.extension or "", str)
@@ -39,8 +39,8 @@ def check(image: ImageRecord | SavedImage) -> None:
         raise Refused(Outcome.ERROR, "the ledger is damaged: an image is no image")
 
 
-def check_taken(image: TakenImage) -> None:
-    """Do the same for one of which less is known."""
+def check_taken(image: TakenImage | ImageRecord) -> None:
+    """Do the same for one of which less is known, and whose day is looked at."""
     if not (_is_day(image.day) and _is_sequence(image.sequence)):
         raise Refused(Outcome.ERROR, "the ledger is damaged: an image is no image")
 

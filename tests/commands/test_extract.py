@@ -241,7 +241,10 @@ def test_a_hostile_ledger(
 def test_what_is_no_ledger(commands: Commands, target: Path, change_to: str) -> None:
     folder = made(commands.store)
     change(folder, f"UPDATE images SET {change_to} WHERE id = '13'")
-    for command in (["extract", NAME, target], ["tracks", NAME]):
+    told = [["extract", NAME, target]]
+    if change_to.startswith(("sequence", "day")):  # tracks look at nothing else of it
+        told.append(["tracks", NAME])
+    for command in told:
         assert commands.run(*command) == 1
         assert commands.err.splitlines()[-1].endswith("the ledger is damaged: an image is no image")
         assert "Traceback" not in commands.err

@@ -16,7 +16,7 @@ from mapillary_crawler.archive.page.census import Census
 from mapillary_crawler.archive.page.contents import MOST_SAMPLES, PageContents, Picture
 from mapillary_crawler.archive.page.html import page
 from mapillary_crawler.archive.page.tracks import Tracks
-from mapillary_crawler.archive.saved_images import check, fields_of
+from mapillary_crawler.archive.saved_images import check, check_taken, fields_of
 from mapillary_crawler.archive.tracks.geojson import feature_collection
 from mapillary_crawler.archive.tracks.lines import Line, lines
 from mapillary_crawler.archive.tracks.sequences import images_of
@@ -79,6 +79,7 @@ def _pictures(ledger: Ledger) -> tuple[Picture, ...]:
 def _checked(sample: tuple[ImageRecord, bytes]) -> tuple[ImageRecord, bytes]:
     """Return a sample whose image is one; raises `Refused`."""
     check(sample[0])
+    check_taken(sample[0])
     return sample
 
 
