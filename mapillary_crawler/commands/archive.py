@@ -222,6 +222,10 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
         raise ArgumentRefused("an argument is written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
+    if opts.queue and "stop_after" in given:
+        raise ArgumentRefused(
+            "-a stop_after= does not go with --queue, where what has stopped is taken again at once"
+        )
     refuse_processes(given)
     arguments = (validated({**given, "username": name}) for name in names)
     return {each.collection.username: each for each in arguments}

@@ -187,6 +187,9 @@ def test_what_cannot_be_used_is_one_line_and_exit_2(
     assert "MAPILLARY_TOKEN is not set" in refused("worker", MAPILLARY_TOKEN="")
     assert "--jobs 'x' cannot be" in refused("worker", "--jobs", "x")
     assert "--wait goes with --queue alone" in refused("archive", "a", "--wait")
+    assert "stop_after= does not go with --queue" in refused(
+        "archive", "a", "--queue", "-astop_after=1h"
+    )
     assert "each machine" in refused("archive", "a", "--queue", "-s", "WEBP_QUALITY=1")
     assert "'drop' is unknown" in refused("queue", "drop")
     assert "name one user" in refused("queue", "cancel")
