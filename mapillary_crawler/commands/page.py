@@ -18,7 +18,7 @@ class Command(ProjectCommand):
     """Works on the collection in its place, which is whole at every instant."""
 
     usage = "COLLECTION [-a quality=QUALITY]"
-    summary = "Make the page of a finished collection, to be looked at in a browser"
+    summary = "Make the page of a finished collection: index.html"
     about = (
         "Makes index.html, a page with a map, months, cameras and pictures that asks nobody for\n"
         "anything, and sequences.geojson, of a finished collection that has none: it was finished\n"

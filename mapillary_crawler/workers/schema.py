@@ -18,8 +18,8 @@ _MAKING = 0x6D61_7069_6C6C
 _TABLES = """
 CREATE TABLE schema_version (version integer NOT NULL, procrastinate text NOT NULL);
 
--- Processes of `scrapy worker`. A machine is lost of which none has been seen for a lease; one that
--- was told to end is waited for.
+-- Processes of the command `worker`. A machine is lost of which none has been seen for a lease;
+-- one that was told to end is waited for.
 CREATE TABLE workers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     machine text NOT NULL,
