@@ -71,7 +71,19 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.mark.parametrize("fault", SURVIVED)
+#: Of each kind one; the others are among the long tests.
+SOON = frozenset(
+    {
+        "API 500, 502, 503", "API 429", "API resets", "API duplicated rows", "API broken JSON",
+        "CDN 429", "CDN bodies cut", "CDN HTML", "CDN zero-filled", "CDN expired URLs",
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault if fault in SOON else pytest.param(fault, marks=pytest.mark.long) for fault in SURVIVED],
+)
 def test_nothing_is_lost(sandbox: Sandbox, tmp_path: Path, fault: str) -> None:
     sandbox.reset()
     sandbox.set_faults(SURVIVED[fault])

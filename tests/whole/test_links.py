@@ -103,7 +103,13 @@ STAGING = [
 ]
 
 
-@pytest.mark.parametrize(("place", "kind"), STAGING)
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        pytest.param(*each, marks=pytest.mark.long) if number % 5 else each
+        for number, each in enumerate(STAGING)
+    ],
+)
 def test_a_crawl_follows_nothing_in_staging(
     tmp_path: Path, sandbox: Sandbox, outside: Outside, place: str, kind: str
 ) -> None:
