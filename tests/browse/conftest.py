@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Return a running browser."""
     with browser.running() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def viewer(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
     """Return a running viewer; after `chromium`, without which there is nothing to be made."""
     with viewing(tmp_path_factory.mktemp("viewer")) as running:

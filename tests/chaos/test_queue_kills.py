@@ -110,7 +110,7 @@ def test_kills_lose_nothing_and_make_nothing_twice(
         assert several.scrapy("queue", "init").code == 0
         assert several.scrapy("archive", "erin", "--queue", *ARGUMENTS).code == 0
         with Chaos(several, postgres, chance) as chaos:
-            until = time.monotonic() + 60 + 40 * kills
+            until = time.monotonic() + 240 + 60 * kills
             while not (several.store / NAME).is_dir():
                 assert time.monotonic() < until, (tmp_path / "several/workers").read_text()[-9000:]
                 time.sleep(chance.uniform(0.5, 3))

@@ -248,9 +248,9 @@ def test_a_part_of_another_size_is_named_and_nothing_is_done(sandbox, crawling, 
 def test_an_older_ledger_is_migrated_and_a_newer_one_refused(sandbox, crawling, folder):
     assert crawling.run(**WANTED).code == 0
     with closing(sqlite3.connect(folder / LEDGER_PATH)) as ledger:
-        for table in ("vanished", "asked_again"):
+        for table in ("vanished", "asked_again", "slices"):
             ledger.execute(f"DROP TABLE {table}")
-        ledger.execute(f"PRAGMA user_version = {VERSION - 1}")
+        ledger.execute(f"PRAGMA user_version = {VERSION - 2}")
     change(sandbox, 2)
     assert "archived" in crawling.scrapy("status").output
     result = crawling.run(update=1, **WANTED)

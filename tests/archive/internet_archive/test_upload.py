@@ -145,7 +145,7 @@ def _days(count):
 def test_slow_downs_resets_and_kills_end_complete(sandbox, store, tmp_path):
     folder = make(store, 195)
     expected = published(folder)
-    assert len(expected) == 200
+    assert len(expected) == 202
     sandbox.set_faults(
         {
             "archive": {
@@ -173,7 +173,7 @@ def test_slow_downs_resets_and_kills_end_complete(sandbox, store, tmp_path):
                 break
             assert process.returncode == -signal.SIGKILL, output
     assert kills == 5
-    assert "verified: 200 files" in output
+    assert "verified: 202 files" in output
     assert held(sandbox) == expected
     assert {put["name"] for put in sandbox.archive()["puts"]} == set(expected)
     assert len(_sent_again(sandbox)) <= kills, "at most one file is sent again for each kill"
