@@ -10,6 +10,8 @@ import math
 from array import array
 from collections.abc import Sequence
 
+from mapillary_crawler.archive.tracks.douglas_peucker import douglas_peucker
+
 #: Zooms for which lines are simplified, a pixel at most aside; behind them all points.
 DETAILS = (2, 5, 8, 11, 14)
 ALL_POINTS = len(DETAILS)
@@ -46,52 +48,8 @@ def simplified(points: Sequence[tuple[float, float]]) -> list[list[int]]:
     """Return which points of a line, given by places on the map, each detail keeps, all last."""
     details = [list(range(len(points)))]
     for zoom in reversed(DETAILS):
-        details.append(_kept(points, details[-1], pixel(zoom)))
+        details.append(douglas_peucker(points, details[-1], pixel(zoom), _DEPTH))
     return details[::-1]
-
-
-def _kept(points: Sequence[tuple[float, float]], among: Sequence[int], most: float) -> list[int]:
-    """Return the points that are kept so that none lies further than `most` from the line.
-
-    Douglas and Peucker's way.
-    """
-    last = len(among) - 1
-    if last < 2:
-        return list(among)
-    keep = bytearray(len(among))
-    keep[0] = keep[last] = 1
-    spans = [(0, last, 0)]
-    while spans:
-        first, end, depth = spans.pop()
-        if depth == _DEPTH:
-            keep[first:end] = b"\1" * (end - first)
-            continue
-        furthest, at = _furthest(points, among, first, end)
-        if furthest > most * most:
-            keep[at] = 1
-            spans += [(first, at, depth + 1), (at, end, depth + 1)]
-    return [among[at] for at in range(len(among)) if keep[at]]
-
-
-def _furthest(
-    points: Sequence[tuple[float, float]], among: Sequence[int], first: int, end: int
-) -> tuple[float, int]:
-    """Return the square of the furthest point's distance from a stretch, and where it stands."""
-    x, y = points[among[first]]
-    to_x, to_y = points[among[end]]
-    over_x, over_y = to_x - x, to_y - y
-    length = over_x * over_x + over_y * over_y
-    furthest, at = 0.0, first
-    for each in range(first + 1, end):
-        of_x, of_y = points[among[each]]
-        of_x, of_y = of_x - x, of_y - y
-        if length:
-            along = min(1.0, max(0.0, (of_x * over_x + of_y * over_y) / length))
-            of_x, of_y = of_x - along * over_x, of_y - along * over_y
-        aside = of_x * of_x + of_y * of_y
-        if aside > furthest:
-            furthest, at = aside, each
-    return furthest, at
 
 
 def packed(points: Sequence[tuple[float, float]]) -> bytes:

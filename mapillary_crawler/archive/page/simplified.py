@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mapillary_crawler.archive.tracks.douglas_peucker import douglas_peucker
+
 Place = tuple[int, int]
 
 #: Of the tolerance, what the first, fast pass may take.
@@ -66,32 +68,5 @@ def _chosen(flat: Sequence[tuple[float, float]], indices: Sequence[int], near: f
     """Return those of the indices that are kept, some of them at a time."""
     kept = [indices[0]]
     for start in range(0, max(1, len(indices) - 1), _AT_ONCE):
-        kept += _douglas_peucker(flat, indices[start : start + _AT_ONCE + 1], near)[1:]
+        kept += douglas_peucker(flat, indices[start : start + _AT_ONCE + 1], near)[1:]
     return kept
-
-
-def _douglas_peucker(
-    flat: Sequence[tuple[float, float]], indices: Sequence[int], near: float
-) -> list[int]:
-    """Return those of the indices that Douglas and Peucker's way keeps, both ends among them."""
-    keeps = [False] * len(indices)
-    keeps[0] = keeps[-1] = True
-    spans = [(0, len(indices) - 1)]
-    while spans:
-        start, end = spans.pop()
-        (x, y), (to_x, to_y) = flat[indices[start]], flat[indices[end]]
-        along_x, along_y = to_x - x, to_y - y
-        length = along_x * along_x + along_y * along_y
-        furthest, split = near * near, 0
-        for middle in range(start + 1, end):
-            off_x, off_y = flat[indices[middle]][0] - x, flat[indices[middle]][1] - y
-            if length:
-                share = min(1.0, max(0.0, (off_x * along_x + off_y * along_y) / length))
-                off_x, off_y = off_x - share * along_x, off_y - share * along_y
-            distance = off_x * off_x + off_y * off_y
-            if distance > furthest:
-                furthest, split = distance, middle
-        if split:
-            keeps[split] = True
-            spans += [(start, split), (split, end)]
-    return [index for index, keep in zip(indices, keeps, strict=True) if keep]

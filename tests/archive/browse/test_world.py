@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.archive.browse import world
 from mapillary_crawler.archive.browse.lines import indexed_lines
 from mapillary_crawler.archive.browse.world import (
     ALL_POINTS,
@@ -24,6 +23,7 @@ from mapillary_crawler.archive.browse.world import (
     simplified,
     unpacked,
 )
+from mapillary_crawler.archive.tracks import douglas_peucker
 from mapillary_crawler.ledger.viewer_records import PlacedImage
 
 places = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
@@ -78,14 +78,14 @@ def test_a_straight_line_has_two_points() -> None:
 
 def test_a_line_that_was_made_to_be_slow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = 0
-    furthest = world._furthest
+    furthest = douglas_peucker._furthest
 
     def counting(points: Any, among: Any, first: int, end: int) -> tuple[float, int]:
         nonlocal looked_at
         looked_at += end - first
         return furthest(points, among, first, end)
 
-    monkeypatch.setattr(world, "_furthest", counting)
+    monkeypatch.setattr(douglas_peucker, "_furthest", counting)
     # Each furthest point is beside the last one: halves are as long as the whole.
     count = 2_000
     simplified([(at / count, (at % 2) * 0.5 ** (at / 30)) for at in range(count)])
