@@ -170,16 +170,15 @@ Examples
         from mapillary_crawler.collection.configuration_file import with_defaults
         from mapillary_crawler.terminal.json_lines import line
         from mapillary_crawler.workers import enqueue, schema
-        from mapillary_crawler.workers.database import addresses_of, connected
-        from mapillary_crawler.workers.dsn import read_dsn, warning
+        from mapillary_crawler.workers.database import connected, warn_without_tls
+        from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.process import exit_code
         from mapillary_crawler.workers.waiting import code_of, wait_for
         from mapillary_crawler.workers.work import Work, queued
 
         lease = read_number(self.given_settings, "QUEUE_LEASE", 1, read_span)
         dsn = read_dsn(os.environ)
-        if words := warning(dsn, addresses_of):
-            self.say(f"warning: {words}")
+        warn_without_tls(dsn, self.say)
         given = queued(with_defaults(arglist_to_dict(opts.spargs)))
         with connected(dsn) as queue:
             schema.check(queue)

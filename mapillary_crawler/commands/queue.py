@@ -69,15 +69,14 @@ Examples
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Do what is asked for, or show the queue."""
         from mapillary_crawler.workers import enqueue, schema
-        from mapillary_crawler.workers.database import addresses_of, connected
-        from mapillary_crawler.workers.dsn import read_dsn, warning
+        from mapillary_crawler.workers.database import connected, warn_without_tls
+        from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.overview import look
 
         word, name = _asked_for(args)
         lease = read_number(self.given_settings, "QUEUE_LEASE", 1, read_span)
         dsn = read_dsn(os.environ)
-        if line := warning(dsn, addresses_of):
-            self.say(f"warning: {line}")
+        warn_without_tls(dsn, self.say)
         with connected(dsn) as queue:
             if word == "init":
                 print(f"{schema.init(queue)}: {dsn.where}")

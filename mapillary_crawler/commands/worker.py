@@ -75,8 +75,8 @@ Examples
         from mapillary_crawler.workers import schema
         from mapillary_crawler.workers.brake import application_of
         from mapillary_crawler.workers.command import crawl_command, options_of
-        from mapillary_crawler.workers.database import addresses_of, connected
-        from mapillary_crawler.workers.dsn import read_dsn, warning
+        from mapillary_crawler.workers.database import connected, warn_without_tls
+        from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.machine import QueueMachine
         from mapillary_crawler.workers.shared import ensure_same, read_shared
         from mapillary_crawler.workers.shares import read_jobs, shares
@@ -87,8 +87,7 @@ Examples
         dsn = read_dsn(os.environ)
         require_disks(configuration)
         token = read_token(os.environ)
-        if line := warning(dsn, addresses_of):
-            self.say(f"warning: {line}")
+        warn_without_tls(dsn, self.say)
         shared = read_shared(os.environ, configuration.staging)
         with connected(dsn) as queue:
             schema.check(queue)

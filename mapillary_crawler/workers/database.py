@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
-from mapillary_crawler.workers.dsn import NAME, Dsn
+from mapillary_crawler.workers.dsn import NAME, Dsn, warning
 
 #: All of the queue's tables lie in this schema of the database, procrastinate's among them.
 SCHEMA = "mapillary_crawler"
@@ -68,7 +68,13 @@ def _said(dsn: Dsn, error: psycopg.Error) -> str:
     return dsn.clean(error.diag.message_primary or str(error)) or "cannot be reached"
 
 
-def addresses_of(host: str) -> list[str]:
+def warn_without_tls(dsn: Dsn, say: Callable[[str], None]) -> None:
+    """Say where the queue is asked over the internet without TLS."""
+    if words := warning(dsn, _addresses_of):
+        say(f"warning: {words}")
+
+
+def _addresses_of(host: str) -> list[str]:
     """Return the IP addresses of a host, none where it is not known."""
     with suppress(OSError, UnicodeError):
         return [str(found[4][0]) for found in socket.getaddrinfo(host, None)]
