@@ -1,4 +1,4 @@
-"""One viewer and one browser for all tests of this folder."""
+"""A viewer for each module of this folder."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import browser
 from tests.browse.viewing import Viewer, viewing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Return a running browser."""
-    with browser.running() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

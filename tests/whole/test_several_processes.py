@@ -16,20 +16,11 @@ import pytest
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.test_kills import AGAIN, FAULTS
 from tests.crawling import Crawling, Result, assert_same, wait_until
+from tests.erin import ERIN, NAME, alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("several_processes")]
 
-USER = {
-    "username": "erin",
-    "images": 400,
-    "days": 20.0,
-    "dead": 3,
-    "no_url": 0.01,
-    "undated": 0.05,
-    "no_sequence": 0.02,
-    "panoramas": 0.2,
-}
-NAME = "mapillary-erin-256"
+USER = {**ERIN, "images": 400}
 #: Some five slices; each image takes long enough for something to happen meanwhile.
 OPTIONS = ("-aquality=256", "-acheck_ia=0", "-sSLICE_IMAGES=80")
 
@@ -51,10 +42,7 @@ def _well(sandbox: Sandbox) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def wanted(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the collection of one process."""
-    store = tmp_path_factory.mktemp("one")
-    result = Crawling(store, sandbox).scrapy("archive", "erin", *OPTIONS)
-    assert result.code == 0, result.output
-    return store / NAME
+    return alone(tmp_path_factory.mktemp("one"), sandbox, *OPTIONS)
 
 
 def several(crawling: Crawling, *options: str, users: tuple[str, ...] = ("erin",)) -> Result:

@@ -14,29 +14,19 @@ import pytest
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.chaos.test_kills import AGAIN, FAULTS
 from tests.crawling import Crawling, assert_same, wait_until
+from tests.erin import ERIN, NAME, alone
 from tests.workers.postgres import PASSWORD, Postgres
 from tests.workers.real_workers import worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.xdist_group("real_crawls")]
 
 TOKEN = "MLY|1234567890|0123456789abcdef0123456789abcdef"  # no real one
-USER = {
-    "username": "erin",
-    "images": 300,
-    "days": 20.0,
-    "dead": 3,
-    "no_url": 0.01,
-    "undated": 0.05,
-    "no_sequence": 0.02,
-    "panoramas": 0.2,
-}
-NAME = "mapillary-erin-256"
 ARGUMENTS = ("-aquality=256", "-acheck_ia=0")
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    users = [USER, {**USER, "username": "bob", "images": 30}]
+    users = [ERIN, {**ERIN, "username": "bob", "images": 30}]
     with Sandbox.running(users, seed=5, token=TOKEN) as running:
         yield running
 
@@ -44,10 +34,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def wanted(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the collection of one process."""
-    store = tmp_path_factory.mktemp("one")
-    result = Crawling(store, sandbox).scrapy("archive", "erin", *ARGUMENTS)
-    assert result.code == 0, result.output
-    return store / NAME
+    return alone(tmp_path_factory.mktemp("one"), sandbox, *ARGUMENTS)
 
 
 @pytest.fixture

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.archive.update.journal import finish_update, is_half_done
+from mapillary_crawler.archive.update.journal import finish_update
 from mapillary_crawler.archive.update.page import add_page
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
 from tests.archive.finish.made import ANN, deterministic_set, pictures
-from tests.archive.finish.test_killed import killed, lines_of
 from tests.archive.finish.test_views import daily, finished, shown
-from tests.archive.update.updates import NAME, assert_whole, update
+from tests.archive.update.updates import NAME, assert_kills_change_nothing, update
 
 SOME = [*pictures(days=2, a_day=3), *daily(20)]
 
@@ -91,22 +89,7 @@ def test_a_kill_at_any_line_leaves_the_collection_whole(
         finish_update(folder)
         page(folder)
 
-    old = deterministic_set(template)
-    fresh()
-    lines = lines_of(run)
-    new = deterministic_set(folder)
-    assert old != new
-    instants = random.Random(1)
-    kills = half_done = 0
-    for number in range(rounds):
-        fresh()
-        at = lines * number // rounds + instants.randrange(lines // rounds)
-        while killed(run, at):
-            kills += 1
-            half_done += is_half_done(folder)
-            assert_whole(folder, old, new)
-            at = instants.randrange(lines)
-        assert deterministic_set(folder) == new
+    def ended() -> None:
         assert sorted(path.name for path in (folder / ".crawl").iterdir()) == ["ledger.sqlite"]
-    assert kills >= rounds
-    assert half_done or rounds < 30
+
+    assert_kills_change_nothing(run, fresh, template, folder, rounds=rounds, seed=1, ended=ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, State
 from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import ANN, Picture, deterministic_set, store
+from tests.archive.finish.test_killed import killed, lines_of
 
 NAME = ANN.name
 
@@ -120,3 +122,38 @@ def assert_whole(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> 
     if not is_half_done(folder):
         assert not wrong
         assert found in (old, new)
+
+
+def assert_kills_change_nothing(
+    run: Callable[[], None],
+    fresh: Callable[[], None],
+    template: Path,
+    folder: Path,
+    *,
+    rounds: int,
+    seed: int,
+    ended: Callable[[], None],
+) -> None:
+    """Kill what changes a collection at any line, in rounds, and run it again until it ends.
+
+    `fresh` makes `folder` what `template` is; `ended` looks at what a run to the end has left.
+    """
+    old = deterministic_set(template)
+    fresh()
+    lines = lines_of(run)
+    new = deterministic_set(folder)
+    assert old != new
+    instants = random.Random(seed)
+    kills = half_done = 0
+    for number in range(rounds):
+        fresh()
+        at = lines * number // rounds + instants.randrange(lines // rounds)
+        while killed(run, at):
+            kills += 1
+            half_done += is_half_done(folder)
+            assert_whole(folder, old, new)
+            at = instants.randrange(lines)  # and perhaps once more
+        assert deterministic_set(folder) == new
+        ended()
+    assert kills >= rounds
+    assert half_done or rounds < 30
