@@ -16,8 +16,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from simplejpeg import decode_jpeg, decode_jpeg_header  # type: ignore[attr-defined]
-
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.image import walk as slow_walk
 from mapillary_crawler.image.encoders import EncodeInterrupted, NotEncoded
@@ -306,6 +304,12 @@ def _judge_stream(stream: Stream, walk: _Walk | None) -> None:
 
 def _fault(needed: bytes, walk: _Walk | None) -> str | None:
     """Return what is wrong with a picture, None if nothing is."""
+    # numpy comes with it, a tenth of a crawl's start, and few files need it.
+    from simplejpeg import (  # type: ignore[attr-defined]  # noqa: PLC0415
+        decode_jpeg,
+        decode_jpeg_header,
+    )
+
     try:
         *_, colours, _ = decode_jpeg_header(needed, strict=True)
     except MemoryError:

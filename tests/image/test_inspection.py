@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -264,7 +265,7 @@ def test_no_changed_byte_breaks_it(data: st.DataObject) -> None:
 def test_absurd_dimensions_are_not_even_tried(
     size: tuple[int, int], progressive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection, "decode_jpeg", None)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", None)
     monkeypatch.setattr(inspection, "_native_walk", None)
     verdict = judge(claiming(*size, picture(progressive=progressive)))
     assert verdict.state is State.REFUSED
@@ -346,10 +347,10 @@ def test_whatever_a_decoder_raises_the_walk_has_the_last_word(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(inspection, "decode_jpeg", fail)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", fail)
     assert judge(picture()).state is State.WHOLE
     assert judge(ways_to_damage(picture())["cut at 0.3, ended"]).state is State.DAMAGED
-    monkeypatch.setattr(inspection, "decode_jpeg_header", fail)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg_header", fail)
     assert judge(picture()).state is State.WHOLE
 
 
@@ -376,7 +377,7 @@ def test_want_of_memory_is_no_verdict(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(inspection, decode, fail)
+    monkeypatch.setattr(simplejpeg, decode, fail)
     verdict = judge(picture(), walk=False)
     assert verdict.state is State.NOT_JUDGED
     assert not verdict.is_damaged

@@ -19,6 +19,8 @@ FAULTS = shared_data.FOLDER / "faults"
 USER = {"username": "eve", "images": 60, "panoramas": 0.4}
 NAME = "mapillary-eve-original"
 
+pytestmark = pytest.mark.xdist_group("metadata_faults")
+
 Tags = dict[str, Any]
 Stored = tuple[dict[str, Any], bytes, Tags]
 
