@@ -7,17 +7,18 @@ held, and forgets what is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from procrastinate.testing import InMemoryConnector
 
 
 class Memory(InMemoryConnector):
-    """A queue that ends with its process."""
+    """A queue that ends with its process; `on_end` is called when a job has left it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: Callable[[], None]) -> None:
         super().__init__()
+        self._on_end = on_end
         self._held: dict[int, str] = {}
 
     @property
@@ -39,6 +40,7 @@ class Memory(InMemoryConnector):
         self.queries.clear()
         if delete_job:
             self.events.pop(job_id, None)
+        self._on_end()
 
     def usernames(self) -> set[str]:
         """Return who has jobs that wait or are being done."""

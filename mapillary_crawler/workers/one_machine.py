@@ -69,7 +69,7 @@ class Crawls:
     _trouble: Exception | None = None
 
     def __post_init__(self) -> None:
-        self._queue = Memory()
+        self._queue = Memory(self._look_around)
         self._processes = Processes(several=self.jobs > 1)
 
     @property
@@ -146,6 +146,9 @@ class Crawls:
         self.codes[username] = code = codes.pop() if len(codes) == 1 else worst(codes)
         if self.ends:
             self.ends(username, code)
+
+    def _look_around(self) -> None:
+        self._change.set()
 
     @property
     def queue(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mapillary_crawler.ledger.records import Slice, SliceState
-from mapillary_crawler.workers import verdict
+from mapillary_crawler.workers import one_machine, verdict
 from mapillary_crawler.workers.one_machine import Crawls
 from mapillary_crawler.workers.work import Work
 
@@ -63,6 +63,14 @@ def test_who_needs_no_crawl_is_started_none(tmp_path: Path) -> None:
     assert crawls.run_all() == {"a": 0, "b": 0, "c": 0}
     assert starts == ["b"]
     assert sorted(ends) == [("a", 0), ("b", 0), ("c", 0)]
+
+
+@pytest.mark.timeout(60)
+def test_nobody_waits_for_who_needs_no_crawl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However seldom it looks around: thousands of users may be archived before."""
+    monkeypatch.setattr(one_machine, "_LOOK", 3600)
+    crawls = Crawls(users(*map(str, range(300))), 1, lambda _: python(""), settled=lambda _: 0)
+    assert len(crawls.run_all()) == 300
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
