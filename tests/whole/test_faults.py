@@ -74,7 +74,7 @@ def sandbox() -> Iterator[Sandbox]:
 #: Of each kind one; the others are among the long tests.
 SOON = frozenset(
     {
-        "API 500, 502, 503", "API 429", "API resets", "API duplicated rows", "API broken JSON",
+        "API 500, 502, 503", "API resets", "API duplicated rows", "API broken JSON",
         "CDN 429", "CDN bodies cut", "CDN HTML", "CDN zero-filled", "CDN expired URLs",
     }
 )  # fmt: skip
@@ -247,6 +247,7 @@ def test_second_process_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     ],
     ids=["CDN", "API"],
 )
+@pytest.mark.long
 def test_nobody_loses_images_to_a_service_that_says_all_are_gone(
     sandbox: Sandbox, tmp_path: Path, faults: dict[str, dict[str, Any]]
 ) -> None:

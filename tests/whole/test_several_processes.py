@@ -103,6 +103,7 @@ def test_the_same_bytes_as_by_one_process(
     assert "[erin" not in again.output, "a finished user needs no process"
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_all_within_seconds_and_the_same_command_goes_on(
     sandbox: Sandbox, crawling: Crawling, wanted: Path
 ) -> None:

@@ -40,7 +40,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.mark.parametrize("walk", [1, 0])
+@pytest.mark.parametrize("walk", [1, pytest.param(0, marks=pytest.mark.long)])
 def test_each_is_judged_rightly(sandbox: Sandbox, tmp_path: Path, walk: int) -> None:
     served = {
         image.image_id: image.photograph.file.stem

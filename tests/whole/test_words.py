@@ -56,7 +56,7 @@ def test_a_stopped_run_says_what_is_left_and_what_to_type(bobs: Sandbox, tmp_pat
     bobs.reset()
     images = sorted(bobs.catalogue.user("b ö").images(), key=place)  # as they are fetched
     broken = [image.image_id for image in images[3:5]]
-    bobs.set_faults({"cdn": {"truncated": broken, "latency_ms": 300}})
+    bobs.set_faults({"cdn": {"truncated": broken, "latency_ms": 1000}})
     crawling = Crawling(tmp_path / "store", bobs)
     options = ("-s", "IMAGE_ATTEMPTS=1", "-s", "MAPILLARY_CONCURRENCY_FIXED=2")
     progress = crawling.store / ".incomplete/mapillary-b_u20__uf6_-256" / PROGRESS_PATH

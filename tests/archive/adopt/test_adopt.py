@@ -365,6 +365,7 @@ def test_a_crawl_completes_what_was_adopted(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_adoption_that_was_killed_is_run_again(tmp_path):
     with Sandbox.running(USERS, seed=4) as sandbox:
         path = tmp_path / "store" / "mapillary-ann-256"  # in the store itself
