@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.read_ledger import read_ledger
-from mapillary_crawler.archive.slices.reading import read_slices, whole_balance
+from mapillary_crawler.archive.slices.reading import slices_of, whole_balance
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SliceState
@@ -53,14 +53,15 @@ def refuse_open_slices(opened: OpenCollection) -> None:
     """
     if not (opened.arguments.cut or opened.plan):
         return
-    slices = read_slices(opened.folder) or []
-    if all(part.state is SliceState.MERGED for part in slices):
-        return
     with closing(read_ledger(opened.folder, locked=True)) as ledger:
-        balance, version = whole_balance(opened.folder, ledger), ledger.slices.version
-    words = f"{opened.title}: {_words(balance.listed, len(slices))}"
-    if opened.plan:
-        raise Refused(Outcome.PLANNED, f"{words}: {balance}; crawl it to go on")
+        slices = slices_of(opened.folder, ledger)
+        if all(part.state is SliceState.MERGED for part in slices):
+            return
+        words = f"{opened.title}: {_words(ledger.images.balance().listed, len(slices))}"
+        if opened.plan:
+            balance = whole_balance(opened.folder, ledger)
+            raise Refused(Outcome.PLANNED, f"{words}: {balance}; crawl it to go on")
+        version = ledger.slices.version
     open_ones = [part for part in slices if part.state is SliceState.OPEN]
     if not open_ones or opened.arguments.upload or opened.arguments.update:
         return

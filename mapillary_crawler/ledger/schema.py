@@ -33,7 +33,7 @@ _SLICES = """
         first_day TEXT NOT NULL,           -- whole days, of which each is in one slice of a cut
         last_day TEXT NOT NULL,
         images INTEGER NOT NULL,           -- listed ones
-        merged INTEGER NOT NULL DEFAULT 0  -- its rows are here again
+        merged INTEGER NOT NULL DEFAULT 0  -- its rows are here again: 1; 2: it had not ended
     );
 """
 

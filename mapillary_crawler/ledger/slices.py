@@ -29,6 +29,9 @@ _WANTS_URLS, _FILES_TAKEN, _ENDED = "slice_wants_urls", "slice_files_taken", "sl
 #: What says where images are, or in which days, otherwise than a crawl does; such is never cut.
 _ODD_FACTS = ("adopted", "days_differ", "updating")
 
+#: Values of the column `merged`: a slice that had ended, and one that came with what it had.
+_MERGED, _MERGED_EARLY = 1, 2
+
 _COLUMNS = "number, images, first_day, last_day, merged"
 
 
@@ -200,9 +203,19 @@ class Slices:
         """Return all days of the slice that this ledger is of."""
         return [row[0] for row in self._database.execute("SELECT day FROM days ORDER BY day")]
 
-    def set_merged(self, number: int) -> None:
+    def set_merged(self, number: int, *, has_ended: bool) -> None:
         """Note that the rows of a slice are here again: it had none of its own, or has no more."""
-        self._database.execute("UPDATE slices SET merged = 1 WHERE number = ?", (number,))
+        merged = _MERGED if has_ended else _MERGED_EARLY
+        self._database.execute("UPDATE slices SET merged = ? WHERE number = ?", (merged, number))
+
+    def all_had_ended(self) -> bool:
+        """Say whether all slices of the cut had ended that are merged."""
+        cut = self._facts.get(CUT)
+        early: int = self._database.value(
+            "SELECT count(*) FROM slices WHERE cut = ? AND merged = ?",
+            (cut and cut["id"], _MERGED_EARLY),
+        )
+        return not early
 
     def forget_cut(self) -> None:
         """Be whole again: with slices that had not ended, to be cut anew, or finished."""

@@ -121,11 +121,11 @@ def renew(ledger: Ledger, whole: Path) -> None:
             ledger.slices.set_has_urls(renewed)
 
 
-def merge(ledger: Ledger, path: Path, part: Slice) -> None:
+def merge(ledger: Ledger, path: Path, part: Slice, *, has_ended: bool = True) -> None:
     """Take the rows of a slice, whose closed ledger's path is given, back into that of the whole.
 
-    Once: where that is done nothing happens. Raises `SliceMismatch` where it is not that slice's,
-    or not whole.
+    Once: where that is done nothing happens. `has_ended` says whether it had. Raises
+    `SliceMismatch` where it is not that slice's, or not whole.
     """
     database, slices = ledger.database, ledger.slices
     with database.attached(path, "slice"), database.transaction():
@@ -140,7 +140,7 @@ def merge(ledger: Ledger, path: Path, part: Slice) -> None:
         _merge_tars(database, part)
         _merge_images(database)
         _merge_facts(ledger)
-        slices.set_merged(part.number)
+        slices.set_merged(part.number, has_ended=has_ended)
 
 
 def _ensure_all(part: Slice, images: int, path: Path) -> None:

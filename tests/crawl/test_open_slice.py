@@ -20,6 +20,7 @@ from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.opening import open_for_crawl
+from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Slice, SliceState
 from tests.archive.finish.made import ANN, finish, pictures
@@ -200,6 +201,22 @@ def test_cut_again_leaves_open_slices_alone(
     states = {part.state for part in read_slices(opened.folder) or []}
     assert states == {SliceState.MERGED}
     assert not opened.renews
+
+
+def test_the_ledger_of_the_whole_is_read_once(
+    opening: Open, whole: Path, slices: list[Slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crawl_slice(whole, slices[0], SOME)
+    opened = []
+
+    def counted(database: Database, path: Path, **given: Any) -> None:
+        opened.append(path)
+        made(database, path, **given)
+
+    made = Database.__init__
+    monkeypatch.setattr(Database, "__init__", counted)
+    assert refused(opening, cut=True)[0] is Outcome.CUT
+    assert opened.count(whole / LEDGER_PATH) == 1
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def merge_slices(access: LedgerAccess, folder: Path, places: AbstractSet[Path]) 
     killed at any instant and called again. Raises `Refused` where a process works on a slice, or
     a file is in the way; `SliceMismatch`, `sqlite3.Error`, `OSError`: nothing is lost by any.
     """
-    merged, have_ended = 0, True
+    merged = 0
     for part in access.wait_for(lambda ledger: ledger.slices.every()):
         place = slice_folder(folder, part.number)
         if part.state is SliceState.MERGED and not place.is_dir():
@@ -41,7 +41,7 @@ def merge_slices(access: LedgerAccess, folder: Path, places: AbstractSet[Path]) 
         lock = Lock(set(places), place.name)
         try:
             if part.state is not SliceState.MERGED:
-                have_ended &= _merge_rows(access, place, part)
+                _merge_rows(access, place, part)
                 merged += 1
             _bring_back(place, folder)
         finally:
@@ -50,16 +50,16 @@ def merge_slices(access: LedgerAccess, folder: Path, places: AbstractSet[Path]) 
         return merged
     access.wait_for(lambda ledger: ledger.slices.ensure_sum())
     _withdraw_shared(access, folder)
-    if not have_ended:
+    if not access.wait_for(lambda ledger: ledger.slices.all_had_ended()):
         access.wait_for(lambda ledger: ledger.slices.forget_cut())
     return merged
 
 
-def _merge_rows(access: LedgerAccess, place: Path, part: Slice) -> bool:
-    """Take the rows of a slice; say whether it had ended. One never begun has none of its own."""
+def _merge_rows(access: LedgerAccess, place: Path, part: Slice) -> None:
+    """Take the rows of a slice; one never begun has none of its own."""
     if not (place.is_dir() and descent.is_file(place, str(LEDGER_PATH))):
-        access.wait_for(lambda ledger: ledger.slices.set_merged(part.number))
-        return False
+        access.wait_for(lambda ledger: ledger.slices.set_merged(part.number, has_ended=False))
+        return
     path = place / LEDGER_PATH
     try:
         with closing(Ledger(path)) as ledger:  # takes in what a kill has left, or an older version
@@ -71,8 +71,7 @@ def _merge_rows(access: LedgerAccess, place: Path, part: Slice) -> bool:
             f"{path} cannot be read: {error}; put it back from a backup, or move {place} away, and "
             "its images are fetched again"
         ) from None
-    access.wait_for(partial(merge, path=path, part=part))
-    return has_ended
+    access.wait_for(partial(merge, path=path, part=part, has_ended=has_ended))
 
 
 def bring_all_back(folder: Path, places: AbstractSet[Path]) -> None:

@@ -28,8 +28,13 @@ def read_slices(folder: Path) -> list[Slice] | None:
     if not (folder / LEDGER_PATH).is_file():
         return None
     with closing(read_ledger(folder)) as ledger:
-        slices, renewed = ledger.slices.all(), ledger.slices.renewed
-    return [_looked_at(folder, part, renewed) for part in slices] or None
+        return slices_of(folder, ledger) or None
+
+
+def slices_of(folder: Path, ledger: Ledger) -> list[Slice]:
+    """Return the slices of the collection in `folder`, whose ledger is given; none: not cut."""
+    renewed = ledger.slices.renewed
+    return [_looked_at(folder, part, renewed) for part in ledger.slices.all()]
 
 
 def known_slices(folder: Path) -> list[Slice] | None:

@@ -24,6 +24,7 @@ from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SliceMismatch, SliceState, State
+from mapillary_crawler.ledger.slices import Slices
 from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
@@ -115,6 +116,29 @@ def test_open_slices_come_back_as_they_are(whole: Path, in_one: dict[str, bytes]
     assert finished(whole) == in_one
 
 
+@pytest.mark.parametrize("step", ["forget_cut", "ensure_sum"])
+def test_a_cut_is_forgotten_by_the_next_start_where_the_first_was_killed(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """All rows are the whole's then, and no slice is left to say that it had not ended."""
+    slices = cut_in_two_runs(whole, SOME, size=SIZE)
+    crawl_slice(whole, slices[1], SOME)
+
+    def killed(_: Slices) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Slices, step, killed)
+        with pytest.raises(Killed):
+            merge(whole)
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        assert not ledger.slices.unmerged()
+        assert not ledger.slices.may_be_cut(SIZE)
+    assert merge(whole) == 0
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        assert ledger.slices.may_be_cut(SIZE)
+
+
 def test_a_body_that_came_for_images_of_two_slices_is_nobodys(whole: Path) -> None:
     first, *_, last = cut_in_two_runs(whole, SOME, size=SIZE)
     png = b"PNG"
@@ -150,7 +174,7 @@ def test_nothing_is_finished_that_is_not_merged(whole: Path) -> None:
         finish(whole, whole.parent.parent / "store")
     with closing(Ledger(whole / LEDGER_PATH)) as ledger:
         for part in parts:
-            ledger.slices.set_merged(part.number)
+            ledger.slices.set_merged(part.number, has_ended=True)
         ledger.database.execute("UPDATE slices SET images = images + 1 WHERE number = 1")
     with pytest.raises(SliceMismatch, match="the slices have"):
         finish(whole, whole.parent.parent / "store")
