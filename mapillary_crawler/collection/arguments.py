@@ -87,7 +87,7 @@ class Arguments:
     update: bool = False
     #: The collection gets index.html and sequences.geojson.
     page: bool | None = None
-    #: Once all is listed, what is large ends, cut into slices.
+    #: Once all is listed, what is large ends, cut into slices; not with `stop_after`.
     cut: bool = False
     #: This slice alone is crawled.
     slice_number: int | None = None
@@ -123,7 +123,7 @@ def validate(given: Mapping[str, str]) -> Arguments:
         remove=_switch("remove", given.get("remove", "0")),
         update=_switch("update", given.get("update", "0")),
         page=_given("page", given, _switch),
-        cut=_switch("cut", given.get("cut", "0")),
+        cut=_switch("cut", given.get("cut", "0")) and "stop_after" not in given,
         slice_number=_given("slice", given, _slice),
     )
     _refuse_upload(arguments)

@@ -131,6 +131,16 @@ def with_defaults(given: Mapping[str, str]) -> dict[str, str]:
     return {**defaults, **given}
 
 
+def refuse_stop_after(given: Mapping[str, str]) -> None:
+    """Refuse a crawl that ends after a while, for a queue: be it given, or a default of a file."""
+    why = "does not go with --queue, where what has stopped is taken again at once"
+    if "stop_after" in given:
+        raise ArgumentRefused(f"-a stop_after= {why}")
+    if "stop_after" in in_force().arguments:
+        files = " or ".join(map(str, in_force().paths))
+        raise ArgumentRefused(f"stop_after, as {files} has it, {why}; take it out there")
+
+
 def origin_of(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """Say where a setting has its value from, unless the command line has one.
 

@@ -13,7 +13,7 @@ from scrapy.utils.conf import arglist_to_dict
 
 from mapillary_crawler.collection.arguments import Arguments, refuse_processes
 from mapillary_crawler.collection.configuration import read_number
-from mapillary_crawler.collection.configuration_file import validated
+from mapillary_crawler.collection.configuration_file import refuse_stop_after, validated
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
@@ -221,10 +221,8 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
         raise ArgumentRefused("an argument is written -a NAME=VALUE") from None
     if "username" in given:
         raise ArgumentRefused("-a username= has no place here; name the users themselves")
-    if opts.queue and "stop_after" in given:
-        raise ArgumentRefused(
-            "-a stop_after= does not go with --queue, where what has stopped is taken again at once"
-        )
+    if opts.queue:
+        refuse_stop_after(given)
     refuse_processes(given)
     arguments = (validated({**given, "username": name}) for name in names)
     return {each.collection.username: each for each in arguments}

@@ -14,6 +14,7 @@ from scrapy.utils.log import configure_logging
 
 from mapillary_crawler import __version__
 from mapillary_crawler.collection.configuration import read_number
+from mapillary_crawler.collection.configuration_file import refuse_stop_after
 from mapillary_crawler.collection.places import Places
 from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.collection.units import read_span
@@ -85,6 +86,7 @@ Examples
         configuration, jobs = self.configuration(), read_jobs(opts.jobs, **of_machine)
         lease = read_number(self.given_settings, "QUEUE_LEASE", 1, read_span)
         dsn = read_dsn(os.environ)
+        refuse_stop_after({})
         require_disks(configuration)
         token = read_token(os.environ)
         warn_without_tls(dsn, self.say)

@@ -223,6 +223,11 @@ def test_a_limit_of_the_run_is_a_time_or_bytes(value: str, limit: StopAfter) -> 
     assert validate({"username": "x", "stop_after": value}).stop_after == limit
 
 
+@pytest.mark.parametrize("given", [{"cut": "1"}, {"cut": "1", "stop_after": "2h"}])
+def test_what_stops_after_a_while_is_not_cut(given: dict[str, str]) -> None:
+    assert validate({"username": "x", **given}).cut is ("stop_after" not in given)
+
+
 def test_minus_zero_is_zero() -> None:
     one, other = (validate({"username": "x", "bbox": box}) for box in ("-0.0,-0,1,1", "0,0,1,1"))
     assert one.collection.name == other.collection.name

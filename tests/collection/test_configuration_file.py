@@ -22,6 +22,7 @@ from mapillary_crawler.collection.configuration_file import (
     in_force,
     origin_of,
     parse,
+    refuse_stop_after,
     validated,
 )
 from mapillary_crawler.collection.outcome import ArgumentRefused
@@ -202,6 +203,19 @@ def test_the_working_folder_wins_over_the_user_and_the_environment_over_both(
     names = ("IMAGE_ATTEMPTS", "WEBP_METHOD", "MIN_FREE_BYTES", "TAR_MAX_BYTES")
     origins = [origin_of(name, environment) for name in names]
     assert origins == [str(here), str(own), "environment", "default"]
+
+
+def test_a_limit_of_the_run_is_the_same_typed_or_of_a_file(places: tuple[Path, Path]) -> None:
+    _, here = places
+    refuse_stop_after({"quality": "256"})
+    assert validated({"username": "a", "cut": "1"}).cut
+    with pytest.raises(ArgumentRefused, match=r"^-a stop_after= does not go with --queue"):
+        refuse_stop_after({"stop_after": "2h"})
+    in_force.cache_clear()
+    here.write_text("[arguments]\nstop_after = '2h'\n")
+    assert not validated({"username": "a", "cut": "1"}).cut
+    with pytest.raises(ArgumentRefused, match=f"^stop_after, as {here} has it, does not go with"):
+        refuse_stop_after({})
 
 
 def test_the_user_s_folder_may_be_the_working_folder(
