@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import lru_cache
@@ -14,6 +13,7 @@ from mapillary_crawler.collection.names import UNKNOWN_DATE
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import ImageRecord, SavedImage, TakenImage
+from mapillary_crawler.ledger.trouble import LedgerDamaged
 
 _Image = TypeVar("_Image", ImageRecord, SavedImage)
 _decode = json.JSONDecoder().raw_decode
@@ -77,6 +77,6 @@ def fields_of(ledger: Ledger, image: ImageRecord | TakenImage) -> dict[str, Any]
     """
     try:
         fields, _ = _decode(ledger.images.line(image).decode())
-    except (ValueError, TypeError, IndexError, RecursionError, zlib.error):
+    except (ValueError, TypeError, RecursionError, LedgerDamaged):
         return {}
     return fields if isinstance(fields, dict) else {}

@@ -9,6 +9,7 @@
      |    |-- RunStopped           4
      |    |-- DiskFull             6
      |    |-- LedgerTooNew         2  ledger/schema.py
+     |    |-- LedgerDamaged        3  ledger/trouble.py; also an sqlite3.DatabaseError
      |    |-- CursorMoved          1  ledger/records.py; the listing goes on from another cursor
      |    |-- CursorLoop           1  ledger/records.py; the listing begins anew
      |    |-- SliceMismatch        2  ledger/records.py

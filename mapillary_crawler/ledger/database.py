@@ -42,7 +42,8 @@ class Database:
 
     def __init__(self, path: Path, *, read_only: bool = False, wal: bool = True) -> None:
         _refuse_links(path)
-        self._path = path
+        #: Where the file is.
+        self.path = path
         self._read_only = read_only
         address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         self._depth = 0
@@ -72,13 +73,13 @@ class Database:
             execute("PRAGMA locking_mode = NORMAL")
             execute("BEGIN EXCLUSIVE")
             with suppress(OSError):  # of a reader that could not share it
-                self._path.with_name(f"{self._path.name}-shm").unlink(missing_ok=True)
+                self.path.with_name(f"{self.path.name}-shm").unlink(missing_ok=True)
             execute("COMMIT")
         execute("PRAGMA synchronous = FULL")
 
     def _explained(self, error: sqlite3.OperationalError) -> sqlite3.OperationalError:
         """Return what an error means; a reader writes nothing, not even to find that out."""
-        return error if self._read_only else explain(error, self._path)
+        return error if self._read_only else explain(error, self.path)
 
     def execute(self, statement: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
         """Run one statement; outside a transaction it commits by itself."""

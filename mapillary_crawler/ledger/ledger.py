@@ -7,6 +7,7 @@ listing go on?" and "what failed, and why?".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mapillary_crawler.ledger.arranged import Arranged
@@ -28,6 +29,7 @@ from mapillary_crawler.ledger.samples import Samples
 from mapillary_crawler.ledger.slices import Slices
 from mapillary_crawler.ledger.staged import Staged
 from mapillary_crawler.ledger.survey import Survey
+from mapillary_crawler.ledger.trouble import LedgerDamaged
 from mapillary_crawler.ledger.update import Update
 
 
@@ -56,7 +58,7 @@ class Ledger:
         self.samples = Samples(self.database)
         self.slices = Slices(self.database, self.facts)
         self.staged = Staged(self.database)
-        self.survey = Survey(self.database)
+        self.survey = Survey(self.database, self.pages)
         self.update = Update(self.database, self.facts, self.listing)
 
     def start_run(self) -> int:
@@ -85,8 +87,13 @@ class Ledger:
         self.queue.came_back(numbers)
 
     def is_sound(self) -> bool:
-        """Say whether SQLite finds nothing wrong with the file; reads all of it."""
-        return bool(self.database.value("PRAGMA quick_check(1)") == "ok")
+        """Say whether nothing is wrong with the file, nor with the listed rows; reads all of it."""
+        if self.database.value("PRAGMA quick_check(1)") != "ok":
+            return False
+        with suppress(LedgerDamaged):
+            self.pages.ensure_sound()
+            return True
+        return False
 
     def stays_damaged(self, number: int) -> bool:
         """Say whether an image that came damaged was stored so before this update, and is again."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mapillary_crawler.ledger.database import Database
+from mapillary_crawler.ledger.trouble import LedgerDamaged
 
 #: Rows a slice: small enough that one row is cheap to read, large enough to compress well.
 SLICE_ROWS = 200
@@ -32,25 +33,60 @@ class Pages:
         return number
 
     def line(self, page: int, row: int) -> bytes:
-        """Return the canonical JSON of a row; raises as `unpacked`."""
+        """Return the canonical JSON of a row; raises `LedgerDamaged` where there is none."""
         lines = self._unpacked.get(page)
         if lines is None:
             packed = self._database.value("SELECT rows FROM pages WHERE number = ?", (page,))
-            lines = split(unpacked(packed))
+            lines = split(self.unpacked(packed))
             self._unpacked[page] = lines
             if len(self._unpacked) > _SLICES_KEPT:
                 self._unpacked.popitem(last=False)
         else:
             self._unpacked.move_to_end(page)
-        return lines[row]
+        try:
+            return lines[row]
+        except (IndexError, TypeError):
+            raise self._damaged("an image has no listed row") from None
+
+    def unpacked(self, packed: object) -> bytes:
+        """Return a slice unpacked; raises `LedgerDamaged` where it is none."""
+        try:
+            return unpacked(packed)
+        except zlib.error as error:
+            raise self._damaged(f"listed rows do not unpack: {error}") from None
+
+    def _damaged(self, why: str) -> LedgerDamaged:
+        return LedgerDamaged(self._database.path, why)
+
+    def ensure_sound(self) -> None:
+        """Raise `LedgerDamaged` unless each image has its row; unpacks all slices."""
+        rows = self._database.execute(
+            "SELECT rows, least, most FROM (SELECT page, min(row) AS least, max(row) AS most "
+            "FROM images WHERE page IS NOT NULL GROUP BY page) "
+            "LEFT JOIN pages ON pages.number = page"
+        )
+        for packed, least, most in rows:
+            lines = split(self.unpacked(packed))
+            if not (type(least) is type(most) is int and 0 <= least <= most < len(lines)):
+                raise self._damaged("an image has no listed row")
+            for line in lines:
+                self._fields(line)
 
     def slices(self) -> Iterator[tuple[int, bytes]]:
         """Yield all slices by their numbers, packed."""
         return iter(self._database.execute("SELECT number, rows FROM pages ORDER BY number"))
 
     def metadata(self, page: int, row: int) -> dict[str, Any]:
-        """Return the fields of a row."""
-        fields: dict[str, Any] = json.loads(self.line(page, row))
+        """Return the fields of a row; raises `LedgerDamaged` where it has none."""
+        return self._fields(self.line(page, row))
+
+    def _fields(self, line: bytes) -> dict[str, Any]:
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError):
+            fields = None
+        if not isinstance(fields, dict):
+            raise self._damaged("a listed row is no JSON object")
         return fields
 
 
@@ -59,8 +95,10 @@ def split(rows: bytes) -> list[bytes]:
     return rows.split(b"\n", SLICE_ROWS)
 
 
-def unpacked(packed: bytes) -> bytes:
+def unpacked(packed: object) -> bytes:
     """Return a slice unpacked; raises `zlib.error` for what is none, or more than one can have."""
+    if not isinstance(packed, bytes):
+        raise zlib.error("a slice that is not there")
     unpacking = zlib.decompressobj()
     rows = unpacking.decompress(packed, SLICE_BYTES)
     if not unpacking.eof:

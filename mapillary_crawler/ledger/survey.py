@@ -9,7 +9,7 @@ from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import member_path
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import kept_balance
-from mapillary_crawler.ledger.pages import split, unpacked
+from mapillary_crawler.ledger.pages import Pages, split
 from mapillary_crawler.ledger.records import (
     FAILED_BEFORE,
     DayState,
@@ -25,8 +25,9 @@ from mapillary_crawler.ledger.records import (
 class Survey:
     """Counts; each says what it costs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pages: Pages) -> None:
         self._database = database
+        self._pages = pages
 
     def recount(self) -> dict[State, tuple[int, int]]:
         """Return images and bytes by state as the rows have them; looks at every row."""
@@ -145,7 +146,7 @@ class Survey:
     def rows(self) -> Iterator[bytes]:
         """Yield the JSON of every listed image of the selection; unpacks all pages."""
         for (packed,) in self._database.execute("SELECT rows FROM pages ORDER BY number"):
-            yield from split(unpacked(packed))
+            yield from split(self._pages.unpacked(packed))
 
     def progress(self) -> tuple[Balance, Waiting]:
         """Return the balance, and what waits; cheap, whatever is listed, as the balance is."""

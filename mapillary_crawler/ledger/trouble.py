@@ -7,6 +7,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from mapillary_crawler.collection.layout import is_slice
+from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.collection.probes import try_room
 
 #: Result codes, of which the lowest byte is the kind (https://sqlite.org/rescode.html).
@@ -27,6 +29,18 @@ class LedgerTrouble(sqlite3.OperationalError):
         super().__init__(f"{path}: {self.reason}")
         self.errno = number
         self.filename = str(path)
+
+
+class LedgerDamaged(ProjectError, sqlite3.DatabaseError):
+    """A ledger that SQLite can read, and that does not hold what this program has written."""
+
+    outcome = Outcome.INCOMPLETE
+
+    def __init__(self, path: Path, why: str) -> None:
+        what_to_do = "mend it with the command repair"
+        if is_slice(path.parent.parent.name):
+            what_to_do = f"move {path.parent.parent} away, and its images are fetched again"
+        super().__init__(f"{path} is damaged: {why}; put it back from a backup, or {what_to_do}")
 
 
 def explain(error: sqlite3.OperationalError, path: Path) -> sqlite3.OperationalError:

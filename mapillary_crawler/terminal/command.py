@@ -14,7 +14,6 @@ import signal
 import sqlite3
 import sys
 import textwrap
-import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -168,7 +167,7 @@ class ProjectCommand(ScrapyCommand):
             self.end(Outcome.INTERRUPTED, self.interrupted)
         except BrokenPipeError:
             _end_with_reader()
-        except (OSError, sqlite3.Error, zlib.error) as error:
+        except (OSError, sqlite3.Error) as error:
             outcome = Outcome.DISK_FULL if is_disk_full(error) else Outcome.ERROR
             self.end(outcome, _cause(error, args))
 
@@ -234,11 +233,9 @@ def _end_with_reader() -> NoReturn:
     sys.exit(128 + signal.SIGPIPE)
 
 
-def _cause(error: OSError | sqlite3.Error | zlib.error, args: Sequence[str]) -> str:
+def _cause(error: OSError | sqlite3.Error, args: Sequence[str]) -> str:
     """Return what an error is about, or else what was asked for, and why it came."""
     about, why = None, str(error)
-    if isinstance(error, zlib.error):
-        why = f"the ledger is damaged: {error}"
     if isinstance(error, OSError) and error.strerror:
         about, why = error.filename, error.strerror
     return f"{about or ' '.join(args)}: {why}".removeprefix(": ")

@@ -64,8 +64,13 @@ def test_rows_that_do_not_unpack_are_named(commands: Commands) -> None:
     with closing(sqlite3.connect(folder / LEDGER_PATH)) as ledger:
         ledger.execute("UPDATE pages SET rows = x'00'")
         ledger.commit()
-    assert commands.run("page", NAME) == 1
-    assert "the ledger is damaged" in commands.err.splitlines()[-1]
+    assert commands.run("page", NAME) == 3
+    line = commands.err.splitlines()[-1]
+    assert f"{folder}/" in line
+    assert " is damaged: listed rows do not unpack" in line
+    assert line.endswith("mend it with the command repair")
+    assert commands.run("repair", NAME) == 0, commands.err
+    assert commands.run("page", NAME) == 0, commands.err
 
 
 def test_what_is_not_finished_is_refused(commands: Commands) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.graph.rows import canonical_line
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.pages import SLICE_BYTES, SLICE_ROWS
 from mapillary_crawler.ledger.thread import LedgerHere
+from mapillary_crawler.ledger.trouble import LedgerDamaged
 from tests.ledgers import list_rows, row
 
 
@@ -40,7 +44,7 @@ def test_a_slice_that_unpacks_to_more_than_any_is_none(ledger: Ledger) -> None:
     list_rows(ledger, [row(1)])
     (record,) = streams.in_order(LedgerHere(ledger))
     ledger.database.execute("UPDATE pages SET rows = ?", (zlib.compress(bytes(SLICE_BYTES + 1)),))
-    with pytest.raises(zlib.error):
+    with pytest.raises(LedgerDamaged, match="do not unpack"):
         ledger.images.line(record)
     ledger.database.execute("UPDATE pages SET rows = ?", (zlib.compress(b"\n" * SLICE_BYTES),))
     ledger.images.line(record)
@@ -66,5 +70,42 @@ def test_hostile_text_does_not_tear_lines_apart(ledger: Ledger, rows: list[dict[
 
 def test_a_line_that_is_not_there(ledger: Ledger) -> None:
     number = ledger.pages.add([b"{}"])
-    with pytest.raises(IndexError):
+    with pytest.raises(LedgerDamaged, match="an image has no listed row"):
         ledger.pages.line(number, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (b"\0", "do not unpack"),
+        (None, "do not unpack"),
+        ("text", "do not unpack"),
+        (zlib.compress(b"{}")[:-1], "do not unpack"),
+        (zlib.compress(b"{}"), "an image has no listed row"),
+        (zlib.compress(b"{}\n[]\n{}"), "no JSON object"),
+        (zlib.compress(b"{}\n" + b"[" * 10**5), "no JSON object"),
+    ],
+)
+def test_a_damaged_ledger_is_named_with_what_mends_it(
+    ledger: Ledger, rows: object, why: str
+) -> None:
+    list_rows(ledger, [row(1), row(2)])
+    assert ledger.is_sound()
+    ledger.database.execute("CREATE TABLE others AS SELECT number, ? AS rows FROM pages", (rows,))
+    ledger.database.execute("DROP TABLE pages")
+    ledger.database.execute("ALTER TABLE others RENAME TO pages")
+    _, second = streams.in_order(LedgerHere(ledger))
+    with pytest.raises(sqlite3.DatabaseError) as error:
+        ledger.pages.metadata(second.page, second.row)
+    assert isinstance(error.value, LedgerDamaged)
+    assert error.value.outcome is Outcome.INCOMPLETE
+    said = str(error.value)
+    assert said.startswith(f"{ledger.database.path} is damaged: ")
+    assert why in said
+    assert said.endswith("mend it with the command repair")
+    assert not ledger.is_sound()
+
+
+def test_of_a_slice_nothing_is_mended() -> None:
+    said = str(LedgerDamaged(Path("s/mapillary-a-256#2/.crawl/ledger"), "why"))
+    assert said.endswith("or move s/mapillary-a-256#2 away, and its images are fetched again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,7 +17,7 @@ from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, Result, assert_same, states, wait_until
+from tests.crawling import SCRAPY, Crawling, Result, assert_same, states, wait_until
 
 USER = {
     "username": "alice", "images": 150, "days": 3.0, "panoramas": 0.2, "dead": 3, "no_url": 0.02,
@@ -75,10 +76,19 @@ def with_a_damaged_page(folder: Path) -> None:
     (folder / LEDGER_PATH).write_bytes(content)
 
 
+def with_rows_that_do_not_unpack(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / LEDGER_PATH)) as ledger, ledger:
+        ledger.execute("UPDATE pages SET rows = substr(rows, 1, 20)")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "spoil", [without_ledger, without_state, with_garbage, with_an_empty_one, with_a_damaged_page]
-)
+    "spoil",
+    [
+        without_ledger, without_state, with_garbage, with_an_empty_one, with_a_damaged_page,
+        with_rows_that_do_not_unpack,
+    ],
+)  # fmt: skip
 def test_a_ledger_is_made_of_the_manifests(
     crawling: Crawling, folder: Path, wanted: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -99,6 +109,39 @@ def test_a_ledger_is_made_of_the_manifests(
     again = crawling.run(**WHO)
     assert (again.code, "archived" in again.lines[-1]) == (0, True)
     assert_same(folder, wanted)
+
+
+@pytest.mark.long
+def test_rows_that_do_not_unpack_are_a_line_that_says_what_mends_it(
+    crawling: Crawling, folder: Path, wanted: Path
+) -> None:
+    with_rows_that_do_not_unpack(folder)
+    updated = crawling.run(**WHO, update=1)
+    assert (updated.code, "Traceback" in updated.output) == (3, False), updated.output
+    assert "do not unpack" in updated.lines[-1]
+    assert "mend it with the command repair" in updated.lines[-1]
+    shutil.rmtree(crawling.store)
+    assert crawling.run("-s", "CLOSESPIDER_ITEMCOUNT=5", **WHO).code == 4
+    staged = crawling.store / ".incomplete" / NAME
+    with_rows_that_do_not_unpack(staged)
+    for command in (
+        crawling.command(**WHO)[len(SCRAPY) :],
+        ["plan", "alice", "-a", "quality=256"],
+        ["page", NAME],
+        ["tracks", NAME],
+        ["status"],
+    ):
+        result = crawling.scrapy(*command)
+        assert "Traceback" not in result.output, result.output
+        if command[0] in ("crawl", "plan"):
+            assert result.code == 3, result.output
+            assert f"{staged / LEDGER_PATH} is damaged: listed rows" in result.lines[-1]
+            assert "mend it with the command repair" in result.lines[-1]
+    assert crawling.scrapy("repair", NAME).code == 3
+    assert crawling.run(**WHO).code == 0
+    assert states(crawling.store / NAME) == states(wanted)
+    found = {path.name: path.read_bytes() for path in tars(crawling.store / NAME)}
+    assert found == {path.name: path.read_bytes() for path in tars(wanted)}
 
 
 def test_nothing_is_wrong(crawling: Crawling, folder: Path) -> None:

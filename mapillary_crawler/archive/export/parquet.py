@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO
@@ -16,6 +15,7 @@ from mapillary_crawler.archive.export.rows import COLUMNS, Box, Rows
 from mapillary_crawler.archive.saved_images import checked
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SavedImage
+from mapillary_crawler.ledger.trouble import LedgerDamaged
 
 #: Rows that are Python's at once, few enough for a processor's cache, and those of a row group.
 _BATCH, _GROUP = 1_000, 100_000
@@ -72,6 +72,6 @@ def _fields(ledger: Ledger, image: SavedImage) -> dict[str, Any]:
     """Return an image's fields, as `fields_of`, in a quarter of its time."""
     try:
         fields = orjson.loads(ledger.images.line(image))
-    except (ValueError, TypeError, IndexError, zlib.error):
+    except (ValueError, TypeError, LedgerDamaged):
         return {}
     return fields if isinstance(fields, dict) else {}

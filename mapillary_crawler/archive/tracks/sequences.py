@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import TakenImage
 from mapillary_crawler.ledger.thread import LedgerAccess
+from mapillary_crawler.ledger.trouble import LedgerDamaged
 
 
 def lines_of(access: LedgerAccess, *, heights: bool = False) -> Iterator[Line]:
@@ -40,7 +40,7 @@ def _read(ledger: Ledger, image: TakenImage) -> tuple[TakenImage, dict[str, Any]
     check_taken(image)
     try:
         usual = usual_fields(ledger.images.line(image))
-    except (TypeError, IndexError, AttributeError, zlib.error):  # a ledger from elsewhere
+    except (TypeError, IndexError, AttributeError, LedgerDamaged):  # a ledger from elsewhere
         usual = None
     return image, fields_of(ledger, image) if usual is None else usual
 
