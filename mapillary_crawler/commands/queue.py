@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mapillary_crawler.workers.overview import Overview, UserInQueue
 
 _NUMBERS = ("slices", "listed", "saved", "gone", "failed", "left", "size", "images/s")
+#: Characters of a reason.
+_REASON = 400
 #: Words of the command, and how many names follow each.
 _WORDS = {"init": 0, "cancel": 1, "retry": 1}
 
@@ -113,7 +115,7 @@ def _asked_for(args: list[str]) -> tuple[str, str]:
 
 def _show(found: Overview, opts: argparse.Namespace) -> None:
     from mapillary_crawler.terminal.json_lines import line
-    from mapillary_crawler.terminal.quoting import printable
+    from mapillary_crawler.terminal.quoting import brief
     from mapillary_crawler.terminal.tables import Table
 
     if opts.json:
@@ -121,7 +123,7 @@ def _show(found: Overview, opts: argparse.Namespace) -> None:
             print(line(fields))
         return
     if found.halted:
-        print(f"No machine takes anything: {printable(found.halted)}")
+        print(f"No machine takes anything: {brief(found.halted, _REASON)}")
     table = Table(
         ("collection", "state", *_NUMBERS, "machine"),
         frozenset(_NUMBERS),
@@ -132,25 +134,25 @@ def _show(found: Overview, opts: argparse.Namespace) -> None:
     if table.rows:
         table.print()
     for task in found.refused:
-        print(f"task {task.task} is refused: {printable(task.reason)}")
+        print(f"task {task.task} is refused: {brief(task.reason, _REASON)}")
     for worker in found.workers:
-        print(f"{printable(worker.machine)}: {worker.jobs} at once, {printable(worker.state)}")
+        print(f"{brief(worker.machine)}: {worker.jobs} at once, {brief(worker.state, _REASON)}")
     print(_sum(found))
 
 
 def _row(user: UserInQueue) -> tuple[str, ...]:
-    from mapillary_crawler.terminal.quoting import printable
+    from mapillary_crawler.terminal.quoting import brief
 
     ended = user.has_ended and user.exit_code
     amounts = (user.listed, user.saved, user.gone + user.unavailable, user.failed, user.left)
     return (
-        printable(user.collection),
+        brief(user.collection),
         f"{user.state} ({user.exit_code})" if ended else user.state,
         f"{user.slices_ended}/{user.slices}" if user.slices else "-",
         *map("{:,}".format, amounts),
         quantities.size(user.bytes_saved),
         quantities.rate(user.images_per_second) if user.images_per_second else "-",
-        user.machine or "-",
+        brief(user.machine or "-"),
     )
 
 

@@ -11,6 +11,8 @@ CREDENTIAL = (
     r"|(?<=OAuth )(?!2\.0\b)(?=\S*[\d|])[^\s\"'<>]+"
     r"|access_token=[^\s\"'<>]+"
 )
+#: Characters of what others call something: no identifier of this program has more.
+_BRIEF = 100
 #: Whatever an answer may echo of a token or of a signed URL.
 _SECRET = re.compile(rf"{CREDENTIAL}|\?\S+=\S+", re.IGNORECASE)
 
@@ -31,3 +33,8 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def brief(text: str, longest: int = _BRIEF) -> str:
+    """Return what others call something as `printable`, of at most so many of its characters."""
+    return printable(text) if len(text) <= longest else f"{printable(text[: longest - 1])}…"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+import psycopg.types.json
 
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
 from mapillary_crawler.workers.dsn import NAME, Dsn, warning
@@ -33,6 +35,20 @@ class QueueAway(ProjectError):
     """The queue went away while it was worked with."""
 
     outcome = Outcome.SERVICE_AWAY
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what a column of JSON holds; {} for what PostgreSQL takes and Python does not.
+
+    Numbers of thousands of digits, say: who writes one would else silence all who read it.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+
+
+psycopg.types.json.set_json_loads(read_json)
 
 
 def parameters(dsn: Dsn) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from mapillary_crawler.workers.work import Work, read_work
 
 #: Seconds after which figures of a crawl say nothing of now.
 _STALE = 60.0
+#: No number of images or bytes is as large, and no time as late: in seconds since 1970.
+_MOST, _LAST = 2**63, 253_402_300_799.0
 _OF_SLICES = ("saved", "gone", "unavailable", "failed", "bytes_saved")
 _NUMBERS = (*_OF_SLICES, "listed", "left")
 #: By collection and state; what each holds is looked at where it has failed.
@@ -34,12 +36,12 @@ ORDER BY priority DESC, id
 """
 _PROGRESS = """
 SELECT collection, slice, username, machine, exit_code, figures,
-    extract(epoch FROM now() - changed_at)::float AS age
+    (extract(epoch FROM now()) - extract(epoch FROM changed_at))::float AS age
 FROM progress ORDER BY collection, slice
 """
 _WORKERS = """
 SELECT machine, version, jobs, drained, extract(epoch FROM seen_at)::float AS seen_at,
-    extract(epoch FROM now() - seen_at)::float AS age,
+    (extract(epoch FROM now()) - extract(epoch FROM seen_at))::float AS age,
     CASE WHEN paused_until > now() THEN paused_for END AS paused_for
 FROM workers ORDER BY machine, id
 """
@@ -149,7 +151,7 @@ def look(connection: psycopg.Connection, lease: float) -> Overview:
     found = Overview()
     with connection.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(_TASKS, (ARCHIVE_SLICE,)).fetchall():
-            user = _user(found, row["username"], row["collection"], _state(row))
+            user = _user(found, row["username"] or "", row["collection"], _state(row))
             user.slices += row["tasks"] * row["is_slice"]
         for row in cursor.execute(_FAILED).fetchall():
             _add_failed(found, row)
@@ -227,14 +229,20 @@ def _add_progress(found: Overview, row: Mapping[str, Any]) -> None:
         if user.state == "failed" and code in _DONE:
             user.state = "done"
     for name in _OF_SLICES if is_slice else _NUMBERS:
-        if isinstance(value := figures.get(name), int):
-            setattr(user, name, getattr(user, name) + value)
+        setattr(user, name, getattr(user, name) + int(_number(figures, name)))
     if is_slice:
         settled = user.saved + user.gone + user.unavailable + user.failed
         user.left = max(0, user.listed - settled)
-    rate = figures.get("images_per_second")
-    if code is None and row["age"] < _STALE and isinstance(rate, int | float):
-        user.images_per_second += rate
+    if code is None and row["age"] < _STALE:
+        user.images_per_second += _number(figures, "images_per_second")
+
+
+def _number(figures: Any, name: str) -> float:
+    """Return a number of a crawl's figures; 0 for what no crawl has told."""
+    value = figures.get(name) if isinstance(figures, dict) else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
+        return value
+    return 0
 
 
 def _worker(row: Mapping[str, Any], lease: float) -> WorkerOfQueue:
@@ -245,6 +253,5 @@ def _worker(row: Mapping[str, Any], lease: float) -> WorkerOfQueue:
         state = "lost"
     elif row["paused_for"]:
         state = f"paused: {row['paused_for']}"
-    return WorkerOfQueue(
-        row["machine"], row["version"], row["jobs"], state, row["seen_at"] or time.time()
-    )
+    seen_at = min(max(0.0, row["seen_at"] or time.time()), _LAST)
+    return WorkerOfQueue(row["machine"], row["version"], row["jobs"], state, seen_at)

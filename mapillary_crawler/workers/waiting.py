@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Collection
 
 from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.terminal.quoting import brief
 from mapillary_crawler.workers.database import QueueRefused, connected
 from mapillary_crawler.workers.dsn import Dsn
 from mapillary_crawler.workers.overview import Overview, UserInQueue, look
 
 #: Seconds between two looks.
 _LOOK = 2.0
+#: Characters of a reason.
+_REASON = 400
 
 
 def wait_for(
@@ -30,7 +33,9 @@ def wait_for(
         except QueueRefused as error:
             found, why = Overview(), f"{error}; waiting"
         else:
-            why = f"no machine takes anything: {found.halted}" if found.halted else ""
+            why = (
+                f"no machine takes anything: {brief(found.halted, _REASON)}" if found.halted else ""
+            )
         if why and why != told:
             say(why)
         told = why
@@ -38,7 +43,7 @@ def wait_for(
             user = found.users.get(name)
             if user and user.has_ended and name not in ended:
                 ended[name] = user
-                say(f"{user.username}: {user.state}, {len(ended):,} of {len(collections):,}")
+                say(f"{brief(user.username)}: {user.state}, {len(ended):,} of {len(collections):,}")
         if len(ended) < len(collections):
             time.sleep(_LOOK)
     return ended

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.terminal.quoting import one_line, printable
+from mapillary_crawler.terminal.quoting import brief, one_line, printable
 
 TOKEN = "MLY|12345678901234567|0123456789abcdef0123456789abcdef"  # no real one
 
@@ -53,3 +53,11 @@ def test_a_name_is_shown_with_what_a_terminal_would_obey_escaped() -> None:
 def test_every_name_can_be_printed(name: str) -> None:
     assert printable(name).isprintable()
     assert printable(name).encode().decode() == printable(name)
+
+
+def test_what_others_call_something_is_brief_and_says_that_it_is() -> None:
+    assert brief("host-1") == "host-1"
+    assert brief("h" * 100) == "h" * 100
+    assert brief("h" * 10**6) == "h" * 99 + "…"
+    assert brief("a\x1b[2J\u202eb\nc\x9b") == "a\\x1b[2J\\u202eb\\nc\\x9b"
+    assert brief("word " * 9, 10) == "word word…"

@@ -57,3 +57,28 @@ def test_odd_figures_of_a_stranger_disturb_nobody(fleet: Fleet) -> None:
     fleet.execute(_PROGRESS, -1, None, odd)
     user = fleet.look().users[NAME]
     assert (user.listed, user.saved, user.images_per_second) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "odd", ["[]", '"x"', "null", '{"saved": 1e5000, "listed": 3}', '{"saved": -1, "left": 1e30}']
+)
+def test_what_no_crawl_has_told_is_not_counted(fleet: Fleet, odd: str) -> None:
+    fleet.execute(_PROGRESS, -1, None, odd)
+    user = fleet.look().users[NAME]
+    assert (user.listed, user.saved, user.left, user.seconds_left) == (0, 0, 0, None)
+
+
+def test_what_a_stranger_says_of_machines_and_tasks_can_be_shown(fleet: Fleet) -> None:
+    fleet.execute(
+        "INSERT INTO workers (machine, version, jobs, seen_at) VALUES "
+        "(repeat('m', 1000000), E'\\x1b', -1, 'infinity'), ('n', '1', 1, '-infinity')"
+    )
+    fleet.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, lock) VALUES "
+        "('users', 'archive_user', '{\"username\": 1e5000}', 'failed', 'a'), "
+        "('users', 'archive_user', '{}', 'todo', 'b')"
+    )
+    found = fleet.look()
+    assert len(list(found.fields())) == 5
+    assert [user.username for user in found.users.values()] == [""]
+    assert [task.reason for task in found.refused] == ["it has fields that no task has"]

@@ -53,6 +53,8 @@ STRANGE: list[tuple[str, dict[str, Any]]] = [
     ("archive_slice", {**_PROPER, "number": 1.5}),
     ("archive_slice", {**_PROPER, "number": "../1"}),
 ]
+#: What PostgreSQL takes for JSON, and Python does not: a number of 5,000 digits.
+UNREADABLE = '{"username": "alice", "arguments": {"quality": 1e5000}}'
 _INSERT = "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('users', %s, %s)"
 
 
@@ -64,13 +66,14 @@ def fleet(tmp_path: Path, queue_address: str) -> Fleet:
 def test_what_is_no_task_of_ours_is_refused_shown_and_never_run(fleet: Fleet) -> None:
     for name, arguments in STRANGE:
         fleet.execute(_INSERT, name, json.dumps(arguments))
+    fleet.execute(_INSERT, "archive_user", UNREADABLE)
     fleet.enqueue("bob")
     with fleet.worker("one", jobs=4) as worker:
         fleet.until_ended("bob")
 
         def taken() -> bool:
             found = fleet.execute("SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'")
-            return bool(found == [(len(STRANGE),)])
+            return bool(found == [(len(STRANGE) + 1,)])
 
         wait_until(taken)
         worker.terminate()
@@ -80,7 +83,7 @@ def test_what_is_no_task_of_ours_is_refused_shown_and_never_run(fleet: Fleet) ->
     assert fleet.names("BEGIN") == ["bob"]
     found = fleet.look()
     assert list(found.users) == ["mapillary-bob-original"]
-    assert len(found.refused) == len(STRANGE)
+    assert len(found.refused) == len(STRANGE) + 1
     assert all(task.reason for task in found.refused)
     assert "Traceback" not in said
     assert "\x1b" not in said

@@ -1,0 +1,32 @@
+"""What `scrapy queue` shows of what others have written into it."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from mapillary_crawler.commands.queue import _show
+from mapillary_crawler.workers.overview import (
+    Overview,
+    RefusedTask,
+    UserInQueue,
+    WorkerOfQueue,
+)
+
+#: It clears a terminal, turns its text around, and has no end.
+HOSTILE = "\x1b[2J\u202e\x9b1A\r\n" + "long" * 10**6
+
+
+def test_names_and_reasons_of_others_do_nothing_to_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = Overview(halted=HOSTILE)
+    found.users["a"] = UserInQueue("a", f"mapillary-{HOSTILE}", "running", machine=HOSTILE)
+    found.workers.append(WorkerOfQueue(HOSTILE, "1", 2, f"paused: {HOSTILE}", 0.0))
+    found.refused.append(RefusedTask(7, HOSTILE))
+    _show(found, argparse.Namespace(json=False))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert all(line.isprintable() and len(line) < 1000 for line in lines)
+    assert all("\\x1b[2J\\u202e" in lines[place] for place in (0, 2, 3, 4))
