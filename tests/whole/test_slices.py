@@ -13,10 +13,11 @@ import pytest
 
 from mapillary_crawler.archive.slices.reading import read_slices
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
+from mapillary_crawler.image.jxl_codec import installed_encoder
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Slice, SliceState
 from mapillary_crawler.sandbox.process import Sandbox
-from tests.crawling import Crawling, Result, assert_same, manifest, wait_until
+from tests.crawling import Crawling, Result, assert_same, images, manifest, wait_until
 
 USERS = [
     {
@@ -33,12 +34,21 @@ class InSlices:
     """A user that is cut, and crawled slice by slice."""
 
     def __init__(
-        self, store: Path, sandbox: Sandbox, username: str = "many", *, size: int = 35
+        self,
+        store: Path,
+        sandbox: Sandbox,
+        username: str = "many",
+        *,
+        size: int = 35,
+        encoded: str = "",
     ) -> None:
         self.crawling = Crawling(store, sandbox)
         self.crawling.environment |= {"SLICE_IMAGES": f"{size}", "IMAGE_ATTEMPTS": "3"}
         self.given = {"username": username, "quality": "256", "check_ia": 0}
-        self.folder = store / ".incomplete" / f"mapillary-{username}-256"
+        suffix = ""
+        if encoded:
+            self.given[encoded], suffix = 1, f"-{encoded}"
+        self.folder = store / ".incomplete" / f"mapillary-{username}-256{suffix}"
         self.finished = store / self.folder.name
 
     def crawl(self, **arguments: object) -> Result:
@@ -183,3 +193,36 @@ def test_one_listing_renews_the_urls_of_all_slices(sandbox: Sandbox, tmp_path: P
         assert result.code in (0, 4)
         assert result.balance["saved"] > 0
     assert listed() == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("encoded", ["webp", "jxl"])
+def test_encoded_images_are_the_same(sandbox: Sandbox, tmp_path: Path, encoded: str) -> None:
+    """With a slice that is killed while it encodes, and gone on with; one process is the judge."""
+    if encoded == "jxl":
+        try:
+            installed_encoder("auto")
+        except ValueError as absent:
+            pytest.skip(str(absent))
+    sandbox.reset()
+    ids = [image.image_id for image in sandbox.catalogue.user("many").images()]
+    sandbox.set_faults(
+        {"cdn": {"damaged": [ids[40]], "other_format": [ids[50]], "latency_ms": 150}}
+    )
+    one = InSlices(tmp_path / "one" / "store", sandbox, encoded=encoded)
+    assert [one.crawl().code, one.crawl().code] == [3, 0]
+    made = InSlices(tmp_path / "slices" / "store", sandbox, encoded=encoded)
+    assert made.crawl(cut=1).code == 4
+    first, second, *others = made.slices
+    assert others
+    with made.crawling.started(**made.given, slice=second.number) as killed:
+        wait_until(lambda: any(slice_folder(made.folder, second.number).glob(f"*/*/*.{encoded}")))
+        killed.send_signal(signal.SIGKILL)
+    for part in (second, *others, first):
+        result = made.crawl(slice=part.number)
+        assert result.code in (0, 3), result.output
+    whole = made.crawl(cut=1)
+    assert whole.code == 0, whole.output
+    assert_same(made.finished, one.finished)
+    names = list(images(made.finished))
+    assert sum(name.endswith(f".{encoded}") for name in names) > len(names) / 2
