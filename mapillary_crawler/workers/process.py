@@ -15,6 +15,8 @@ from types import FrameType
 
 from mapillary_crawler.collection.outcome import Outcome, worst
 
+#: Signals that end a crawl, and are passed on.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LEASH = Path(__file__).with_name("leash.py")
 #: Bytes of output that are read at once; a longer line is written in pieces.
 _CHUNK = 1 << 16
@@ -60,7 +62,10 @@ class Processes:
     _relays: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self, title: str, command: Sequence[str]) -> int:
-        """Run a command to its end; return its exit code, negative the signal that ended it."""
+        """Run a command to its end; return its exit code, negative the signal that ended it.
+
+        One that was told to end before it could hear that is interrupted, as any other is.
+        """
         if self.stopped:
             return Outcome.INTERRUPTED.exit_code
         with self._output(title) as output:
@@ -77,7 +82,10 @@ class Processes:
         try:
             if self.stopped:  # while it was being started
                 _send(process, signal.SIGTERM)
-            return await process.wait()
+            code = await process.wait()
+            if self.stopped and -code in _ENDING:
+                return Outcome.INTERRUPTED.exit_code
+            return code
         finally:
             self._running.discard(process)
 

@@ -91,7 +91,13 @@ def test_a_signal_reaches_who_is_being_started() -> None:
         processes.stop(signal.SIGTERM)
         return await task
 
-    assert asyncio.run(run()) == -signal.SIGTERM
+    assert asyncio.run(run()) == 4
+
+
+def test_what_ends_one_that_nobody_has_stopped_is_told() -> None:
+    killed = "import os; os.kill(os.getpid(), 15)"
+    processes = Processes(several=False)
+    assert asyncio.run(processes.run("killed", python(killed))) == -signal.SIGTERM
 
 
 def test_nobody_is_started_once_stopped() -> None:
