@@ -1,19 +1,32 @@
-"""Workers, crawls and PostgreSQL killed, workers paused: nothing is lost, and nothing twice."""
+"""Machines, workers, crawls and PostgreSQL killed, paused, cut off: nothing lost, nothing twice."""
 
 from __future__ import annotations
 
 import random
+import re
 import signal
+import sqlite3
 import subprocess
 import time
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
+from mapillary_crawler.collection.outcome import ProjectError
 from mapillary_crawler.sandbox.process import Sandbox
+from mapillary_crawler.workers.database import connected
+from mapillary_crawler.workers.dsn import read_dsn
+from mapillary_crawler.workers.enqueue import retry
+from mapillary_crawler.workers.overview import look
 from tests.chaos.conftest import KILLS
-from tests.crawling import Crawling, assert_same
+from tests.chaos.test_kills import FAULTS
+from tests.crawling import Crawling, assert_same, manifest
+from tests.workers.apart import Apart, apart
 from tests.workers.postgres import Postgres, binaries, running
 from tests.workers.real_workers import crawls_of, kill, worker
 
@@ -23,25 +36,81 @@ pytestmark = [
     pytest.mark.timeout(3600),  # each kill costs a lease and a start
 ]
 
-WORKERS = 3
+MACHINES = 3
 #: Seconds.
 LEASE = 3
 #: Images of a slice, about, and in transfer in one crawl.
 A_SLICE, IN_FLIGHT = 25, 8
 NAME = "mapillary-erin-256"
 ARGUMENTS = ("-aquality=256", "-acheck_ia=0")
+#: Kills of the version that is part of all tests, and what is left out there: refusals, after each
+#: of which all machines leave the API alone for a minute.
+_FEW, _MINUTES = 4, ("rate_limited", "too_many")
+#: Seconds that somebody sees a user wait.
+_PATIENCE = 15
+_SAVED, _LISTED = "state IN (1, 2)", "state >= 0"
+
+
+class Machine:
+    """A folder and, where that can be, a network of its own, with a worker."""
+
+    def __init__(self, crawling: Crawling, network: Apart | None) -> None:
+        self.crawling = crawling
+        self.network = network
+        self.output = crawling.store.parent / "output"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ensure_started(self, stack: ExitStack) -> None:
+        """Start its worker unless it runs, as a service manager does."""
+        if self.process is None or self.process.poll() is not None:
+            within = self.network.command if self.network else ()
+            self.process = stack.enter_context(worker(self.crawling, self.output, within=within))
+
+    @property
+    def crawls(self) -> dict[int, int | None]:
+        """The crawls that run now: the slice of each, None for the user's own."""
+        assert self.process
+        found = {}
+        for pid in crawls_of(self.process.pid):
+            with suppress(OSError):
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                number = re.search(rb"\0slice=([0-9]+)\0", line)
+                found[pid] = int(number[1]) if number else None
+        return found
+
+    def in_hand(self, which: str) -> int:
+        """Return how many images the slices have that are crawled now: those saved, or all.
+
+        The user's own crawl lists, or merges: what it has of images it keeps.
+        """
+        return sum(
+            IN_FLIGHT + (self._images(number, which) if number else 0)
+            for number in self.crawls.values()
+        )
+
+    def _images(self, number: int, which: str) -> int:
+        name = f"{slice_folder(Path(NAME), number).name}/{LEDGER_PATH}"
+        for path in self.crawling.store.parent.glob(f"**/{name}"):
+            with (
+                suppress(sqlite3.Error),
+                closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as ledger,
+            ):
+                rows = ledger.execute(f"SELECT sum(images) FROM balance WHERE {which}")
+                return int(rows.fetchone()[0] or 0)
+        return 0
 
 
 class Chaos:
-    """Three workers, each started again whenever it ends, and somebody who ends them."""
+    """The machines, and somebody who strikes them."""
 
-    def __init__(self, crawling: Crawling, postgres: Postgres, chance: random.Random) -> None:
-        self._crawling = crawling
+    def __init__(self, machines: list[Machine], postgres: Postgres, chance: random.Random) -> None:
+        self.machines = machines
         self._postgres = postgres
-        self._chance = chance
+        self.chance = chance
         self._stack = ExitStack()
-        self._workers: list[subprocess.Popen[bytes]] = []
         self.done: list[str] = []
+        #: Images that may be asked for once more, because of what was struck.
+        self.lost = 0
 
     def __enter__(self) -> Chaos:
         self.restart()
@@ -51,32 +120,95 @@ class Chaos:
         self._stack.close()
 
     def restart(self) -> None:
-        """Start those that have ended, as a service manager does."""
-        self._workers = [each for each in self._workers if each.poll() is None]
-        while len(self._workers) < WORKERS:
-            output = self._crawling.store.parent / "workers"
-            self._workers.append(self._stack.enter_context(worker(self._crawling, output)))
+        """Start the workers that have ended."""
+        for machine in self.machines:
+            machine.ensure_started(self._stack)
 
     def strike(self) -> None:
-        """Kill, or pause, something that is at work; where nothing is, wait for another time."""
-        running = [(each, crawls) for each in self._workers if (crawls := crawls_of(each.pid))]
-        if not running:
+        """Kill, pause or cut off something at work; where nothing is, wait for another time."""
+        working = [each for each in self.machines if each.crawls]
+        if not working:
             return
-        victim, crawls = self._chance.choice(running)
-        what = self._chance.choice(("worker", "crawl", "pause", "database"))
-        self.done.append(what)
-        if what == "worker":
-            victim.kill()
-        elif what == "crawl":
-            kill(self._chance.choice(crawls), signal.SIGKILL)
-        elif what == "pause":
-            victim.send_signal(signal.SIGSTOP)
-            time.sleep(LEASE * self._chance.uniform(1.2, 2))
-            victim.send_signal(signal.SIGCONT)
-        else:
-            self._postgres.stop(signal.SIGKILL)
-            time.sleep(self._chance.choice((0, 2 * LEASE)))
-            self._postgres.start()
+        victim = self.chance.choice(working)
+        kinds = ["worker", "crawl", "pause", "database", *["cable"] * bool(victim.network)]
+        what = self.chance.choice(kinds)
+        if getattr(self, f"_{what}")(victim):
+            self.done.append(what)
+
+    def _worker(self, victim: Machine) -> bool:
+        return self._killed(victim, [], victim.process)
+
+    def _crawl(self, victim: Machine) -> bool:
+        return self._killed(victim, list(victim.crawls)[:1], None)
+
+    def _killed(
+        self, victim: Machine, crawls: list[int], process: subprocess.Popen[bytes] | None
+    ) -> bool:
+        """Kill while nothing moves, so that what is in hand is what is lost."""
+        still = victim.crawls
+        for pid in still:
+            kill(pid, signal.SIGSTOP)
+        self.lost += victim.in_hand(_SAVED)
+        for pid in crawls:
+            kill(pid, signal.SIGKILL)
+        if process:
+            process.kill()
+        for pid in still:
+            kill(pid, signal.SIGCONT)
+        return bool(still)
+
+    def _pause(self, victim: Machine) -> bool:
+        assert victim.process
+        self.lost += victim.in_hand(_LISTED)
+        victim.process.send_signal(signal.SIGSTOP)
+        self._wait_longer_than_the_lease()
+        victim.process.send_signal(signal.SIGCONT)
+        return True
+
+    def _cable(self, victim: Machine) -> bool:
+        assert victim.network
+        self.lost += victim.in_hand(_LISTED)
+        victim.network.cut()
+        self._wait_longer_than_the_lease()
+        victim.network.join()
+        return True
+
+    def _database(self, _: Machine) -> bool:
+        self.lost += sum(each.in_hand(_LISTED) for each in self.machines)
+        self._postgres.stop(signal.SIGKILL)
+        time.sleep(self.chance.choice((0, 2 * LEASE)))
+        self._postgres.start()
+        return True
+
+    def _wait_longer_than_the_lease(self) -> None:
+        time.sleep(LEASE * self.chance.uniform(1.2, 2))
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Images of the user that are asked for again whatever is killed."""
+
+    dead: frozenset[str]
+    damaged: str
+    other_format: str
+    #: They fail in each slice, and are fine later.
+    failing: tuple[str, ...]
+
+    @classmethod
+    def chosen(cls, sandbox: Sandbox, chance: random.Random) -> Odd:
+        images = list(sandbox.catalogue.user("erin").images())
+        dead = {each.image_id for each in images if each.dead}
+        some = chance.sample(sorted({each.image_id for each in images} - dead - {""}), 5)
+        return cls(frozenset(dead), some[0], some[1], tuple(some[2:]))
+
+    @property
+    def always(self) -> dict[str, list[str]]:
+        """The faults that are the images' own."""
+        return {"damaged": [self.damaged], "other_format": [self.other_format]}
+
+    @property
+    def ids(self) -> set[str]:
+        return {*self.dead, self.damaged, self.other_format, *self.failing}
 
 
 def test_kills_lose_nothing_and_make_nothing_twice(
@@ -86,45 +218,120 @@ def test_kills_lose_nothing_and_make_nothing_twice(
     programs = binaries()
     if programs is None:
         pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
-    kills: int = request.config.getoption("--kills", KILLS)
+    given: int = request.config.getoption("--kills", KILLS)
+    kills, left_out = (given, ()) if given > KILLS else (_FEW, _MINUTES)
     slices = kills + 10
     user = {
         "username": "erin", "images": slices * A_SLICE, "days": slices * 2.0, "dead": 3,
         "undated": 0.01, "no_url": 0.01, "no_sequence": 0.02, "panoramas": 0.2,
     }  # fmt: skip
     chance = random.Random(kills)
-    with Sandbox.running([user], seed=11) as sandbox, running(programs) as postgres:
-        one = Crawling(tmp_path / "one", sandbox)
-        result = one.scrapy("archive", "erin", *ARGUMENTS)
-        assert result.code == 0, result.output
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox.running([user], seed=11))
+        postgres = stack.enter_context(running(programs))
+        odd = Odd.chosen(sandbox, chance)
+        sandbox.set_faults({"cdn": odd.always})
+        wanted = _of_one_process(tmp_path / "one", sandbox)
         sandbox.reset()
-        sandbox.set_faults({"cdn": {"latency_ms": 150, "server_error": 0.02, "truncated": 0.01}})
-        several = Crawling(tmp_path / "several" / "store", sandbox)
-        several.store.mkdir(parents=True)
-        several.environment |= {
-            "MAPILLARY_QUEUE": postgres.new_database(),
+        api = {name: value for name, value in FAULTS["api"].items() if name not in left_out}
+        cdn = {**FAULTS["cdn"], **odd.always, "server_error": odd.failing, "latency_ms": 150}
+        sandbox.set_faults({"api": api, "cdn": cdn})
+        shared = tmp_path / "shared"
+        machines = _machines(stack, sandbox, postgres, shared)
+        chaos = stack.enter_context(Chaos(machines, postgres, chance))
+        retries = _crawl_among(chaos, kills, sandbox, shared)
+        asked = Counter(sandbox.counters(images=True)["images"]["requests"])
+        dealt = sandbox.counters()["faults"]
+    assert_same(shared / NAME, wanted)
+    saved = [row["id"] for row in manifest(shared / NAME / "checksums.jsonl.gz")]
+    assert len(saved) == len({*saved})
+    faults = sum(count for name, count in dealt.items() if name.startswith("cdn."))
+    again = sum(asked[image] - 1 for image in asked.keys() - odd.ids)
+    told = (
+        f"{again:,} of {len(asked):,} images asked again, {chaos.lost:,} in hand when struck, "
+        f"{faults:,} faults of images, {retries} retries, "
+        f"{'networks' if machines[0].network else 'folders'} apart: {Counter(chaos.done)}"
+    )
+    print(told)  # noqa: T201
+    assert again <= chaos.lost + faults, told
+
+
+def _of_one_process(store: Path, sandbox: Sandbox) -> Path:
+    """Return the collection that one process makes, undisturbed; damaged is what two runs find."""
+    one = Crawling(store, sandbox)
+    codes = [one.scrapy("archive", "erin", *ARGUMENTS, timeout=600).code for _ in range(2)]
+    assert codes == [3, 0]
+    return store / NAME
+
+
+def _machines(
+    stack: ExitStack, sandbox: Sandbox, postgres: Postgres, shared: Path
+) -> list[Machine]:
+    shared.mkdir()
+    address = postgres.new_database()
+    ports = (postgres.port, int(urlsplit(sandbox.url).port or 0))
+    machines = []
+    for number in range(MACHINES):
+        folder = shared.parent / f"machine-{number}"
+        crawling = Crawling(folder / "store", sandbox)
+        crawling.store.mkdir(parents=True)
+        crawling.environment |= {
+            "MAPILLARY_QUEUE": address,
+            "MAPILLARY_SHARED": str(shared),
+            "MAPILLARY_STAGING": str(folder / "staging"),
             "QUEUE_LEASE": str(LEASE),
+            "IMAGE_ATTEMPTS": "3",
             "SLICE_IMAGES": str(A_SLICE),
             "MAPILLARY_CONCURRENCY_FIXED": str(IN_FLIGHT),
         }
-        assert several.scrapy("queue", "init").code == 0
-        assert several.scrapy("archive", "erin", "--queue", *ARGUMENTS).code == 0
-        with Chaos(several, postgres, chance) as chaos:
-            until = time.monotonic() + 240 + 60 * kills
-            while not (several.store / NAME).is_dir():
-                assert time.monotonic() < until, (tmp_path / "several/workers").read_text()[-9000:]
-                time.sleep(chance.uniform(0.5, 3))
-                if len(chaos.done) < kills:
-                    chaos.strike()
-                else:
-                    sandbox.set_faults({"cdn": {"latency_ms": 0}})
-                chaos.restart()
-            ended = several.scrapy("archive", "erin", "--queue", "--wait", *ARGUMENTS)
-        asked = sandbox.counters(images=True)["images"]["requests"]
-        faults = sandbox.counters()["faults"]
+        machines.append(Machine(crawling, stack.enter_context(apart(ports))))
+    assert machines[0].crawling.scrapy("queue", "init").code == 0
+    return machines
+
+
+def _crawl_among(chaos: Chaos, kills: int, sandbox: Sandbox, shared: Path) -> int:
+    """Have the user crawled while somebody strikes; return how often another had to retry."""
+    crawling = chaos.machines[0].crawling
+    assert crawling.scrapy("archive", "erin", "--queue", *ARGUMENTS).code == 0
+    watching = Somebody(crawling.environment["MAPILLARY_QUEUE"])
+    until = time.monotonic() + 240 + 60 * kills
+    while not (shared / NAME).is_dir():
+        assert time.monotonic() < until, _last_words(chaos.machines)
+        time.sleep(chaos.chance.uniform(0.5, 3))
+        if len(chaos.done) < kills:
+            chaos.strike()
+            if len(chaos.done) == kills // 2:
+                sandbox.set_faults({"cdn": {"server_error": 0.01}})
+        else:
+            sandbox.set_faults({"cdn": {"server_error": 0.0, "latency_ms": 0}})
+        chaos.restart()
+        watching.look()
+    ended = crawling.scrapy("archive", "erin", "--queue", "--wait", *ARGUMENTS)
     assert ended.code == 0, ended.output
-    assert_same(several.store / NAME, one.store / NAME)
-    again = sum(count - 1 for count in asked.values())
-    most = len(chaos.done) * WORKERS * (A_SLICE + IN_FLIGHT) + sum(faults.values())
-    assert again <= most, (again, most, chaos.done)
-    print(f"{len(asked):,} images, {again:,} asked again, after {chaos.done}")  # noqa: T201
+    return watching.retries
+
+
+class Somebody:
+    """Looks at the queue, and retries a user who has failed, or is to wait for long."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._waits_since: float | None = None
+        self.retries = 0
+
+    def look(self) -> None:
+        """Look once; the server may be away."""
+        with suppress(ProjectError), connected(read_dsn({"MAPILLARY_QUEUE": self._address})) as q:
+            user = look(q, LEASE).users.get(NAME)
+            if user is None or user.state not in ("failed", "later"):
+                self._waits_since = None
+                return
+            now = time.monotonic()
+            self._waits_since = self._waits_since or now
+            if user.state == "failed" or now - self._waits_since > _PATIENCE:
+                self.retries += bool(retry(q, "erin", LEASE))
+                self._waits_since = None
+
+
+def _last_words(machines: list[Machine]) -> str:
+    return "\n\n".join(each.output.read_text()[-3000:] for each in machines)

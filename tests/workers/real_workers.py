@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,12 +13,17 @@ from tests.crawling import PROJECT, SCRAPY, Crawling
 
 
 @contextmanager
-def worker(crawling: Crawling, output: Path, jobs: int = 1) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `scrapy worker`; it is killed at the end, and its crawls end with it."""
+def worker(
+    crawling: Crawling, output: Path, jobs: int = 1, *, within: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `scrapy worker`; it is killed at the end, and its crawls end with it.
+
+    `within` is a command that runs another in its place, in a namespace say.
+    """
     with (
         output.open("ab") as file,
         subprocess.Popen(
-            [*SCRAPY, "worker", "--jobs", str(jobs)],
+            [*within, *SCRAPY, "worker", "--jobs", str(jobs)],
             cwd=PROJECT,
             env=crawling.environment,
             stdout=file,
