@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ def sample_of(work: Work, day: str, records: Iterable[ImageRecord]) -> Sample | 
     """
     if work.ledger.wait_for(lambda ledger: ledger.samples.has(day)):
         return None
-    return _first(work, day, _candidates(records))
+    return first_sample(day, _candidates(records), partial(_jpeg, work))
 
 
 def take_samples(work: Work) -> None:
@@ -67,10 +67,11 @@ def _sealed_sample(work: Work, day: str) -> Sample | None:
         return None
     for piece in work.ledger.wait_for(lambda ledger: ledger.pieces.of_day(day)):
         if piece.state in HERE:
-            some = work.ledger.wait_for(partial(_of_tar, piece))
-            if sample := _first(work, day, some):
+            some = work.ledger.wait_for(partial(candidates_of, piece))
+            if sample := first_sample(day, some, partial(_jpeg, work)):
                 return sample
-    return _first(work, day, work.ledger.wait_for(partial(_loose, day)))
+    loose = work.ledger.wait_for(partial(_loose, day))
+    return first_sample(day, loose, partial(_jpeg, work))
 
 
 def take_back_samples(ledger: Ledger, folder: Path) -> None:
@@ -87,8 +88,24 @@ def take_back_samples(ledger: Ledger, folder: Path) -> None:
     ledger.facts.set(page_samples=sorted(set(days)))
 
 
-def _of_tar(piece: Piece, ledger: Ledger) -> list[ImageRecord]:
+def candidates_of(piece: Piece, ledger: Ledger) -> list[ImageRecord]:
+    """Return the images of a tar that are tried, in order, for its day's sample."""
     return _candidates(ledger.images.in_piece(piece))
+
+
+def first_sample(
+    day: str, records: Iterable[ImageRecord], jpeg_of: Callable[[ImageRecord], bytes]
+) -> Sample | None:
+    """Return a sample of the first image that can be reduced; None where none can be.
+
+    `jpeg_of` gives an image, a JPEG XL as its JPEG; it may raise `MemberChanged` and `NO_JPEG`.
+    """
+    for record in records:
+        with suppress(MemberChanged, *NO_JPEG):
+            jpeg = reduced(jpeg_of(record))
+            if jpeg is not None:
+                return Sample(day, record.number, jpeg)
+    return None
 
 
 def _loose(day: str, ledger: Ledger) -> list[ImageRecord]:
@@ -100,12 +117,7 @@ def _candidates(records: Iterable[ImageRecord]) -> list[ImageRecord]:
     return heapq.nsmallest(_CANDIDATES, undamaged, key=manifest_place)
 
 
-def _first(work: Work, day: str, records: Iterable[ImageRecord]) -> Sample | None:
-    for record in records:
-        work.check_stop()
-        with suppress(MemberChanged, *NO_JPEG):
-            body = stored_bytes(work, record)
-            jpeg = reduced(work.jpeg_of(body) if record.extension == "jxl" else body)
-            if jpeg is not None:
-                return Sample(day, record.number, jpeg)
-    return None
+def _jpeg(work: Work, record: ImageRecord) -> bytes:
+    work.check_stop()
+    body = stored_bytes(work, record)
+    return work.jpeg_of(body) if record.extension == "jxl" else body

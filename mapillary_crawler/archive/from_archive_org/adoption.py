@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.move import end_move, move_collection
+from mapillary_crawler.archive.from_archive_org.day_pictures import take_day_pictures
 from mapillary_crawler.archive.from_archive_org.found_item import (
     ItemSource,
     find_item,
@@ -28,6 +29,7 @@ from mapillary_crawler.collection.durable import exists, sync_folder
 from mapillary_crawler.collection.layout import LEDGER_PATH, SCRATCH, fetching
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.places import Places
+from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
 from mapillary_crawler.terminal.work_display import WorkDisplay
 
@@ -72,6 +74,8 @@ def adopt_item(
         kind = OurItem if found.is_ours else TheirItem
         item = kind(found, source, place, shown)
         finished = item.adopt(read_tars=read_tars, walk=walk)
+        with closing(Ledger(place / LEDGER_PATH)) as ledger:
+            item.lines += take_day_pictures(ledger, source, shown)
         descent.clear(place, SCRATCH)
         balance, there, absent = _look(place)
         if finished:
