@@ -13,6 +13,9 @@ from mapillary_crawler.terminal import quantities
 from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
 
+#: Files that are missing, and named one by one.
+_NAMED = 20
+
 
 class Command(ProjectCommand):
     """Works on the collection in its place, which is whole at every instant."""
@@ -23,7 +26,8 @@ class Command(ProjectCommand):
         "Makes index.html, a page with a map, months, cameras and pictures that asks nobody for\n"
         "anything, and sequences.geojson, of a finished collection that has none: it was finished\n"
         "by an earlier version, or with page=0. Finishes and updates make both by themselves.\n"
-        "Nothing is asked of any service; tars may be gone."
+        "Nothing is asked of any service; tars may be gone. Those that are missing here, or cut,\n"
+        "are named."
     )
     epilog = f"""\
 Exit codes: 0 made, or there and as this version makes it; 1 unexpected error; 2 refused;
@@ -57,7 +61,23 @@ Examples
             f"{name} ({quantities.size((folder / name).stat().st_size)})" for name in VIEWS
         )
         print(f"{folder.name}: {size} {'made' if made else 'are as this version makes them'}")
+        self._say_lost(folder)
         print(f"open {folder / PAGE}", flush=True)
+
+    def _say_lost(self, folder: Path) -> None:
+        """Name what is not here as it was made: the page, made of the ledger, cannot know that."""
+        from mapillary_crawler.archive.lost_parts import lost_parts
+        from mapillary_crawler.archive.read_ledger import read_ledger
+        from mapillary_crawler.archive.repair.identity import mend_with
+
+        with closing(read_ledger(folder, locked=True)) as ledger:
+            lost = lost_parts(folder, ledger)
+        for part in lost[:_NAMED]:
+            self.say(f"{folder.name}/{part.name}: {part.what}")
+        if more := len(lost[_NAMED:]):
+            self.say(f"and {more:,} more")
+        if lost:
+            self.say(f"the page shows all the same what was in them; {mend_with(folder)}")
 
     def _make(self, folder: Path, staged: Path) -> bool:
         from mapillary_crawler.archive.repair.identity import collection_of

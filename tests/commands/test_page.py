@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,37 @@ def test_it_is_made_where_there_is_none(commands: Commands) -> None:
     assert commands.run("page", NAME) == 0
     assert "are as this version makes them" in commands.out
     assert tree(folder) == found
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_one_that_was_lost_comes_back(commands: Commands, name: str) -> None:
+    folder = made(commands.store)
+    whole = tree(folder)
+    (folder / name).unlink()
+    assert commands.run("page", NAME) == 0, commands.err
+    assert " made" in commands.out
+    assert tree(folder).keys() == whole.keys()
+    assert (folder / name).read_bytes() == whole[name]
+    assert "missing" not in commands.err
+    assert commands.run("verify", NAME, "--fast") == 0, commands.out
+
+
+def test_tars_that_are_cut_or_missing_are_named(commands: Commands) -> None:
+    folder = made(commands.store)
+    cut, missing, whole = sorted(path.name for path in folder.glob("*.tar"))
+    os.truncate(folder / cut, 700)
+    (folder / missing).unlink()
+    assert commands.run("page", NAME) == 0, commands.err
+    *told, last = (line.removeprefix("scrapy page: ") for line in commands.err.splitlines())
+    assert [line for line in told if line.startswith(f"{NAME}/")] == [
+        f"{NAME}/{cut}: another size",
+        f"{NAME}/{missing}: missing",
+    ]
+    assert last.endswith(f"mend it with: scrapy repair {NAME}")
+    assert commands.run("verify", NAME) == 1
+    assert f"{NAME}/{cut}: changed, 700 bytes instead of 10240" in commands.out
+    assert f"{NAME}/{missing}: missing" in commands.out
+    assert f"{NAME}/{whole}: missing" not in commands.out
 
 
 @pytest.mark.parametrize(

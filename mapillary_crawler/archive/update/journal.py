@@ -120,6 +120,7 @@ def finish_update(folder: Path, staged: Path | None = None) -> bool:
     _sync(folder, touched)
     if staged is not None:
         forget_merged(folder, staged)
+    descent.clear(folder, SCRATCH)  # a kill may have left it as the journal was written
     descent.unlink(folder, JOURNAL)
     sync_folder(folder / JOURNAL.rpartition("/")[0])
     descent.clear(folder, ARRIVING)
