@@ -15,8 +15,11 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.archive.internet_archive.options import DEFAULTS, read_options
+from mapillary_crawler.collection import descent
+from mapillary_crawler.collection.layout import LEDGER_PATH, METADATA
 from mapillary_crawler.collection.names import user_and_quality
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
+from mapillary_crawler.collection.places import Places
 from mapillary_crawler.terminal.command import ProjectCommand, add_quality, quality_of
 from mapillary_crawler.terminal.program import program_name
 
@@ -40,8 +43,8 @@ class Command(ProjectCommand):
         "Shows a collection, or all of the store, in the browser: tracks and images on a map, by\n"
         "day, sequence and camera, panoramas, and what to download. Images are read straight out\n"
         "of the tars. COLLECTION is a folder, or the name of one in the store or in staging, or a\n"
-        "user's name, with -a quality= where several fit. Nothing leaves this machine, nobody\n"
-        "else can look. Ctrl-C ends it."
+        "user's name, with -a quality= where several fit; of a folder of collections, such as a\n"
+        "disk, all are shown. Nothing leaves this machine, nobody else can look. Ctrl-C ends it."
     )
     epilog = f"""\
 Exit codes: 0 ended by Ctrl-C, 1 unexpected error, 2 wrong argument, 6 disk full, 8 no collection.
@@ -51,6 +54,7 @@ Examples
 
   {program_name()} browse
   {program_name()} browse alice --to ~/pictures
+  {program_name()} browse /media/usb
   {program_name()} browse /media/usb/mapillary-alice-original --port 9000 --no-browser
 """
 
@@ -91,7 +95,7 @@ Examples
             listening = stack.enter_context(self._listen(opts.port))
             shelf = Shelf(folders, cache, self.say)
             stack.callback(shelf.close)
-            if args:
+            if args and len(folders) == 1:
                 for each in shelf:
                     each.index(fresh=True)
             decoder = stack.enter_context(Decoder())
@@ -100,16 +104,17 @@ Examples
 
     def _folders(self, args: list[str], opts: argparse.Namespace) -> list[Path]:
         places = self.places()
-        if args:
-            return [places.find(args[0], quality_of(opts))]
         quality = quality_of(opts)
-        folders = [
-            folder
-            for folder in places.all()
-            if folder.parent == places.store and quality in (None, _quality(folder))
-        ]
+        if args:
+            folder = places.find(args[0], quality)
+            return [folder] if _is_collection(folder) else _below(folder, quality) or [folder]
+        folders = _below(places.store, quality)
         if not folders:
-            raise Refused(Outcome.NO_IMAGES, f"there is no finished collection in {places.store}")
+            raise Refused(
+                Outcome.NO_IMAGES,
+                f"there is no finished collection in {places.store}; name the folder of one, or "
+                f"one that has some: {self.typed} FOLDER",
+            )
         return folders
 
     def _target(self, to: str, folders: list[Path]) -> Path:
@@ -152,6 +157,16 @@ Examples
             timeout=min(options.timeout, _PATIENCE),
             say=self.say,
         )
+
+
+def _is_collection(folder: Path) -> bool:
+    return any(descent.is_file(folder, name) for name in (str(LEDGER_PATH), METADATA))
+
+
+def _below(folder: Path, quality: str | None) -> list[Path]:
+    """Return the collections in a folder: the store, or a disk from elsewhere."""
+    found = dict.fromkeys(Places(folder, folder).all())
+    return [each for each in found if quality in (None, _quality(each))]
 
 
 def _quality(folder: Path) -> str | None:

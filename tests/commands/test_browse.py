@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -70,6 +71,24 @@ def test_it_shows_the_store_and_ctrl_c_ends_it_well(tmp_path: Path, number: int)
     assert "Traceback" not in said
     assert tree(tmp_path / "store") == before
     assert folder.exists()
+
+
+@pytest.mark.slow
+def test_a_disk_shows_all_its_collections(tmp_path: Path) -> None:
+    """Also where one of them is damaged; what else is on the disk is none."""
+    disk = tmp_path / "disk"
+    made(disk)
+    shutil.copytree(disk / NAME, disk / "mapillary-bob-2048")
+    (disk / "mapillary-eve-256").mkdir()
+    (disk / "photos").mkdir()
+    with browse(tmp_path, disk, "--no-browser", "--port", 0) as (_, address):
+        browser = Browser(address)
+        found = {each["name"]: each for each in browser.ask("/api/collections").json["collections"]}
+        assert found.keys() == {NAME, "mapillary-bob-2048", "mapillary-eve-256"}
+        assert browser.ask("/api/c/mapillary-bob-2048").json["saved"] == 5
+    with browse(tmp_path, disk, "-a", "quality=2048", "--no-browser") as (_, address):
+        (one,) = Browser(address).ask("/api/collections").json["collections"]
+        assert one["name"] == "mapillary-bob-2048"
 
 
 def test_what_cannot_be_is_refused_in_a_line(commands: Commands, tmp_path: Path) -> None:
