@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long lint types check bench profile chaos fuzz test-install test-peer clean
+.PHONY: demo test test-long lint types check bench profile chaos fuzz test-install test-peer test-judges \
+	clean
 
 demo: $(VENV)/installed
 	$(BIN)/scrapy demo
@@ -52,6 +53,11 @@ test-install: $(VENV)/installed-dev
 # Adopts what mapillary-downloader made, which is installed into an environment of its own.
 test-peer: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/peer
+
+# What mapillary_tools, Panoramax, DuckDB and geopandas say of a collection; each is installed into an
+# environment of its own.
+test-judges: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/judges
 
 clean:
 	rm -rf $(VENV) .demo build dist *.egg-info native/build native/*.egg-info native/jpeg_entropy/*.so

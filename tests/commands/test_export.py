@@ -115,17 +115,3 @@ def test_many_batches_are_one_table(commands: Commands, tmp_path: Path) -> None:
         assert commands.run("export", NAME, "--parquet", tmp_path / "x") == 0, commands.err
     rows, _ = read(tmp_path / "x")
     assert [row["id"] for row in rows] == [str(n) for n in range(1, 40)]
-
-
-def test_geopandas_and_duckdb_see_points(commands: Commands, tmp_path: Path) -> None:
-    geopandas: Any = pytest.importorskip("geopandas")
-    duckdb: Any = pytest.importorskip("duckdb")
-    pytest.importorskip("pyarrow")
-    made(commands.store)
-    path = tmp_path / "x.parquet"
-    assert commands.run("export", NAME, "--parquet", path) == 0, commands.err
-    frame = geopandas.read_parquet(path)
-    assert frame.crs.to_string() == "OGC:CRS84"
-    assert {(point.x, point.y) for point in frame.geometry} == {(13.4, 52.5)}
-    described = duckdb.connect().execute(f"DESCRIBE SELECT geometry FROM '{path}'").fetchone()
-    assert described[1].startswith("GEOMETRY")

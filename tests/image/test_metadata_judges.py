@@ -1,7 +1,7 @@
 """Readers that share no code with the writer: what they find is what Mapillary said.
 
-exiftool is skipped where it is not installed, Panoramax' reader where it cannot be
-imported (requirements-judges.txt). OpenSfM and ODM are represented by their rules.
+exiftool is skipped where it is not installed; Panoramax' reader is in tests/judges. OpenSfM and ODM
+are represented by their rules.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ import pytest
 from PIL import Image
 
 from mapillary_crawler.image import exif, jpeg, xmp
-
-# The judges' warnings that no metadata of ours could prevent.
-ALLOWED = ("GPS accuracy", "focal length", "focal_length", "sensor")
 
 
 class Case(NamedTuple):
@@ -148,39 +145,6 @@ def test_exiftool_on_real_files(tmp_path: Path, shared_folder: Path):
         whole = tags["File:ImageWidth"] == 2 * tags["File:ImageHeight"]
         width = tags["File:ImageWidth"] if whole else None
         assert tags.get("XMP-GPano:FullPanoWidthPixels") == width
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CASES)
-def test_panoramax(name: str):
-    reader = pytest.importorskip(
-        "geopic_tag_reader.reader", reason="geopic-tag-reader is not installed"
-    )
-    one = CASES[name]
-    tags = reader.readPictureMetadata(written(one))
-    assert round(tags.ts.timestamp() * 1000) == one.captured_at
-    assert tags.ts_by_source.gps == tags.ts_by_source.camera
-    assert abs(tags.lat - one.latitude) < 1e-8
-    assert abs(tags.lon - one.longitude) < 1e-8
-    heading = None if one.heading is None else round(round(one.heading, 6) % 360)
-    assert tags.heading == heading
-    assert tags.altitude == (None if one.altitude is None else round(one.altitude))
-    assert tags.type == ("equirectangular" if one.panorama else "flat")
-    assert tags.crop is None
-    assert (tags.make, tags.model) == ("Citroën", "日本 1")
-    allowed = ALLOWED if one.heading is not None else (*ALLOWED, "No heading")
-    others = [w for w in tags.tagreader_warnings if not any(word in w for word in allowed)]
-    assert others == []
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_panoramax_refuses_the_null_island_alone():
-    reader = pytest.importorskip(
-        "geopic_tag_reader.reader", reason="geopic-tag-reader is not installed"
-    )
-    with pytest.raises(reader.PartialExifException) as refused:
-        reader.readPictureMetadata(written(case(0, 0)))
-    assert round(refused.value.tags.ts.timestamp() * 1000) == CASES["zeros"].captured_at
 
 
 def keys_as_opensfm_sees(element: ET.Element, prefixes: dict[str, str]) -> dict[str, str]:
