@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import shutil
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.durable import sync_folder
+from mapillary_crawler.collection.durable import sync_disk, sync_folder
 from mapillary_crawler.collection.layout import INCOMING
 from mapillary_crawler.collection.outcome import DiskFull, is_disk_full
 from mapillary_crawler.collection.refusals import TIMES, best_effort, named
@@ -108,8 +107,7 @@ def _missing(folder: Path, parent: PurePosixPath) -> set[Path]:
 
 def _flush(folder: Path, incoming: int, files: Sequence[str]) -> None:
     """Flush files to the disk: with one call for their file system where there is one."""
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is not None and syncfs(incoming) == 0:
+    if sync_disk(incoming):
         return
     for name in files:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=incoming)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -118,6 +119,12 @@ def flush(file: BinaryIO, path: Path) -> None:
     if hasattr(os, "posix_fadvise"):
         with best_effort("read files back from it instead of from memory", path):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def sync_disk(handle: int) -> bool:
+    """Flush the whole file system that an open folder is on; say whether there is such a call."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    return syncfs is not None and syncfs(handle) == 0
 
 
 def chunks(path: Path) -> Iterator[bytes]:

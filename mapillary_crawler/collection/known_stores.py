@@ -17,6 +17,7 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.layout import ATTEMPTS
 from mapillary_crawler.collection.outcome import Outcome, Refused
 
 _FILE = "stores.json"
@@ -67,8 +68,10 @@ def used_before(configuration: Configuration) -> Path | None:
 
 def _folders(configuration: Configuration) -> Iterator[Path]:
     yield configuration.store
-    if not configuration.staging.is_relative_to(configuration.store):
-        yield configuration.staging
+    staging = configuration.staging
+    is_passing = staging.parent.name == ATTEMPTS  # the folder of one crawl
+    if not (is_passing or staging.is_relative_to(configuration.store)):
+        yield staging
 
 
 def _holds_nothing(folder: Path) -> bool:

@@ -95,6 +95,11 @@ _DIGITS = 10
 #: Where collections are worked on, in the store, unless a setting says otherwise.
 STAGING = ".incomplete"
 LOCKS = ".locks"
+#: In the staging folder of a machine: collections and slices that it has taken from a folder that
+#: several machines share, each in a staging folder of its own.
+ATTEMPTS = ".attempts"
+#: In the shared folder, below STAGING: what any of these machines may take.
+PACKAGES = ".packages"
 
 
 def tar_name(day: str, part: int) -> str:

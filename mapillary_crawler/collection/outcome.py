@@ -13,6 +13,8 @@
      |    |-- CursorMoved          1  ledger/records.py; the listing goes on from another cursor
      |    |-- CursorLoop           1  ledger/records.py; the listing begins anew
      |    |-- SliceMismatch        2  ledger/records.py
+     |    |-- DamagedPackage       2  archive/packages/errors.py
+     |    |-- Moved                9  archive/packages/errors.py; it is looked at again
      |    |-- OutOfPatience        7  graph/patience.py
      |    |-- QueueRefused         2  workers/database.py
      |    |-- QueueAway            7  workers/database.py

@@ -267,8 +267,9 @@ def _crawls(
 
     def command(work: Work) -> list[str]:
         return crawl_command(
-            work, options[work.is_slice], cut=jobs > 1, room=room, slices_of=slices
-        )
+            work, options[work.is_slice], cut=jobs > 1, room=room,
+            among=lambda work: len(slices(work) or [work]),
+        )  # fmt: skip
 
     given = dict.fromkeys(ends.usernames, queued(arglist_to_dict(opts.spargs)))
     return Crawls(given, jobs, command, find_slices=slices, again=jobs > 1)

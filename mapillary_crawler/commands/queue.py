@@ -41,7 +41,8 @@ shown nowhere. docs/scale.md says how to set it up.
 States
 ======
 
-  waiting    nobody has taken it yet, or its machine has no place for it now
+  waiting    nobody has taken it yet, its machine has no place for it now, or none has the version
+             of the program that has cut it
   running    it is being listed, fetched, merged or finished
   later      it is tried again in a while: the API was away, say
   failed     it is not tried again by itself; its exit code says why ({program_name()} crawl -h)
@@ -133,6 +134,13 @@ def _show(found: Overview, opts: argparse.Namespace) -> None:
     table.rows += [_row(user) for user in found.users.values()]
     if table.rows:
         table.print()
+    for user in found.users.values():
+        if user.waits_for_version:
+            version = brief(user.waits_for_version)
+            print(
+                f"{brief(user.collection)} waits for a machine with version {version}, which "
+                "has cut it"
+            )
     for task in found.refused:
         print(f"task {task.task} is refused: {brief(task.reason, _REASON)}")
     for worker in found.workers:

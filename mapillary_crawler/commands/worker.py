@@ -39,7 +39,9 @@ class Command(ProjectCommand):
         "Takes users and slices from the queue of MAPILLARY_QUEUE, N at once, each crawled by a\n"
         "process of its own with its share of this machine's limits, until SIGTERM or Ctrl-C:\n"
         "then what is being crawled is put back with what it has. The folders, the token and all\n"
-        "settings are this machine's; the queue has user names and arguments of crawls alone."
+        "settings are this machine's; the queue has user names and arguments of crawls alone.\n"
+        "With MAPILLARY_SHARED, a folder that all machines see, any of them crawls slices of the\n"
+        "same user, on its own disk."
     )
     epilog = f"""\
 A service manager is to start it again whenever it ends (systemd: Restart=always), since it ends
@@ -57,6 +59,7 @@ Examples
 
   {program_name()} worker --jobs auto
   {program_name()} worker --jobs 2 -s MAPILLARY_STORE=/srv/mapillary
+  MAPILLARY_SHARED=/mnt/archive {program_name()} worker -s MAPILLARY_STAGING=/srv/staging
 """
     takes_arguments = False
 
@@ -70,6 +73,7 @@ Examples
 
     def main(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check everything, and work."""
+        from mapillary_crawler.archive.packages.attempts import Attempts
         from mapillary_crawler.archive.slices.reading import known_slices
         from mapillary_crawler.collection.known_stores import require_disks
         from mapillary_crawler.collection.processors import usable_memory, usable_processors
@@ -80,6 +84,7 @@ Examples
         from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.machine import QueueMachine
         from mapillary_crawler.workers.shared import ensure_same, read_shared
+        from mapillary_crawler.workers.shared_work import SharedWork
         from mapillary_crawler.workers.shares import read_jobs, shares
 
         of_machine = {"processors": usable_processors(), "memory": usable_memory()}
@@ -105,11 +110,15 @@ Examples
             argparse.Namespace(**{**vars(opts), "verbose": False, "quiet": False}),
             shares(configuration, jobs, **of_machine),
         )
+        of_all = None
         if shared:
             options += [
                 f"--set=MAPILLARY_STORE={shared}",
                 f"--set=MAPILLARY_STAGING={places.staging}",
             ]
+            attempts = Attempts(places.staging, configuration.min_free_bytes)
+            of_all = SharedWork(shared, attempts, __version__, self.say)
+            attempts.remove_left(of_all.root)
         room = configuration.staging_max_bytes
         machine = QueueMachine(
             name=_name(configuration.staging),
@@ -118,13 +127,19 @@ Examples
             lease=lease,
             dsn=dsn,
             command=lambda work: crawl_command(
-                work, options, cut=True, room=room, slices_of=slices
+                work,
+                options,
+                cut=True,
+                room=room,
+                among=lambda work: len(slices(work) or range(jobs)),
             ),
-            folders=lambda work: (places.staging / work.key, places.store / work.key),
+            store=places.store,
+            staging=places.staging,
             slices_of=slices,
             environment=_environment(os.environ),
             application=application_of(token),
             say=self.say,
+            shared=of_all,
         )
         self.say(f"{machine.name}: {jobs} at once, of the queue on {dsn.where}")
         machine.run_worker()

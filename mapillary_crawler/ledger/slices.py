@@ -62,6 +62,12 @@ class Slices:
         return cut["version"] if cut else None
 
     @property
+    def cut_id(self) -> str | None:
+        """What tells this cut from others; None where there is none."""
+        cut: dict[str, str] | None = self._facts.get(CUT)
+        return cut["id"] if cut else None
+
+    @property
     def is_slice(self) -> bool:
         """Whether this ledger is that of a slice."""
         return self._facts.get(OF_CUT) is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
-from mapillary_crawler.ledger.records import Slice
 from mapillary_crawler.terminal.command import OF_SEVERAL, crawl_options
 from mapillary_crawler.terminal.program import program
 from mapillary_crawler.workers.work import Work
@@ -26,10 +25,13 @@ def crawl_command(
     *,
     cut: bool,
     room: int,
-    slices_of: Callable[[Work], Sequence[Slice] | None],
+    among: Callable[[Work], int],
 ) -> list[str]:
-    """Return the command line; all of a collection's slices together keep to `room` bytes."""
+    """Return the command line; all slices that are here keep to `room` bytes together.
+
+    `among` says how many those of a work are, at least.
+    """
     words = [*program(), "crawl", "user", *work.options(cut=cut), *options]
     if room and work.is_slice:
-        words.append(f"--set=STAGING_MAX_BYTES={max(1, room // len(slices_of(work) or [work]))}")
+        words.append(f"--set=STAGING_MAX_BYTES={max(1, room // among(work))}")
     return words

@@ -34,6 +34,14 @@ class Taken(Exception):
     """Somebody else works on it, or nobody can tell now: to be tried again later."""
 
 
+class Waits(Taken):
+    """This machine cannot do it; it waits in a queue of those that can."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__()
+        self.queue = queue
+
+
 class Fence:
     """The locks of one worker; `watch` runs while there are any."""
 

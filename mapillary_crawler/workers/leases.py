@@ -26,9 +26,19 @@ logger = logging.getLogger(__name__)
 #: The queue of those whom no machine has taken yet.
 USERS = "users"
 _MACHINE = "machine "
+#: What begins that of those who were handed out: any machine's whose program has cut them.
+SHARED = "shared "
 _LOST = """
 SELECT machine FROM workers GROUP BY machine
 HAVING bool_and(NOT drained AND seen_at < now() - make_interval(secs => %s))
+"""
+#: A version that no machine has any more; one whose workers were told to end is waited for.
+_LOST_VERSIONS = """
+SELECT DISTINCT queue_name FROM procrastinate_jobs WHERE status = 'todo'
+AND starts_with(queue_name, %s) AND NOT EXISTS (
+    SELECT 1 FROM workers WHERE queue_name = %s || version
+    AND (drained OR seen_at > now() - make_interval(secs => %s))
+)
 """
 _USERS_OF_THE_LOST = """
 UPDATE procrastinate_jobs SET queue_name = %s
@@ -56,10 +66,21 @@ def queue_of(machine: str) -> str:
     return f"{_MACHINE}{machine}"
 
 
+def shared_queue(version: str) -> str:
+    """Return the queue of those who were handed out by a version of this program."""
+    return f"{SHARED}{version}"
+
+
+def shared_version(queue: str) -> str | None:
+    """Return of which version a queue is, None for any other."""
+    return queue.removeprefix(SHARED) if queue.startswith(SHARED) else None
+
+
 async def take_over(app: App, lease: float) -> None:
     """Put back the tasks of workers that are gone, `lease` seconds without a sign of life.
 
-    They wait for their machine, where their files are, if it has another worker; else for any.
+    They wait for their machine, where their files are, if it has another worker; else for any. What
+    was handed out is any machine's at once.
     Raises procrastinate's `ConnectorException` and psycopg's `Error`.
     """
     manager = app.job_manager
@@ -82,7 +103,8 @@ class Manager(JobManager):
 
 
 async def _put_back(app: App, job: Job) -> None:
-    machine = await _machine_of(app, job)
+    is_shared = shared_version(job.queue) is not None
+    machine = "" if is_shared else await _machine_of(app, job)
     logger.info("Nobody works on %s any more: it waits again", job.lock)
     async with _pool(app).connection() as connection:
         await connection.execute(_REPLACE, (job.id, queue_of(machine) if machine else None))
@@ -102,10 +124,13 @@ async def _machine_of(app: App, job: Job) -> str:
 async def _hand_over(app: App, connection: psycopg.AsyncConnection[Any], lease: float) -> None:
     """Give the users of machines that are lost to any other, which begins them anew.
 
-    What they were cut into is known to the lost machine alone.
+    What they were cut into is known to the lost machine alone. So it is done with what was handed
+    out by a version that is no more: another takes the slices back.
     """
     cursor = await connection.execute(_LOST, (lease,))
     lost = [queue_of(row[0]) for row in await cursor.fetchall()]
+    cursor = await connection.execute(_LOST_VERSIONS, (SHARED, SHARED, lease))
+    lost += [row[0] for row in await cursor.fetchall()]
     await connection.execute(_USERS_OF_THE_LOST, (USERS, ARCHIVE_USER, lost))
     cursor = await connection.execute(_SLICES_OF_THE_LOST, (ARCHIVE_SLICE, lost))
     wholes = {}

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -29,10 +30,11 @@ from mapillary_crawler.terminal.progress_file import read_progress
 from mapillary_crawler.workers.brake import Brake, serve
 from mapillary_crawler.workers.database import QueueAway, parameters
 from mapillary_crawler.workers.dsn import Dsn
-from mapillary_crawler.workers.fence import PARTS, Fence, Taken
-from mapillary_crawler.workers.leases import USERS, Manager, queue_of, take_over
+from mapillary_crawler.workers.fence import PARTS, Fence, Taken, Waits
+from mapillary_crawler.workers.leases import USERS, Manager, queue_of, shared_queue, take_over
 from mapillary_crawler.workers.news import News
 from mapillary_crawler.workers.process import Processes
+from mapillary_crawler.workers.shared_work import SharedWork, Signs
 from mapillary_crawler.workers.tasks import MACHINE, make_app
 from mapillary_crawler.workers.verdict import Next
 from mapillary_crawler.workers.work import Step, Work
@@ -48,16 +50,18 @@ _REAPER = "reaper"
 class PutBack(BaseRetryStrategy):
     """Puts a task back that this machine cannot go on with; whatever else ends one is shown."""
 
-    def __init__(self, queue: str, seconds: float) -> None:
-        self._queue = queue
+    def __init__(self, queue_of: Callable[[str], str], seconds: float) -> None:
+        self._queue_of = queue_of
         self._seconds = max(1, round(seconds))
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         """Return when and where the task is tried again, None for never."""
+        if isinstance(exception, Waits):
+            return RetryDecision(retry_in={"seconds": self._seconds}, queue=exception.queue)
         if isinstance(exception, Taken):  # it is not known to be here
             return RetryDecision(retry_in={"seconds": self._seconds})
         if isinstance(exception, asyncio.CancelledError):
-            return RetryDecision(queue=self._queue)
+            return RetryDecision(queue=self._queue_of(job.lock or ""))
         return None
 
 
@@ -65,8 +69,9 @@ class PutBack(BaseRetryStrategy):
 class QueueMachine:
     """What a worker of the queue does with tasks; `run_worker` is all of it.
 
-    `command` gives the command line of a crawl, `folders` where its progress is, `slices_of` the
-    slices of a collection. `environment` is that of the crawls, which need not know the queue.
+    `command` gives the command line of a crawl that works in `staging`, `slices_of` the slices of a
+    collection there. `environment` is that of the crawls, which need not know the queue. Where
+    machines have a folder in common, `shared` is what is done with it.
     """
 
     name: str
@@ -76,22 +81,29 @@ class QueueMachine:
     lease: float
     dsn: Dsn
     command: Callable[[Work], list[str]]
-    folders: Callable[[Work], Sequence[Path]]
+    store: Path
+    staging: Path
     slices_of: Callable[[Work], Sequence[Slice] | None]
     environment: Mapping[str, str]
     #: That of the token, for which the API's limits hold.
     application: str
     say: Callable[[str], None]
-    _running: dict[str, Work] = field(default_factory=dict)
+    shared: SharedWork | None = None
+    #: What is being crawled, and in which staging folder.
+    _running: dict[str, tuple[Work, Path]] = field(default_factory=dict)
     _paused_until: float = 0.0
     _paused_for: str = ""
     _queues: list[str] = field(default_factory=list)
     _draining: bool = False
 
-    @property
-    def queue(self) -> str:
-        """Where what follows on a task waits: its files are on this machine's disk."""
-        return queue_of(self.name)
+    def queue_of(self, work: Work) -> str:
+        """Return where what follows on a task waits."""
+        return self._queue_of(work.key)
+
+    def _queue_of(self, key: str) -> str:
+        """Return where a task waits: for this machine, which has its files, unless it is all's."""
+        of_all = self.shared.queue(key) if self.shared else None
+        return of_all or queue_of(self.name)
 
     def run_worker(self) -> None:
         """Work until SIGTERM or SIGINT; raises `QueueAway` where the queue went away."""
@@ -106,12 +118,12 @@ class QueueMachine:
         )  # fmt: skip
         self._fence, self._news = Fence(self.dsn, self.lease), News(connector, self.name)
         self._brake = Brake(connector, self.application)
-        app = make_app(connector, PutBack(self.queue, self.lease / 3))
+        app = make_app(connector, PutBack(self._queue_of, self.lease / 3))
         app.job_manager = Manager(connector)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(app.open_async())
             stack.push_async_callback(self._fence.close)
-            self._queues = [self.queue, USERS]
+            self._queues = self._all_queues()
             worker = self._worker(app)
             await self._news.starts(self.version, self.jobs)
             await self._brake.begin()
@@ -131,6 +143,10 @@ class QueueMachine:
                 await self._news.seen(drained=self._draining)
         if not self._draining:
             raise QueueAway(f"the queue ({self.dsn.where}) went away; start the worker again")
+
+    def _all_queues(self) -> list[str]:
+        of_all = [shared_queue(self.version)] if self.shared else []
+        return [queue_of(self.name), USERS, *of_all]
 
     def _worker(self, app: App) -> Worker:
         return Worker(
@@ -166,7 +182,7 @@ class QueueMachine:
             await self._tell()
             halted = await self._news.halted()
             stays = max(0.0, self._paused_until - time.monotonic())
-            self._queues[:] = [] if halted or stays else [self.queue, USERS]
+            self._queues[:] = [] if halted or stays else self._all_queues()
             try:
                 with suppress(Taken, psycopg.Error, ProcrastinateException):
                     async with self._fence.held(_REAPER, _nothing):
@@ -182,8 +198,13 @@ class QueueMachine:
             paused=stays if stays > 0 else None,
             why=self._paused_for if stays > 0 else None,
         )
-        for work in list(self._running.values()):
-            await self._news.figures(work, read_progress(self.folders(work)))
+        for work, staging in list(self._running.values()):
+            await self._tell_figures(work, staging)
+
+    async def _tell_figures(self, work: Work, staging: Path) -> None:
+        figures = read_progress((staging / work.key, self.store / work.key))
+        if figures:  # what was copied for a slice is gone once it has ended
+            await self._news.figures(work, figures)
 
     async def run(self, work: Work) -> int:
         """Crawl behind the fence; raises `Taken` where another works on it, or may do so."""
@@ -198,22 +219,37 @@ class QueueMachine:
         with theirs, ours:
             async with self._fence.held(work.key, stop):
                 await self._news.begins(work)
-                self._running[work.key] = work
+                self._running[work.key] = work, self.staging
                 braked = asyncio.create_task(serve(ours, self._brake))
-                crawl = asyncio.ensure_future(processes.run(work.title, self.command(work)))
+                crawl = asyncio.ensure_future(self._crawl(work, processes, lost.is_set))
                 try:
                     code = await asyncio.shield(crawl)
                 except asyncio.CancelledError:
                     _end(processes, _TO_END)
-                    await crawl
+                    with suppress(Taken):
+                        await crawl
                     raise
                 finally:
                     braked.cancel()
-                    del self._running[work.key]
-                    await self._news.figures(work, read_progress(self.folders(work)))
+                    await self._tell_figures(*self._running.pop(work.key))
         if lost.is_set():
             raise Taken
         return code
+
+    async def _crawl(self, work: Work, processes: Processes, lost: Callable[[], bool]) -> int:
+        async def crawl(staging: Path) -> int:
+            self._running[work.key] = work, staging
+            elsewhere = staging != self.staging
+            given = [f"--set=MAPILLARY_STAGING={staging}"] if elsewhere else []
+            code = await processes.run(work.title, [*self.command(work), *given])
+            if elsewhere:  # it goes with what it has told
+                await self._tell_figures(work, staging)
+            return code
+
+        if self.shared is None:
+            return await crawl(self.staging)
+        signs = Signs(stopped=lambda: processes.stopped, lost=lost)
+        return await self.shared.run(work, crawl, signs, partial(self._news.versions, self.lease))
 
     def _processes(self, end: socket.socket) -> Processes:
         """Return what is to run a crawl, which is given its end of the brake."""
@@ -222,7 +258,8 @@ class QueueMachine:
 
     def slices(self, work: Work) -> Sequence[Slice] | None:
         """Return the slices of the collection, None where it is not cut."""
-        return self.slices_of(work)
+        of_all = self.shared.slices(work) if self.shared else None
+        return self.slices_of(work) if of_all is None else of_all
 
     async def takes(self, work: Work, code: int, step: Step) -> bool:
         """Tell how a crawl ended on which others follow; pause where the verdict says so."""

@@ -29,6 +29,10 @@ _ENDS = """
 UPDATE progress SET exit_code = %s, changed_at = now() WHERE (collection, slice) = (%s, %s)
 """
 _WORKER = "INSERT INTO workers (machine, version, jobs) VALUES (%s, %s, %s) RETURNING id"
+_VERSIONS = """
+SELECT DISTINCT version FROM workers
+WHERE NOT drained AND seen_at > now() - make_interval(secs => %s)
+"""
 _SEEN = """
 UPDATE workers SET seen_at = now(), drained = %s,
     paused_until = now() + make_interval(secs => %s), paused_for = %s WHERE id = %s
@@ -86,6 +90,16 @@ class News:
         )  # fmt: skip
         row = await self._ask(_WORKER, self._machine, version, jobs)
         self._worker = None if row is None else int(row[0])
+
+    async def versions(self, lease: float) -> set[str]:
+        """Return which versions of the program work now, `lease` seconds without a sign at most."""
+        try:
+            async with self._connector.pool.connection() as connection:
+                cursor = await connection.execute(_VERSIONS, (lease,))
+                return {str(row[0]) for row in await cursor.fetchall()}
+        except psycopg.Error as error:
+            logger.debug("Not asked: %s", type(error).__name__)
+            return set()
 
     async def seen(
         self, *, drained: bool = False, paused: float | None = None, why: str | None = None

@@ -150,9 +150,8 @@ class Crawls:
     def _look_around(self) -> None:
         self._change.set()
 
-    @property
-    def queue(self) -> str:
-        """The only queue."""
+    def queue_of(self, work: Work) -> str:
+        """Return the only queue."""
         return DEFAULT_QUEUE
 
     async def run(self, work: Work) -> int:

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.terminal.json_lines import moment
+from mapillary_crawler.workers.leases import SHARED, shared_version
 from mapillary_crawler.workers.news import WHOLE, place_of
 from mapillary_crawler.workers.tasks import ARCHIVE_SLICE, ARCHIVE_USER
 from mapillary_crawler.workers.work import Work, read_work
@@ -29,6 +30,15 @@ SELECT split_part(lock, '#', 1) AS collection, args ->> 'username' AS username,
     coalesce(scheduled_at > now(), false) AS later, count(*) AS tasks
 FROM procrastinate_jobs WHERE lock IS NOT NULL AND status <> 'failed'
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY max(priority) DESC, min(id)
+"""
+#: Of those who were handed out, by whom no machine is that could go on.
+_WAITING = """
+SELECT DISTINCT split_part(lock, '#', 1) AS collection, queue_name AS queue
+FROM procrastinate_jobs WHERE status = 'todo' AND starts_with(queue_name, %s)
+AND NOT EXISTS (
+    SELECT 1 FROM workers WHERE queue_name = %s || version
+    AND NOT drained AND seen_at > now() - make_interval(secs => %s)
+)
 """
 _FAILED = """
 SELECT id, task_name, args, abort_requested FROM procrastinate_jobs WHERE status = 'failed'
@@ -69,6 +79,8 @@ class UserInQueue:
     bytes_saved: int = 0
     images_per_second: float = 0.0
     seconds_left: float | None = None
+    #: Version of the program that goes on with it, where no machine has that now.
+    waits_for_version: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -153,6 +165,9 @@ def look(connection: psycopg.Connection, lease: float) -> Overview:
         for row in cursor.execute(_TASKS, (ARCHIVE_SLICE,)).fetchall():
             user = _user(found, row["username"] or "", row["collection"], _state(row))
             user.slices += row["tasks"] * row["is_slice"]
+        for row in cursor.execute(_WAITING, (SHARED, SHARED, lease)).fetchall():
+            if row["collection"] in found.users:
+                found.users[row["collection"]].waits_for_version = shared_version(row["queue"])
         for row in cursor.execute(_FAILED).fetchall():
             _add_failed(found, row)
         for row in cursor.execute(_PROGRESS).fetchall():

@@ -1,9 +1,10 @@
 """MAPILLARY_SHARED: the store of all machines, on a file system that all of them see.
 
 Collections come into it as into any store on another disk, when they are finished: copied under a
-hidden name, verified, renamed. What is worked on stays on each machine's own disk, since SQLite's
-WAL is not for a network file system. A file in the folder, and a row of the queue, have the same
-token, so that no machine takes another folder for it: one that is not mounted, say.
+hidden name, verified, renamed. What is worked on is on a machine's own disk, since SQLite's WAL is
+not for a network file system; what any machine may take lies here as packages (shared_work.py). A
+file in the folder, and a row of the queue, have the same token, so that no machine takes another
+folder for it: one that is not mounted, say.
 """
 
 from __future__ import annotations

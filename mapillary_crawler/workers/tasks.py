@@ -28,9 +28,8 @@ ARCHIVE_USER, ARCHIVE_SLICE, MACHINE = "archive_user", "archive_slice", "machine
 class Machine(Protocol):
     """What tasks need to know of where they run: `additional_context={MACHINE: …}` of a worker."""
 
-    @property
-    def queue(self) -> str:
-        """Where what follows on a task waits."""
+    def queue_of(self, work: Work) -> str:
+        """Return where what follows on a task waits."""
 
     async def run(self, work: Work) -> int:
         """Crawl; return the exit code, negative where a signal ended it."""
@@ -97,7 +96,7 @@ async def _perform(context: JobContext, *fields: Any) -> None:
             await defer(
                 context.app,
                 step.works,
-                queue=machine.queue,
+                queue=machine.queue_of(work),
                 priority=context.job.priority + sooner,
                 seconds=step.seconds,
             )

@@ -40,6 +40,12 @@ class Work:
         return self.number is not None
 
     @property
+    def may_be_cut(self) -> bool:
+        """Whether its crawl may end with slices that others crawl; no upload, no update does."""
+        asked = validate({**self.arguments, "username": self.username})
+        return not (asked.upload or asked.update or "stop_after" in self.arguments)
+
+    @property
     def collection(self) -> Collection:
         """The collection that it is part of."""
         return validate({**self.arguments, "username": self.username}).collection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -98,7 +99,7 @@ def test_all_is_flushed_before_anything_gets_its_name(
             if syncfs:
                 self.syncfs = note("flush", lambda handle: 0)
 
-    monkeypatch.setattr(storage.ctypes, "CDLL", Library)
+    monkeypatch.setattr(ctypes, "CDLL", Library)
     monkeypatch.setattr(os, "fsync", note("flush", os.fsync))
     monkeypatch.setattr(os, "rename", note("rename", os.rename))
     write_files(tmp_path, FILES)
@@ -117,7 +118,7 @@ def test_a_flush_that_fails_is_made_file_by_file(
             self.syncfs = lambda handle: -1
 
     flushed: list[int] = []
-    monkeypatch.setattr(storage.ctypes, "CDLL", Library)
+    monkeypatch.setattr(ctypes, "CDLL", Library)
     monkeypatch.setattr(os, "fsync", flushed.append)
     write_files(tmp_path, FILES)
     assert len(flushed) >= len(FILES)

@@ -153,3 +153,10 @@ def test_the_store_used_last_is_named(tmp_path: Path, state: Path) -> None:
     before = state.stat().st_mtime_ns, state.stat().st_ino
     known_stores.remember(first)
     assert (state.stat().st_mtime_ns, state.stat().st_ino) == before
+
+
+def test_the_staging_folder_of_one_crawl_is_not_kept(tmp_path: Path, state: Path) -> None:
+    remembered(tmp_path / "store", tmp_path / "staging")
+    remembered(tmp_path / "store", tmp_path / "staging/.attempts/mapillary-a-256#1-0")
+    kept = json.loads(state.read_text())["stores"]
+    assert set(kept) == {str(tmp_path / "store"), str(tmp_path / "staging")}

@@ -92,6 +92,24 @@ def test_a_lost_machine_s_slices_are_begun_anew_as_a_whole(fleet: Fleet) -> None
     assert set(begun[3:]) <= {"alice"}
 
 
+def test_what_a_version_has_cut_that_is_no_more_is_any_machine_s(fleet: Fleet) -> None:
+    fleet.enqueue("alice", "bob")
+    fleet.execute("UPDATE procrastinate_jobs SET queue_name = 'shared 7'")
+    fleet.execute(
+        "UPDATE procrastinate_jobs SET task_name = 'archive_slice', lock = lock || '#3', "
+        "queueing_lock = queueing_lock || '#3', args = args || '{\"number\": 3}' "
+        "WHERE args ->> 'username' = 'bob'"
+    )
+    drained = "INSERT INTO workers (machine, version, jobs, drained) VALUES ('gone', '7', 1, true)"
+    fleet.execute(drained)
+    with fleet.worker("one"):
+        time.sleep(2 * fleet.lease)
+        assert fleet.names("BEGIN") == [], "a machine that was told to end is waited for"
+        fleet.execute("DELETE FROM workers WHERE machine = 'gone'")
+        fleet.until_ended("alice", "bob")
+    assert fleet.names("BEGIN") == ["alice", "bob"], "the users, who take the slices back"
+
+
 def test_told_to_end_it_puts_back_what_it_has_and_its_machine_goes_on(fleet: Fleet) -> None:
     fleet.plan({"alice": [(60, 0), (0.1, 0)]})
     fleet.enqueue("alice")

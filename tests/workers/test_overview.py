@@ -82,3 +82,15 @@ def test_what_a_stranger_says_of_machines_and_tasks_can_be_shown(fleet: Fleet) -
     assert len(list(found.fields())) == 5
     assert [user.username for user in found.users.values()] == [""]
     assert [task.reason for task in found.refused] == ["it has fields that no task has"]
+
+
+def test_whom_no_machine_can_go_on_with_is_told(fleet: Fleet) -> None:
+    fleet.enqueue("alice")
+    fleet.execute("UPDATE procrastinate_jobs SET queue_name = 'shared 7'")
+    assert fleet.look().users[NAME].waits_for_version == "7"
+    worker = "INSERT INTO workers (machine, version, jobs, drained) VALUES ('m', '7', 1, %s)"
+    fleet.execute(worker, True)
+    assert fleet.look().users[NAME].waits_for_version == "7", "it was told to end"
+    fleet.execute(worker, False)
+    assert fleet.look().users[NAME].waits_for_version is None
+    assert fleet.states() == {"alice": "waiting"}

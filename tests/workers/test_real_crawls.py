@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from mapillary_crawler.sandbox.process import Sandbox
+from mapillary_crawler.terminal.progress_file import read_progress
 from tests.chaos.test_kills import AGAIN, FAULTS
 from tests.crawling import Crawling, assert_same, wait_until
 from tests.erin import ERIN, NAME, alone
@@ -21,6 +23,9 @@ from tests.workers.real_workers import worker
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.xdist_group("real_crawls")]
 
 TOKEN = "MLY|1234567890|0123456789abcdef0123456789abcdef"  # no real one
+#: All faults of the API but those that mean that it has blocked us: a task is then left alone for
+#: a quarter of an hour.
+PATIENT = {**FAULTS["api"], "html": 0, "redirect": 0}
 ARGUMENTS = ("-aquality=256", "-acheck_ia=0")
 
 
@@ -102,53 +107,173 @@ def test_three_workers_make_the_bytes_of_one_process_with_all_faults_on(
     assert TOKEN.split("|")[1] in kept_in_tables, "the application, whose limits these are"
 
 
-def test_machines_with_disks_of_their_own_fill_one_store_though_one_is_lost(
-    sandbox: Sandbox, crawling: Crawling, wanted: Path, tmp_path: Path
-) -> None:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    machines = []
-    for number in range(3):
-        machine = Crawling(tmp_path / f"machine-{number}", sandbox)
-        machine.store.mkdir()
-        machine.environment = {
-            **crawling.environment,
-            "MAPILLARY_STORE": str(machine.store),
-            "MAPILLARY_SHARED": str(shared),
-        }
-        machines.append(machine)
+class Machines:
+    """Three machines with disks of their own, and one folder that all see."""
+
+    def __init__(self, sandbox: Sandbox, crawling: Crawling, folder: Path) -> None:
+        self.shared = folder / "shared"
+        self.shared.mkdir()
+        self.root = self.shared / ".incomplete/.packages"
+        self.each = [Crawling(folder / f"machine-{number}", sandbox) for number in range(3)]
+        for machine in self.each:
+            machine.store.mkdir()
+            machine.environment = {
+                **crawling.environment,
+                "MAPILLARY_STORE": str(machine.store),
+                "MAPILLARY_SHARED": str(self.shared),
+                "API_PATIENCE": "600",  # who has none left is tried again in a quarter of an hour
+                "MAPILLARY_CONCURRENCY_FIXED": "4",  # so that a slice takes its time
+            }
+
+    def output(self, machine: Crawling) -> Path:
+        return machine.store / "worker"
+
+    def slices(self, machine: Crawling) -> set[int]:
+        """Return the slices of erin's that a machine is at."""
+        attempts = (machine.store / ".incomplete/.attempts").glob(f"{NAME}#*")
+        return {int(path.name.rpartition("#")[2].partition("-")[0]) for path in attempts}
+
+    def at_work(self) -> list[Crawling]:
+        """Return the machines that are at a slice of erin's, and have some of it."""
+        return [
+            machine
+            for machine in self.each
+            for folder in (machine.store / ".incomplete/.attempts").glob(f"{NAME}#*/{NAME}#*")
+            if read_progress([folder]).get("saved", 0) > 10
+        ]
+
+    def packages(self) -> set[str]:
+        return {path.name for path in (self.root / NAME / "0").glob("*-*")}
+
+    def ensure_tidy(self, *but: Crawling) -> None:
+        """Nothing is left but what is finished."""
+        assert not list(self.root.iterdir())
+        for machine in self.each:
+            if machine not in but:
+                assert not list(machine.store.glob("mapillary-*"))
+                assert not list(machine.store.glob(".incomplete/mapillary-*"))
+                assert not list(machine.store.glob(".incomplete/.attempts/mapillary-*"))
+
+
+@pytest.fixture
+def machines(sandbox: Sandbox, crawling: Crawling, tmp_path: Path) -> Machines:
     assert crawling.scrapy("queue", "init").code == 0
-    assert crawling.scrapy("archive", "erin", "bob", "--queue", *ARGUMENTS).code == 0
-    sandbox.set_faults({"cdn": {"latency_ms": 700}})
+    return Machines(sandbox, crawling, tmp_path)
+
+
+def test_machines_with_disks_of_their_own_crawl_one_user_with_all_faults_on(
+    sandbox: Sandbox, crawling: Crawling, wanted: Path, machines: Machines
+) -> None:
+    well, codes = sandbox.faults(), []
+    sandbox.set_faults({"api": PATIENT, "cdn": {**FAULTS["cdn"], "latency_ms": 300}})
+    try:
+        with ExitStack() as stack:
+            workers = [
+                stack.enter_context(worker(machine, machines.output(machine)))
+                for machine in machines.each
+            ]
+            while not codes or (codes[-1] in AGAIN and len(codes) < 10):
+                result = crawling.scrapy(
+                    "archive", "erin", "bob", "--queue", "--wait", *ARGUMENTS, timeout=400
+                )
+                codes.append(result.code)
+            for each in workers:
+                each.terminate()
+                assert each.wait(60) == 0
+    finally:
+        sandbox.set_faults(well)
+    printed = [machines.output(machine).read_text() for machine in machines.each]
+    assert codes[-1] == 0, "\n".join([result.output, *printed])
+    assert_same(machines.shared / NAME, wanted)
+    assert (machines.shared / "mapillary-bob-256").is_dir()
+    assert sum("[erin#" in output for output in printed) > 1, "several machines had slices"
+    machines.ensure_tidy()
+
+
+def test_a_machine_that_is_lost_costs_the_slices_it_had_in_hand(
+    sandbox: Sandbox, crawling: Crawling, wanted: Path, machines: Machines, tmp_path: Path
+) -> None:
+    """And one that is told to end costs nothing."""
+    sandbox.reset()
+    assert crawling.scrapy("archive", "erin", "--queue", *ARGUMENTS).code == 0
+    sandbox.set_faults({"cdn": {"latency_ms": 900}})
     try:
         with ExitStack() as stack:
             workers = {
-                machine: stack.enter_context(worker(machine, machine.store / "worker"))
-                for machine in machines
+                machine: stack.enter_context(worker(machine, machines.output(machine)))
+                for machine in machines.each
             }
-
-            def slicing() -> list[Crawling]:
-                """Return the machines that are at a slice of erin's."""
-                return [each for each in machines if any(each.store.glob(f".incomplete/{NAME}#*"))]
-
-            wait_until(slicing, 120)
-            (lost,) = slicing()
+            wait_until(lambda: len(machines.at_work()) == 3, 120)
+            lost, drained, left = machines.at_work()
+            in_hand = machines.slices(lost)
             workers[lost].kill()
+            handed_on = machines.slices(drained)
+            workers[drained].terminate()
+            assert workers[drained].wait(60) == 0
+            assert machines.slices(drained) == set()
+            assert {f"open-{number}-1" for number in handed_on} & machines.packages()
+            assert {f"open-{number}-0" for number in in_hand} <= machines.packages()
             sandbox.set_faults({"cdn": {"latency_ms": 0}})
-            result = crawling.scrapy("archive", "erin", "bob", "--queue", "--wait", *ARGUMENTS)
-            assert result.code == 0, result.output
+            result = crawling.scrapy("archive", "erin", "--queue", "--wait", *ARGUMENTS)
+            assert result.code == 0, result.output + machines.output(left).read_text()
     finally:
         sandbox.set_faults({"cdn": {"latency_ms": 0}})
-    assert_same(shared / NAME, wanted)
-    assert (shared / "mapillary-bob-256").is_dir()
-    assert slicing() == [lost], "what it has is left alone"
-    assert not any(list(each.store.glob("mapillary-*")) for each in machines)
+    assert_same(machines.shared / NAME, wanted)
+    machines.ensure_tidy(lost)
+    asked = sandbox.counters(images=True)["images"]["requests"]
+    again = sum(count - 1 for count in asked.values())
+    assert again <= 70 * len(in_hand) + 8, "its slices, and what was on its way elsewhere"
+    with worker(lost, machines.output(lost)) as back:  # it tidies up, and has nothing to do
+        wait_until(lambda: machines.output(lost).read_text().count("at once, of the queue") == 2)
+        back.terminate()
+        assert back.wait(60) == 0
+    machines.ensure_tidy()
     other = Crawling(tmp_path / "other", sandbox)
     (tmp_path / "no-mount").mkdir()
     other.environment = {**crawling.environment, "MAPILLARY_SHARED": str(tmp_path / "no-mount")}
     result = other.scrapy("worker")
     assert result.code == 2
     assert "is not the folder that the other machines" in result.output
+
+
+def test_a_worker_that_comes_back_too_late_changes_nothing_on_the_shared_folder(
+    sandbox: Sandbox, crawling: Crawling, wanted: Path, machines: Machines, queue_address: str
+) -> None:
+    """It was paused for longer than its lease, and the server has let go of its locks."""
+    assert crawling.scrapy("archive", "erin", "--queue", *ARGUMENTS).code == 0
+    sandbox.set_faults({"cdn": {"latency_ms": 900}})
+    try:
+        with ExitStack() as stack:
+            workers = {
+                machine: stack.enter_context(worker(machine, machines.output(machine)))
+                for machine in machines.each[:2]
+            }
+            wait_until(lambda: len(machines.at_work()) == 2, 120)
+            paused, other = machines.at_work()
+            (number,) = machines.slices(paused)
+            workers[paused].send_signal(signal.SIGSTOP)
+            end_sessions(queue_address)
+            sandbox.set_faults({"cdn": {"latency_ms": 0}})
+            ended = machines.root / NAME / "0" / f"ended-{number}"
+            wait_until(lambda: ended.is_dir() or (machines.shared / NAME).is_dir(), 120)
+            workers[paused].send_signal(signal.SIGCONT)
+            result = crawling.scrapy("archive", "erin", "--queue", "--wait", *ARGUMENTS)
+            assert result.code == 0, result.output
+            wait_until(lambda: not machines.slices(paused))
+    finally:
+        sandbox.set_faults({"cdn": {"latency_ms": 0}})
+    assert_same(machines.shared / NAME, wanted)
+    machines.ensure_tidy()
+    assert f"erin#{number}" in machines.output(other).read_text(), "others went on"
+
+
+def end_sessions(address: str) -> None:
+    """End the sessions of all workers, whose locks go with them."""
+    with psycopg.connect(address, autocommit=True) as queue:
+        queue.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'mapillary_crawler' AND datname = current_database()"
+        )
 
 
 def test_what_cannot_be_used_is_one_line_and_exit_2(

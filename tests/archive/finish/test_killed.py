@@ -23,6 +23,7 @@ SOME = pictures(days=2, a_day=5)
 ROUNDS = 16
 OWN = (
     "/mapillary_crawler/archive/finish/",
+    "/mapillary_crawler/archive/packages/",
     "/mapillary_crawler/archive/slices/",
     "/mapillary_crawler/archive/update/",
     "/mapillary_crawler/ledger/",
