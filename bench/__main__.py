@@ -158,8 +158,8 @@ def steps(scope: Scope, _: list[str]) -> None:
 def several(scope: Scope, settings: list[str]) -> None:
     """Print what several processes fetch of one user."""
     report.heading("Several processes")
-    cores.held(4 * scope.images, 1, settings)
-    cores.free(2 * scope.images, scope.rounds, settings, _BEST_WORKERS)
+    cores.held(6 * scope.images, 1, settings)
+    cores.free(3 * scope.images, scope.rounds, settings, _BEST_WORKERS)
 
 
 def browse(scope: Scope, _: list[str]) -> None:

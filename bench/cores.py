@@ -23,8 +23,9 @@ from mapillary_crawler.sandbox.process import Sandbox
 
 _GROUPS = Path("/sys/fs/cgroup")
 _PERIOD = 100_000
-#: Slices for each process: the start of one takes the time of some hundred images.
-_SLICES = 2
+#: Slices for each process: the start of one takes the time of some hundred images, and a slice has
+#: 20,000.
+_SLICES = 1
 
 
 def held(images: int, rounds: int, settings: Sequence[str]) -> None:
