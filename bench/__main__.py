@@ -142,8 +142,8 @@ def held(scope: Scope, settings: list[str]) -> None:
 
 
 def views(scope: Scope, _: list[str]) -> None:
-    """Print what page and tracks of a large collection cost."""
-    report.heading("Page and tracks")
+    """Print what page, tracks and table of a large collection cost."""
+    report.heading("Page, tracks and table")
     page.measure(scope.settled)
 
 

@@ -1,4 +1,4 @@
-"""What the page and the tracks of a large collection cost."""
+"""What the page, the tracks and the table of a large collection cost."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ from mapillary_crawler.ledger.thread import LedgerHere
 _COLLECTION = Collection("alice")
 #: Images of a sequence and sequences of a day, about; rows of a page.
 _SEQUENCE, _SEQUENCES_A_DAY, _PAGE = 360, 3, 2000
-_FIRST = 1_400_000_000_000
+_LAST = 1_750_000_000_000
 _YEARS = 11
 _TOWNS = [
     (13.19, 55.70), (12.57, 55.68), (18.06, 59.33), (13.40, 52.52), (2.35, 48.86),
     (10.75, 59.91), (24.94, 60.17), (-3.70, 40.42), (-74.0, 40.71), (139.7, 35.69),
 ]  # fmt: skip
 _CAMERAS = (("Apple", "iPhone 7"), ("GoPro", "HERO9 Black"), ("GoPro", "Max"))
+#: Of all places those that are not computed (Graph API: often absent).
+_RAW = 0.03
+_TABLE = "images.parquet"
 _JPEG = b"\xff\xd8" + bytes(8190)
 
 
@@ -48,14 +51,23 @@ def measure(images: int) -> None:
         ledger_path = folder / LEDGER_PATH
         ledger_path.parent.mkdir()
         sequences = _make(ledger_path, images)
-        before = _run(folder, "nothing")
-        after = _run(folder, "views")
-        sizes = [(folder / name).stat().st_size for name in VIEWS]
+        done = {what: _run(folder, what) for what in ("nothing", "views", "table")}
+        sizes = [(folder / name).stat().st_size / 1e6 for name in (*VIEWS, _TABLE)]
     report.line(
-        f"{images:,} images in {sequences:,} sequences: {after['seconds']:.1f} s, "
-        f"{after['cpu']:.1f} s of processor (wanted: 15 s); memory {after['memory'] / 1e6:.0f} MB, "
-        f"{before['memory'] / 1e6:.0f} MB before; sequences.geojson {sizes[0] / 1e6:.1f} MB "
-        f"(wanted: 25), index.html {sizes[1] / 1e6:.2f} MB (wanted: 0.6)."
+        f"{images:,} images in {sequences:,} sequences; memory before: "
+        f"{done['nothing']['memory'] / 1e6:.0f} MB."
+    )
+    report.line(
+        f"Page and tracks: {_told(done['views'])}; sequences.geojson {sizes[0]:.1f} MB "
+        f"(wanted: 25), index.html {sizes[1]:.2f} MB (wanted: 0.6)."
+    )
+    report.line(f"GeoParquet: {_told(done['table'])}; {sizes[2]:.1f} MB (wanted: 40).")
+
+
+def _told(done: dict[str, float]) -> str:
+    return (
+        f"{done['seconds']:.1f} s (wanted: 15), {done['cpu']:.1f} s of processor, "
+        f"memory {done['memory'] / 1e6:.0f} MB"
     )
 
 
@@ -68,7 +80,7 @@ def _run(folder: Path, what: str) -> dict[str, float]:
 
 
 def _write(folder: Path, what: str) -> None:
-    """Write both files, and print what that took."""
+    """Write the page and the tracks, or the table, and print what that took."""
     ledger = Ledger(folder / LEDGER_PATH)
     work = Work(LedgerHere(ledger), folder, lambda: False, lambda _: None)
     work.make_scratch()
@@ -76,6 +88,13 @@ def _write(folder: Path, what: str) -> None:
     began, cpu = time.monotonic(), time.process_time()
     if what == "views":
         write_views(work, contents)
+    elif what == "table":
+        from mapillary_crawler.archive.export.parquet import (  # noqa: PLC0415  some 100 MB
+            write_parquet,
+        )
+
+        with (folder / _TABLE).open("wb") as file:
+            write_parquet(ledger, file)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds, used = time.monotonic() - began, time.process_time() - cpu
     ledger.close()
@@ -126,24 +145,24 @@ def _commit(ledger: Ledger, page: list[ListedRow], listed: int) -> int:
 
 
 def _sequences(rng: random.Random, images: int) -> Iterator[tuple[str, int, int]]:
-    """Yield id, first capture time and images of each sequence."""
+    """Yield id, first capture time and images of each sequence, the newest first."""
     days = max(1, images // (_SEQUENCE * _SEQUENCES_A_DAY))
     step = _YEARS * 365 * 86_400_000 // days
     number = 0
     while images > 0:
         count = min(images, rng.randrange(_SEQUENCE // 3, _SEQUENCE * 5 // 3))
-        start = _FIRST + number // _SEQUENCES_A_DAY * step
-        yield (
-            f"{rng.getrandbits(120):022x}"[:22],
-            start + number % _SEQUENCES_A_DAY * 3_600_000,
-            count,
-        )
+        day, at = divmod(number, _SEQUENCES_A_DAY)
+        start = _LAST - day * step - at * 3_600_000
+        yield f"{rng.getrandbits(120):022x}"[:22], start, count
         images -= count
         number += 1
 
 
 def _rows(rng: random.Random, sequence: str, start: int, count: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a walk through a town: turns, and 1 m of noise."""
+    """Yield the rows of a walk through a town, the newest first: turns, and 1 m of noise.
+
+    As the service gives them: strictly by time, and numbers to the twelfth decimal.
+    """
     longitude, latitude = rng.choice(_TOWNS)
     longitude, latitude = longitude + rng.gauss(0, 0.05), latitude + rng.gauss(0, 0.03)
     heading = rng.random() * math.tau
@@ -152,31 +171,38 @@ def _rows(rng: random.Random, sequence: str, start: int, count: int) -> Iterator
         heading += rng.choice((-1.57, 1.57)) if rng.random() < 0.02 else rng.gauss(0, 0.01)
         longitude += 8e-5 * math.cos(heading)
         latitude += 5e-5 * math.sin(heading)
-        place = [longitude + rng.gauss(0, 1e-5), latitude + rng.gauss(0, 1e-5)]
-        yield {
-            "altitude": rng.random() * 100,
+        row = {
+            "altitude": round(rng.random() * 100, 3),
             "atomic_scale": 1.0,
             "camera_parameters": [0.85, 0.01, 0.001],
             "camera_type": "perspective",
-            "captured_at": start + number * 2000,
-            "compass_angle": math.degrees(heading) % 360,
-            "computed_altitude": rng.random(),
-            "computed_compass_angle": math.degrees(heading) % 360,
-            "computed_geometry": {"type": "Point", "coordinates": place},
-            "computed_rotation": [rng.random(), rng.random(), rng.random()],
+            "captured_at": start - number * 2000,
+            "compass_angle": round(math.degrees(heading) % 360, 2),
+            "computed_altitude": round(rng.random(), 12),
+            "computed_compass_angle": round(math.degrees(heading + rng.random()) % 360, 12),
+            "computed_geometry": _place(rng, longitude, latitude),
+            "computed_rotation": [round(rng.random(), 13) for _ in range(3)],
             "creator": {"username": "alice", "id": "100000000000001"},
             "exif_orientation": 1,
-            "geometry": {"type": "Point", "coordinates": place},
+            "geometry": _place(rng, longitude, latitude),
             "height": 3024,
             "is_pano": model == "Max",
             "make": make,
             "merge_cc": 123456789012345,
             "model": model,
-            "quality_score": rng.random(),
+            "quality_score": round(rng.random(), 13),
             "sequence": sequence,
             "width": 4032,
             "id": str(rng.randrange(10**14, 10**16)),
         }
+        if rng.random() < _RAW:
+            row = {name: value for name, value in row.items() if name[:8] != "computed"}
+        yield row
+
+
+def _place(rng: random.Random, longitude: float, latitude: float) -> dict[str, Any]:
+    coordinates = [rng.gauss(longitude, 1e-5), rng.gauss(latitude, 1e-5)]
+    return {"type": "Point", "coordinates": [round(each, 12) for each in coordinates]}
 
 
 if __name__ == "__main__":
