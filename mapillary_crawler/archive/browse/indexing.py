@@ -54,12 +54,15 @@ def clear_old(cache: Path) -> None:
 
 
 def identity(folder: Path) -> Identity:
-    """Return what changes where the collection does: sizes and times of what says what it holds."""
+    """Return what changes where the collection does: sizes and times of what says what it holds.
+
+    A WAL without content says nothing: SQLite makes one where somebody reads.
+    """
     found: Identity = [str(folder.resolve())]
     for name in (str(LEDGER_PATH), str(LEDGER_WAL), METADATA, CHECKSUMS):
         try:
             status = descent.status(folder, name)
-            found.append([status.st_size, status.st_mtime_ns])
+            found.append([status.st_size, status.st_mtime_ns] if status.st_size else None)
         except OSError:
             found.append(None)
     try:

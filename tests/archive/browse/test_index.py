@@ -212,6 +212,17 @@ def test_old_ones_go(folder: Path, cache: Path) -> None:
     clear_old(cache / "absent")
 
 
+def test_who_reads_a_ledger_changes_nothing_in_it(folder: Path, cache: Path) -> None:
+    """One that a crawl has is in WAL mode, in which SQLite makes a file for who only reads."""
+    with closing(sqlite3.connect(folder / LEDGER_PATH)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+    make_index(folder, cache, say).close()
+    for _ in range(2):
+        opened = open_index(folder, cache)
+        assert opened
+        opened.close()
+
+
 def test_without_a_ledger_the_manifests_say_the_same(folder: Path, cache: Path) -> None:
     with closing(make_index(folder, cache, say)) as index:
         before = [index.image(number) for number in range(1, 27)]
