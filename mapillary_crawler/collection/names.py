@@ -103,9 +103,9 @@ def capture_time(value: Any) -> int | None:
     Graph API: integer milliseconds in UTC. 0 is a date; what is no whole number
     of milliseconds from 1970 to 2242 counts as absent.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if not 0 <= value < CAPTURE_TIME_END or value != int(value):
+    if type(value) is int:
+        return value if 0 <= value < CAPTURE_TIME_END else None
+    if type(value) is not float or not 0 <= value < CAPTURE_TIME_END or value != int(value):
         return None
     return int(value)
 

@@ -28,6 +28,7 @@ _ROW_BYTES, _VALUE_BYTES = 65_536, 4_096
 _LONGEST_URL = 8_192
 #: Levels of a row's JSON; the fields known have three.
 _DEPTH = 16
+_decode = json.JSONDecoder().raw_decode
 
 
 def row_id(row: Any) -> str | None:
@@ -128,6 +129,18 @@ def canonical_line(row: dict[str, Any]) -> bytes:
             }
         )
     return line
+
+
+def fields_in(line: bytes) -> dict[str, Any]:
+    """Return the fields of such a row; none of what is no row, in a ledger from elsewhere.
+
+    The row is JSON without blanks around it, which takes less time than any other.
+    """
+    try:
+        fields, _ = _decode(line.decode())
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _dump(value: Any) -> bytes:

@@ -41,19 +41,20 @@ class Position(NamedTuple):
 
 def camera_position(metadata: Mapping[str, Any]) -> Position | None:
     """Return the computed position, else the raw one."""
-    fields: tuple[tuple[Literal["computed", "raw"], str], ...] = (
-        ("computed", "computed_geometry"),
-        ("raw", "geometry"),
+    return _position(metadata.get("computed_geometry"), "computed") or _position(
+        metadata.get("geometry"), "raw"
     )
-    for geometry, field in fields:
-        point = metadata.get(field)
-        coordinates = point.get("coordinates") if isinstance(point, dict) else None
-        if isinstance(coordinates, list) and len(coordinates) >= 2:
-            longitude = _number(coordinates[0], -180, 180)
-            latitude = _number(coordinates[1], -90, 90)
-            if longitude is not None and latitude is not None:
-                return Position(latitude, longitude, geometry)
-    return None
+
+
+def _position(point: object, geometry: Literal["computed", "raw"]) -> Position | None:
+    coordinates = point.get("coordinates") if isinstance(point, dict) else None
+    if not isinstance(coordinates, list) or len(coordinates) < 2:
+        return None
+    longitude = _number(coordinates[0], -180, 180)
+    latitude = _number(coordinates[1], -90, 90)
+    if longitude is None or latitude is None:
+        return None
+    return Position(latitude, longitude, geometry)
 
 
 def altitude(metadata: Mapping[str, Any]) -> float | None:
@@ -63,9 +64,9 @@ def altitude(metadata: Mapping[str, Any]) -> float | None:
     come as unsigned 32-bit numbers at times (Graph API: 4294967281 is -15).
     """
     metres = _number(metadata.get("altitude"), _LOWEST, _WRAP)
-    if metres is not None and _WRAP + _LOWEST <= metres < _WRAP:
-        metres -= _WRAP
-    return _number(metres, _LOWEST, _HIGHEST)
+    if metres is None or metres <= _HIGHEST:
+        return metres
+    return metres - _WRAP if _WRAP + _LOWEST <= metres < _WRAP else None
 
 
 def heading(metadata: Mapping[str, Any]) -> float | None:
@@ -111,6 +112,12 @@ def is_sphere(metadata: Mapping[str, Any], width: int, height: int) -> bool | No
     return False if panorama is False else None
 
 
+def camera(metadata: Mapping[str, Any]) -> str:
+    """Return maker and model of the camera, "" where neither is known."""
+    words = (text(metadata.get("make")), text(metadata.get("model")))
+    return " ".join(filter(None, words))
+
+
 def author(username: str) -> str:
     """Return the name as Mapillary shows it."""
     return f"@{text(username)}"
@@ -131,6 +138,6 @@ def text(value: object, limit: int = 200) -> str:
 
 def _number(value: object, lowest: float, highest: float) -> float | None:
     """Return a JSON number within the bounds; true and false are none, nor is NaN."""
-    if type(value) is not float and type(value) is not int:
-        return None
-    return float(value) if lowest <= value <= highest else None
+    if type(value) is float:
+        return value if lowest <= value <= highest else None
+    return float(value) if type(value) is int and lowest <= value <= highest else None

@@ -6,7 +6,7 @@ lies in a temporary table of the connection, which is on no disk of the collecti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.images import (
     COLUMNS,
     IN_TIME,
+    IN_TIME_OF_NUMBERS,
+    IS_NUMBER,
     IS_SAVED,
-    MANIFEST_ORDER,
     WITH_TAR,
     record_of,
 )
@@ -48,8 +49,9 @@ class Arranged:
         Only those of a day, unless that is None; the whole takes a while.
         """
         of_day, parameters = ("AND day = ?", [day]) if day is not None else ("", [])
+        some = f"state <> {State.OUTSIDE:d} {of_day}"
         return self._lay_out(
-            f"SELECT number FROM images WHERE state <> {State.OUTSIDE:d} {of_day} {MANIFEST_ORDER}",
+            f"SELECT number FROM images WHERE {some} ORDER BY {self._in_time(some, parameters)}",
             parameters,
         )
 
@@ -82,8 +84,14 @@ class Arranged:
     def by_sequence(self) -> Order:
         """Lay out the saved images by sequence, within each in the order of the manifests."""
         return self._lay_out(
-            f"SELECT number FROM images WHERE {IS_SAVED} ORDER BY sequence, {IN_TIME}"
+            f"SELECT number FROM images WHERE {IS_SAVED} "
+            f"ORDER BY sequence, {self._in_time(IS_SAVED)}"
         )
+
+    def _in_time(self, some: str, parameters: Sequence[str] = ()) -> str:
+        """Return by what to sort some images into the order of the manifests."""
+        other = f"SELECT EXISTS (SELECT 1 FROM images WHERE {some} AND NOT {IS_NUMBER})"
+        return IN_TIME if self._database.value(other, parameters) else IN_TIME_OF_NUMBERS
 
     def _lay_out(self, numbers: str, parameters: list[str] | None = None) -> Order:
         self._database.execute(
@@ -110,9 +118,9 @@ class Arranged:
 
     def read_taken(self, order: Order, limit: int) -> list[TakenImage]:
         """Return less of them, in a fraction of the time."""
-        return list(map(TakenImage._make, self._rows(order, limit, ", ".join(TakenImage._fields))))
+        return self._rows(order, limit, "captured_at, day, sequence, page, row")
 
-    def _rows(self, order: Order, limit: int, columns: str, joined: str = "") -> Iterator[Any]:
+    def _rows(self, order: Order, limit: int, columns: str, joined: str = "") -> list[Any]:
         rows = self._database.execute(
             f"SELECT {columns} FROM arranged CROSS JOIN images "
             f"ON images.number = arranged.number {joined} "
@@ -120,4 +128,4 @@ class Arranged:
             (order.read, end := min(order.read + limit, order.last)),
         ).fetchall()
         order.read = end
-        return iter(rows)
+        return rows

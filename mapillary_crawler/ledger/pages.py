@@ -34,19 +34,27 @@ class Pages:
 
     def line(self, page: int, row: int) -> bytes:
         """Return the canonical JSON of a row; raises `LedgerDamaged` where there is none."""
-        lines = self._unpacked.get(page)
-        if lines is None:
-            packed = self._database.value("SELECT rows FROM pages WHERE number = ?", (page,))
-            lines = split(self.unpacked(packed))
-            self._unpacked[page] = lines
+        try:
+            return self.kept(page)[row]
+        except (IndexError, TypeError):
+            raise self._damaged("an image has no listed row") from None
+
+    def kept(self, page: int) -> list[bytes]:
+        """Return all rows of a slice, which stays unpacked for a while; raises as `rows`."""
+        rows = self._unpacked.get(page)
+        if rows is None:
+            rows = self.rows(page)
+            self._unpacked[page] = rows
             if len(self._unpacked) > _SLICES_KEPT:
                 self._unpacked.popitem(last=False)
         else:
             self._unpacked.move_to_end(page)
-        try:
-            return lines[row]
-        except (IndexError, TypeError):
-            raise self._damaged("an image has no listed row") from None
+        return rows
+
+    def rows(self, page: int) -> list[bytes]:
+        """Return all rows of a slice; raises `LedgerDamaged` where there is none."""
+        packed = self._database.value("SELECT rows FROM pages WHERE number = ?", (page,))
+        return split(self.unpacked(packed))
 
     def unpacked(self, packed: object) -> bytes:
         """Return a slice unpacked; raises `LedgerDamaged` where it is none."""

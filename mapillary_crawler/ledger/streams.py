@@ -62,17 +62,16 @@ def members_in_tars(access: LedgerAccess, day: str) -> Iterator[str]:
 
 
 def by_sequence(
-    access: LedgerAccess, read: Callable[[Ledger, TakenImage], _Read]
+    access: LedgerAccess, read: Callable[[Ledger, list[TakenImage]], list[_Read]]
 ) -> Iterator[_Read]:
     """Yield what `read` makes, in the ledger's thread, of the saved images, by sequence and time.
 
-    To lay out the order takes a while.
+    It is given some that follow one another, as many as are read at once. To lay out the order
+    takes a while.
     """
     order = access.wait_for(lambda ledger: ledger.arranged.by_sequence())
     yield from _batches(
-        access,
-        order,
-        lambda ledger: [read(ledger, image) for image in ledger.arranged.read_taken(order, BATCH)],
+        access, order, lambda ledger: read(ledger, ledger.arranged.read_taken(order, BATCH))
     )
 
 

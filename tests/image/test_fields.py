@@ -137,3 +137,9 @@ def test_sphere(fields: dict[str, Any], size: tuple[int, int], expected: bool | 
 )
 def test_text(value: object, expected: str):
     assert image_fields.text(value) == expected
+
+
+def test_words_for_cameras() -> None:
+    assert image_fields.camera({"make": "Apple", "model": None}) == "Apple"
+    assert image_fields.camera({"make": "GoPro\n", "model": " Max"}) == "GoPro Max"
+    assert image_fields.camera({"make": ["x"], "model": 5}) == ""

@@ -8,7 +8,6 @@ from typing import Any
 
 from mapillary_crawler.archive.browse.lines import indexed_lines
 from mapillary_crawler.archive.saved_images import check, fields_of
-from mapillary_crawler.archive.tracks.lines import camera
 from mapillary_crawler.collection.names import (
     capture_time,
     sequence_folder,
@@ -122,7 +121,7 @@ class Filling:
             pano = fields.get("is_pano") is True
         if self._quality and width and height and width > self._quality:
             width, height = self._quality, max(1, round(self._quality * height / width))
-        made_by = camera(fields)
+        made_by = image_fields.camera(fields)
         return IndexedImage(
             day=UNDATED if captured_at is None else captured_at // _DAY,
             sequence=self._sequences.number(image.sequence, lambda: _sequence(image, fields)),

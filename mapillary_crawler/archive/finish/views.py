@@ -19,7 +19,7 @@ from mapillary_crawler.archive.page.tracks import Tracks
 from mapillary_crawler.archive.saved_images import check, check_taken, fields_of
 from mapillary_crawler.archive.tracks.geojson import feature_collection
 from mapillary_crawler.archive.tracks.lines import Line, lines
-from mapillary_crawler.archive.tracks.sequences import images_of
+from mapillary_crawler.archive.tracks.sequences import stretches_of
 from mapillary_crawler.collection.durable import WholeFile
 from mapillary_crawler.collection.layout import PAGE, TRACKS, VIEWS
 from mapillary_crawler.image.fields import camera_position
@@ -35,9 +35,9 @@ def write_views(work: Work, contents: Contents) -> None:
         return
     take_samples(work)
     census, tracks = Census(), Tracks()
-    images = census.counted(images_of(work.ledger))
+    stretches = census.counted(stretches_of(work.ledger))
     with WholeFile(work.folder / TRACKS, work.scratch) as file:
-        for row in feature_collection(_kept(lines(images, heights=False), census, tracks)):
+        for row in feature_collection(_kept(lines(stretches), census, tracks)):
             work.check_stop()
             file.write(row)
     record(work, file)
@@ -79,7 +79,7 @@ def _pictures(ledger: Ledger) -> tuple[Picture, ...]:
 def _checked(sample: tuple[ImageRecord, bytes]) -> tuple[ImageRecord, bytes]:
     """Return a sample whose image is one; raises `Refused`."""
     check(sample[0])
-    check_taken(sample[0])
+    check_taken(sample[0].day, sample[0].sequence)
     return sample
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from mapillary_crawler.archive.tracks.lines import camera
+from mapillary_crawler.archive.tracks.stretches import Stretch
 from mapillary_crawler.collection.names import UNKNOWN_DATE
-from mapillary_crawler.ledger.records import TakenImage
 
 #: Names of cameras that are counted each by itself; of strangers' rows any number may come.
 _MOST_CAMERAS = 5000
@@ -29,34 +27,24 @@ class Census:
     panoramas: int = 0
     placed: int = 0
     _last: str = ""
-    #: What the camera of the image before is called, by maker and model as they come.
-    _named: tuple[Any, Any, str] = (None, None, "")
 
-    def counted(
-        self, images: Iterable[tuple[TakenImage, Mapping[str, Any]]]
-    ) -> Iterator[tuple[TakenImage, Mapping[str, Any]]]:
-        """Yield images that come by sequence, with their fields, and count them."""
-        for image, fields in images:
-            self._count(image, fields)
-            yield image, fields
+    def counted(self, stretches: Iterable[Stretch]) -> Iterator[Stretch]:
+        """Yield images that come by sequence, and count them."""
+        for stretch in stretches:
+            self._count(stretch)
+            yield stretch
 
-    def _count(self, image: TakenImage, fields: Mapping[str, Any]) -> None:
-        self.days[image.day] += 1
-        if image.sequence and image.sequence != self._last:
+    def _count(self, stretch: Stretch) -> None:
+        self.days[stretch.day] += len(stretch.times)
+        if stretch.sequence and stretch.sequence != self._last:
             self.sequences += 1
-        self._last = image.sequence
-        self.panoramas += fields.get("is_pano") is True
-        name = self._camera(fields)
-        if name in self.cameras or (name and len(self.cameras) < _MOST_CAMERAS):
-            self.cameras[name] += 1
-        elif name:
-            self.others += 1
-
-    def _camera(self, fields: Mapping[str, Any]) -> str:
-        make, model = fields.get("make"), fields.get("model")
-        if self._named[:2] != (make, model):
-            self._named = make, model, camera(fields)
-        return self._named[2]
+        self._last = stretch.sequence
+        self.panoramas += sum(stretch.told.panoramas)
+        for name, images in Counter(filter(None, stretch.told.cameras)).items():
+            if name in self.cameras or len(self.cameras) < _MOST_CAMERAS:
+                self.cameras[name] += images
+            else:
+                self.others += images
 
     @property
     def images(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from math import asin, atan2, hypot, pi, remainder, tau
 
 from mapillary_crawler.archive.tracks.douglas_peucker import douglas_peucker
 
@@ -37,31 +38,40 @@ def _corners(flat: Sequence[tuple[float, float]], near: float) -> list[int]:
     In one pass: from a corner a line goes on as long as there is a direction in which all points
     that follow are near it (Zhao and Saalfeld's sleeve), and as long as it does not turn back.
     """
-    kept, last, index = [0], len(flat) - 1, 1
+    kept, last = [0], len(flat) - 1
     while kept[-1] < last:
-        corner = kept[-1]
-        x, y = flat[corner]
-        first, low, high = None, -math.pi, math.pi
-        furthest = 0.0
-        while index <= last:
-            here_x, here_y = flat[index]
-            distance = math.hypot(here_x - x, here_y - y)
-            if distance < furthest - near:
-                break
-            if distance > near:
-                angle = math.atan2(here_y - y, here_x - x)
-                if first is None:
-                    first = angle
-                turn = math.remainder(angle - first, math.tau)
-                if not low <= turn <= high:
-                    break
-                width = math.asin(near / distance)
-                low, high = max(low, turn - width), min(high, turn + width)
-                furthest = max(furthest, distance)
-            index += 1
-        kept.append(index - 1 if index - 1 > corner else index)
-        index = kept[-1] + 1
+        kept.append(_end_of_sleeve(flat, kept[-1], near))
     return kept
+
+
+def _end_of_sleeve(flat: Sequence[tuple[float, float]], corner: int, near: float) -> int:
+    """Return the last point of a line that begins at a corner, which is not the last of all."""
+    x, y = flat[corner]
+    first, low, high = None, -pi, pi
+    furthest = 0.0
+    for index in range(corner + 1, len(flat)):
+        here_x, here_y = flat[index]
+        over_x, over_y = here_x - x, here_y - y
+        distance = hypot(over_x, over_y)
+        if distance < furthest - near:
+            return max(index - 1, corner + 1)
+        if distance > near:
+            angle = atan2(over_y, over_x)
+            if first is None:
+                first = angle
+            turn = angle - first
+            if not -pi <= turn <= pi:
+                turn = remainder(turn, tau)
+            if not low <= turn <= high:
+                return max(index - 1, corner + 1)
+            width = asin(near / distance)
+            if turn - width > low:  # noqa: PLR1730  max() would take as long as all the rest
+                low = turn - width
+            if turn + width < high:  # noqa: PLR1730  the same
+                high = turn + width
+            if distance > furthest:  # noqa: PLR1730  the same
+                furthest = distance
+    return len(flat) - 1
 
 
 def _chosen(flat: Sequence[tuple[float, float]], indices: Sequence[int], near: float) -> list[int]:

@@ -48,7 +48,7 @@ class Tracks:
 
     def add(self, line: Line) -> None:
         """Take in a line that has a point."""
-        places = [(round(p.longitude * GRID), round(p.latitude * GRID)) for p in line.points]
+        places = [(round(x * GRID), round(y * GRID)) for x, y in line.places()]
         track = _Track(_day(line), line.images, bool(line.part), places)
         self._simplify(track)
         self._tracks.append(track)

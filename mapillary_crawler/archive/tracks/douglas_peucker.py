@@ -18,6 +18,7 @@ def douglas_peucker(
     last = len(among) - 1
     if last < 2:
         return list(among)
+    xs, ys = [points[at][0] for at in among], [points[at][1] for at in among]
     keep = bytearray(len(among))
     keep[0] = keep[last] = 1
     spans = [(0, last, 0)]
@@ -26,28 +27,29 @@ def douglas_peucker(
         if depth == deepest:
             keep[first:end] = b"\1" * (end - first)
             continue
-        furthest, at = _furthest(points, among, first, end)
+        if end - first < 2:
+            continue
+        furthest, at = _furthest(xs, ys, first, end)
         if furthest > most * most:
             keep[at] = 1
             spans += [(first, at, depth + 1), (at, end, depth + 1)]
     return [among[at] for at in range(len(among)) if keep[at]]
 
 
-def _furthest(
-    points: Sequence[_Point], among: Sequence[int], first: int, end: int
-) -> tuple[float, int]:
+def _furthest(xs: list[float], ys: list[float], first: int, end: int) -> tuple[float, int]:
     """Return the square of the furthest point's distance from a stretch, and where it stands."""
-    x, y = points[among[first]]
-    to_x, to_y = points[among[end]]
-    over_x, over_y = to_x - x, to_y - y
+    x, y = xs[first], ys[first]
+    over_x, over_y = xs[end] - x, ys[end] - y
     length = over_x * over_x + over_y * over_y
     furthest, at = 0.0, first
     for each in range(first + 1, end):
-        of_x, of_y = points[among[each]]
-        of_x, of_y = of_x - x, of_y - y
-        if length:
-            along = min(1.0, max(0.0, (of_x * over_x + of_y * over_y) / length))
-            of_x, of_y = of_x - along * over_x, of_y - along * over_y
+        of_x, of_y = xs[each] - x, ys[each] - y
+        along = of_x * over_x + of_y * over_y
+        if along >= length:  # the end is the nearest, where it is not the beginning, too
+            of_x, of_y = of_x - over_x, of_y - over_y
+        elif along > 0:  # else it is the beginning
+            share = along / length
+            of_x, of_y = of_x - share * over_x, of_y - share * over_y
         aside = of_x * of_x + of_y * of_y
         if aside > furthest:
             furthest, at = aside, each

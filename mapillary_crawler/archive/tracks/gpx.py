@@ -47,7 +47,7 @@ def _track(line: Line, further: Iterator[Line]) -> Iterator[bytes]:
 
 def _segment(line: Line) -> Iterator[bytes]:
     yield b"<trkseg>\n"
-    for point in line.points:
+    for point in line.points():
         yield _point("trkpt", point)
     yield b"</trkseg>\n"
 
@@ -55,7 +55,7 @@ def _segment(line: Line) -> Iterator[bytes]:
 def _waypoints(lines: Iterator[Line]) -> Iterator[bytes]:
     yield _HEAD.encode()
     for line in lines:
-        for point in line.points:
+        for point in line.points():
             yield _point("wpt", point)
     yield b"</gpx>\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape
 
-from mapillary_crawler.archive.tracks.lines import Line, Point, moment
+from mapillary_crawler.archive.tracks.lines import Line, moment
 from mapillary_crawler.image.fields import text
 
 
@@ -37,13 +37,13 @@ def _span(line: Line) -> str:
 
 
 def _geometry(line: Line) -> str:
-    if line.part and len(line.points) > 1:
-        return f"<LineString>{_coordinates(line.points)}</LineString>"
-    points = "".join(f"<Point>{_coordinates([point])}</Point>" for point in line.points)
-    return points if len(line.points) == 1 else f"<MultiGeometry>{points}</MultiGeometry>"
+    if line.part and len(line) > 1:
+        return f"<LineString>{_coordinates(line.places())}</LineString>"
+    points = "".join(f"<Point>{_coordinates([place])}</Point>" for place in line.places())
+    return points if len(line) == 1 else f"<MultiGeometry>{points}</MultiGeometry>"
 
 
-def _coordinates(points: Iterable[Point]) -> str:
+def _coordinates(places: Iterable[tuple[float, float]]) -> str:
     """Return longitude and latitude; heights are left out, lines lie on the ground."""
-    places = " ".join(f"{point.longitude:.6f},{point.latitude:.6f}" for point in points)
-    return f"<coordinates>{places}</coordinates>"
+    written = " ".join(f"{longitude:.6f},{latitude:.6f}" for longitude, latitude in places)
+    return f"<coordinates>{written}</coordinates>"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import zip_longest
+from typing import NamedTuple
 
-from mapillary_crawler.collection.names import capture_time, sequence_name
-from mapillary_crawler.image import fields as image_fields
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from mapillary_crawler.ledger.records import ImageRecord, TakenImage
+from mapillary_crawler.archive.tracks.stretches import Stretch
 
 #: Points of a line at most; the sequence goes on in a further one, from the same point. Those of
 #: the service have some hundred to some thousand.
@@ -34,84 +31,99 @@ class Point(NamedTuple):
 class Line:
     """The images of a sequence, or of a day those without one, which are not connected.
 
-    `sequence` is its id as listed, "" for none; `part` the same as a part of paths. `points` are
-    those of images that have a place, `placed`, and the last of the line that this one goes on
-    from; `images` counts all, `first` and `last` are the capture times between which those lie
-    that have one; `camera` is the first that is named.
+    `sequence` is its id as listed, "" for none; `part` the same as a part of paths. `longitudes`,
+    `latitudes`, `heights` and `times` are those of images that have a place, `placed`, and the last
+    of the line that this one goes on from; `images` counts all, `first` and `last` are the capture
+    times between which those lie that have one; `camera` is the first that is named.
     """
 
     sequence: str
     part: str
     day: str
-    points: list[Point] = field(default_factory=list)
+    longitudes: array[float] = field(default_factory=lambda: array("d"))
+    latitudes: array[float] = field(default_factory=lambda: array("d"))
+    heights: array[float] = field(default_factory=lambda: array("d"))
+    times: list[int | None] = field(default_factory=list)
     images: int = 0
     placed: int = 0
     first: int | None = None
     last: int | None = None
     camera: str = ""
 
-    def add(self, captured_at: int | None, fields: Mapping[str, Any]) -> None:
-        """Take an image in."""
-        self.images += 1
-        self.camera = self.camera or camera(fields)
-        if captured_at is not None:
-            self.first = captured_at if self.first is None else min(self.first, captured_at)
-            self.last = captured_at if self.last is None else max(self.last, captured_at)
+    def __len__(self) -> int:
+        return len(self.longitudes)
+
+    def places(self) -> Iterator[tuple[float, float]]:
+        """Yield longitude and latitude of all."""
+        return zip(self.longitudes, self.latitudes, strict=True)
+
+    def points(self) -> Iterator[Point]:
+        """Yield all, with their times, and their heights where those were asked for."""
+        heights = (None if math.isnan(each) else each for each in self.heights)
+        rows = zip_longest(self.longitudes, self.latitudes, heights, self.times)
+        return map(Point._make, rows)
+
+    def add(self, stretch: Stretch, placed: Stretch) -> None:
+        """Take images in, and of those that have a place where that is."""
+        self.longitudes += placed.told.longitudes
+        self.latitudes += placed.told.latitudes
+        self.heights += placed.told.heights
+        self.times += placed.times
+        self.placed += len(placed.times)
+        self.images += len(stretch.times)
+        self.camera = self.camera or next(filter(None, stretch.told.cameras), "")
+        times = [time for time in stretch.times if time is not None]
+        if times:
+            first, last = min(times), max(times)
+            self.first = first if self.first is None else min(self.first, first)
+            self.last = last if self.last is None else max(self.last, last)
+
+    def goes_on_with(self, placed: Stretch) -> bool:
+        """Say whether placed images may be in this line, as far as the extremes of all can tell."""
+        further = placed.told.longitudes
+        if not further:
+            return True
+        if len(self) + len(further) > MOST_POINTS:
+            return False
+        longitudes = self.longitudes[-1:] + further
+        return not self.part or max(longitudes) - min(longitudes) <= 180
 
 
-def lines(
-    images: Iterable[tuple[ImageRecord | TakenImage, Mapping[str, Any]]], *, heights: bool = True
-) -> Iterator[Line]:
-    """Yield the lines of images, with their fields, that come by sequence and, within, by time.
-
-    Without `heights` no point has one.
+def lines(stretches: Iterable[Stretch]) -> Iterator[Line]:
+    """Yield the lines of images that come by sequence and, within, by time.
 
     A line that crosses the 180th meridian goes on in a further one (RFC 7946, 3.1.9). Sequences
     without a place have no line. At most one line is in memory.
     """
     line: Line | None = None
-    for image, fields in images:
-        captured_at = capture_time(image.captured_at)
-        day = "" if image.sequence else image.day
-        if line is None or (line.part, line.day) != (image.sequence, day):
-            if line and line.points:
+    for stretch in stretches:
+        day = "" if stretch.sequence else stretch.day
+        if line is None or (line.part, line.day) != (stretch.sequence, day):
+            if line:
                 yield line
-            name = sequence_name(fields.get("sequence")) or image.sequence
-            line = Line(name if image.sequence else "", image.sequence, day)
-        point = _point(fields, captured_at, heights=heights)
-        if point and _ends(line, point):
-            yield line
-            ended, line = line, Line(line.sequence, line.part, line.day)
-            if len(ended.points) >= MOST_POINTS and ended.part:
-                line.points.append(ended.points[-1])
-        line.add(captured_at, fields)
-        if point:
-            line.points.append(point)
-            line.placed += 1
-    if line and line.points:
+            name = stretch.sequence and (stretch.told.sequences[0] or stretch.sequence)
+            line = Line(name, stretch.sequence, day)
+        placed = stretch.placed()
+        if line.goes_on_with(placed):
+            line.add(stretch, placed)
+            continue
+        for image in stretch.each():
+            placed = image.placed()
+            if not line.goes_on_with(placed):
+                yield line
+                line = _following(line)
+            line.add(image, placed)
+    if line:
         yield line
 
 
-def _ends(line: Line, point: Point) -> bool:
-    """Say whether a line ends before a point."""
-    if not line.points:
-        return False
-    is_across = bool(line.part) and abs(point.longitude - line.points[-1].longitude) > 180
-    return is_across or len(line.points) >= MOST_POINTS
-
-
-def _point(fields: Mapping[str, Any], captured_at: int | None, *, heights: bool) -> Point | None:
-    position = image_fields.camera_position(fields)
-    if position is None:
-        return None
-    altitude = image_fields.altitude(fields) if heights else None
-    return Point(position.longitude, position.latitude, altitude, captured_at)
-
-
-def camera(fields: Mapping[str, Any]) -> str:
-    """Return maker and model of the camera, "" where neither is known."""
-    words = (image_fields.text(fields.get("make")), image_fields.text(fields.get("model")))
-    return " ".join(filter(None, words))
+def _following(ended: Line) -> Line:
+    """Return the line in which one goes on."""
+    line = Line(ended.sequence, ended.part, ended.day)
+    if len(ended) >= MOST_POINTS and ended.part:
+        for column in ("longitudes", "latitudes", "heights", "times"):
+            setattr(line, column, getattr(ended, column)[-1:])
+    return line
 
 
 def moment(captured_at: int) -> str:

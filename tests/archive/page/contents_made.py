@@ -11,11 +11,12 @@ from typing import Any
 from mapillary_crawler.archive.finish.pictures import reduced
 from mapillary_crawler.archive.finish.views import page_of
 from mapillary_crawler.archive.page.contents import PageContents, Picture
-from mapillary_crawler.archive.tracks.lines import Line, Point
+from mapillary_crawler.archive.tracks.lines import Point
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.ledger.records import ImageRecord, State
 from tests.archive.finish.made import jpeg
+from tests.archive.tracks.made import line_of
 
 _TOWNS = ((13.19, 55.70), (18.06, 59.33), (13.40, 52.52))
 _CAMERAS = ("Apple iPhone 7", "GoPro HERO9 Black", "BlackVue DR900S")
@@ -54,8 +55,7 @@ def contents(
         start = int(moment.timestamp() * 1000)
         points = walk(rng, rng.randrange(2, 300), start, towns)
         name = f"sequence{number}"
-        line = Line(name, name, "", points, len(points), start, points[-1].captured_at)
-        made.tracks.add(line)
+        made.tracks.add(line_of(points, name))
         day = f"{moment:%Y-%m-%d}"
         census.days[day] += len(points)
         census.cameras[rng.choice(_CAMERAS)] += len(points)

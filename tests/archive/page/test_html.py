@@ -24,10 +24,13 @@ from mapillary_crawler.archive.page.months import colours
 from mapillary_crawler.archive.page.reading import PAGE_BYTES, pictures
 from mapillary_crawler.archive.page.text import shown
 from mapillary_crawler.archive.page.tracks import Tracks
-from mapillary_crawler.archive.tracks.lines import Line, Point
+from mapillary_crawler.archive.tracks.lines import Point
+from mapillary_crawler.archive.tracks.stretches import Stretch, columns_of
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.names import Collection, Selection, text
+from mapillary_crawler.graph.rows import canonical_line
 from tests.archive.page.contents_made import contents, picture, written
+from tests.archive.tracks.made import line_of
 from tests.page_captures import CAPTURES, FOLDER, MOST_BYTES
 
 HOSTILE = (
@@ -219,12 +222,14 @@ def test_a_camera_with_a_wrong_clock_leaves_room_for_the_others() -> None:
 
 def test_cameras_beyond_what_is_counted_are_others() -> None:
     census = Census()
-    image = contents(sequences=1, pictures=1).pictures[0].image
-    images = (
-        (image, {"model": f"camera {number}" if number else 7, "is_pano": number == 1})
+    rows = [
+        {"model": f"camera {number}" if number else 7, "is_pano": number == 1}
         for number in range(6000)
-    )
-    assert sum(1 for _ in census.counted(images)) == 6000
+    ]
+    told = columns_of(list(map(canonical_line, rows)))
+    stretch = Stretch("s", "2024-01-15", [0] * 6000, told)
+    assert list(census.counted([stretch])) == [stretch]
+    assert (census.images, census.sequences) == (6000, 1)
     assert (len(census.cameras), census.others, census.panoramas) == (5000, 999, 1)
 
 
@@ -233,7 +238,7 @@ def test_a_million_images_fit() -> None:
     rng, tracks = random.Random(6), Tracks()
     for number in range(2800):
         points = [Point(rng.gauss(10, 0.02), rng.gauss(50, 0.01), None, None) for _ in range(16)]
-        tracks.add(Line(f"s{number}", f"s{number}", "", points, 357, number * 86_400_000))
+        tracks.add(line_of(points, f"s{number}", images=357, first=number * 86_400_000))
     made = contents(tracks=tracks)
     full = tuple(
         replace(each, jpeg=each.jpeg + bytes(8192 - len(each.jpeg))) for each in made.pictures

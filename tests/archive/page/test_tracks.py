@@ -10,12 +10,13 @@ from mapillary_crawler.archive.page.packing import signed, unpacked
 from mapillary_crawler.archive.page.tracks import GRID, Tracks
 from mapillary_crawler.archive.tracks.lines import Line, Point
 from tests.archive.page.contents_made import walk
+from tests.archive.tracks.made import line_of
 
 _DAY = 86_400_000
 
 
 def line(points: list[Point], sequence: str = "s", day: int = 0) -> Line:
-    return Line(sequence, sequence, "", points, len(points), day * _DAY, day * _DAY)
+    return line_of(points, sequence, first=day * _DAY, last=day * _DAY)
 
 
 def read(packed: bytes) -> list[tuple[int, int, bool, list[tuple[int, int]]]]:
@@ -58,7 +59,7 @@ def test_images_without_a_sequence_are_places_one_where_many_are() -> None:
     here = [Point(13.0, 52.0, None, None)] * 50
     there = [Point(14.0, 53.0, None, None)]
     tracks = Tracks()
-    tracks.add(Line("", "", "2024-01-15", [*here, *there, *here], 101))
+    tracks.add(line_of([*here, *there, *here], "", day="2024-01-15"))
     ((_, images, connected, places),) = read(tracks.packed())
     assert (images, connected) == (101, False)
     assert sorted(places) == [(1_300_000, 5_200_000), (1_400_000, 5_300_000)]

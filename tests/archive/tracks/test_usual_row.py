@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapillary_crawler.archive.tracks.lines import camera
-from mapillary_crawler.archive.tracks.usual_row import usual_fields
+from mapillary_crawler.archive.tracks.usual_row import usual_row
 from mapillary_crawler.collection.names import sequence_name
 from mapillary_crawler.graph.rows import canonical_line
-from mapillary_crawler.image.fields import camera_position
+from mapillary_crawler.image.fields import camera, camera_position
 from mapillary_crawler.sandbox.catalogue import Catalogue
 
 _AT = {"type": "Point", "coordinates": [13.4, 52.5]}
@@ -36,23 +35,21 @@ values = st.recursive(
 )
 
 
-def told(fields: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what lines and pages make of fields."""
-    position = camera_position(fields)
-    return (
-        position and position[:2],
-        camera(fields),
-        sequence_name(fields.get("sequence")),
-        fields.get("is_pano") is True,
-    )
-
-
 def agrees(row: dict[str, Any]) -> bool:
     """Assert that a row is told of as by JSON, if at all; say whether it was."""
     line = canonical_line(row)
-    usual = usual_fields(line)
+    usual = usual_row(line)
     if usual is not None:
-        assert told(usual) == told(json.loads(line)), line
+        fields = json.loads(line)
+        position = camera_position(fields)
+        assert position is not None
+        assert usual == (
+            position.longitude,
+            position.latitude,
+            fields.get("is_pano") is True,
+            camera(fields),
+            sequence_name(fields.get("sequence")),
+        ), line
     return usual is not None
 
 
@@ -73,8 +70,12 @@ def test_the_usual_row_is_read_so() -> None:
     assert agrees(
         {name: value for name, value in USUAL.items() if name not in {"make", "sequence"}}
     )
-    assert usual_fields(b"") is None
-    assert usual_fields(b"\xff{}") is None
+    assert agrees({name: value for name, value in USUAL.items() if name[:8] != "computed"})
+    assert agrees(USUAL | {"computed_geometry": None, "computed_rotation": None})
+    assert agrees(USUAL | {"is_pano": False, "organization": {"id": "9"}})
+    assert usual_row(b"") is None
+    assert usual_row(b"\xff{}") is None
+    assert usual_row(canonical_line(USUAL).replace(b"GoPro", b"\xff")) is None
 
 
 def test_rows_of_the_service_are_read_so() -> None:
@@ -100,11 +101,17 @@ def test_hostile_rows_are_not_read_wrongly() -> None:
         {"computed_geometry": {"coordinates": [[1, 2], 3]}},
         {"computed_geometry": {"coordinates": [181, 2]}},
         {"computed_geometry": {"coordinates": [1]}},
-        {"organization": {"make": "evil"}, "make": None},
+        {"organization": {"a": {}, "make": "evil"}, "make": None},
         {"make": 'x","model":"y'},
         {"sequence": 12},
+        {"creator": {"id": "},", "name": "x"}},
+        {"computed_rotation": [[1], {"a": [2], "creator": {}}]},
+        {"computed_rotation": ["],", 1]},
+        {"quality_score": {"a": 1, "sequence": "evil"}},
+        {"width": {"make": "evil"}},
+        {"is_pano": [True]},
     ],
-    ids=range(9),
+    ids=range(15),
 )
 def test_rows_of_other_shapes_are_left_to_json(row: dict[str, Any]) -> None:
     assert not agrees(USUAL | row)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from itertools import groupby
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mapillary_crawler.archive.tracks.geojson import feature_collection
@@ -14,6 +15,7 @@ from mapillary_crawler.archive.tracks.gpx import gpx_files
 from mapillary_crawler.archive.tracks.kml import kml
 from mapillary_crawler.archive.tracks.lines import Line, Point
 from mapillary_crawler.collection.names import sequence_part
+from tests.archive.tracks.made import line_of
 
 GPX = {"g": "http://www.topografix.com/GPX/1/1"}
 KML = {"k": "http://www.opengis.net/kml/2.2"}
@@ -21,11 +23,7 @@ NOON = 1_705_320_000_123
 
 
 def line(sequence: str, *points: Point, day: str = "", camera: str = "") -> Line:
-    made = Line(sequence, sequence_part(sequence), day, list(points), camera=camera)
-    made.images = len(points)
-    times = [point.captured_at for point in points if point.captured_at is not None]
-    made.first, made.last = (min(times), max(times)) if times else (None, None)
-    return made
+    return line_of(points, sequence, part=sequence_part(sequence), day=day, camera=camera)
 
 
 def point(longitude: float, latitude: float = 2.0, time: int | None = NOON) -> Point:
@@ -59,6 +57,21 @@ def test_geojson_to_the_byte() -> None:
         '],"type":"FeatureCollection"}\n'
     )
     assert json.loads(b"".join(feature_collection([])))["features"] == []
+
+
+degrees = st.floats(-180, 180) | st.integers(-9_000_000, 9_000_000).map(lambda each: each / 5e5)
+
+
+@given(st.lists(st.tuples(degrees, degrees), min_size=2))
+@example([(1e-05, -4e-06), (5e-06, 100.00001), (-0.0001, 99.999999), (13.5, 10.10005)])
+@example([(1.000005, 2.5), (-0.1, 0.00101), (100.0, -20.0)])
+def test_places_are_written_as_json_writes_them(places: list[tuple[float, float]]) -> None:
+    rounded = [[round(each, 5) + 0.0 for each in place] for place in places]
+    different = [place for place, _ in groupby(rounded)]
+    coordinates = different if len(different) > 1 else different[0]
+    made = b"".join(feature_collection([line("a", *(point(*place) for place in places))]))
+    expected = json.dumps(coordinates, separators=(",", ":"))
+    assert made.startswith(b'{"features":[\n{"geometry":{"coordinates":%b,' % expected.encode())
 
 
 def test_who_stood_still_is_a_point() -> None:
