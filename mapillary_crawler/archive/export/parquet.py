@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any, BinaryIO
 
 import orjson
@@ -12,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mapillary_crawler.archive.export.rows import COLUMNS, Box, Rows
-from mapillary_crawler.archive.saved_images import checked
+from mapillary_crawler.archive.saved_images import check_all
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SavedImage
 from mapillary_crawler.ledger.trouble import LedgerDamaged
@@ -42,9 +43,7 @@ def write_parquet(ledger: Ledger, file: BinaryIO) -> int:
     with parquet.ParquetWriter(
         file, _SCHEMA, compression="zstd", use_dictionary=_REPEATING, write_page_index=True
     ) as writer:
-        batches = _batches(
-            rows.row(image, _fields(ledger, image)) for image in checked(ledger.images.saved())
-        )
+        batches = _batches(ledger, rows)
         while group := list(islice(batches, _GROUP // _BATCH)):
             table = pa.Table.from_batches(group)
             writer.write_table(table, row_group_size=_GROUP)
@@ -61,17 +60,35 @@ def _geo(box: Box | None) -> dict[str, Any]:
     return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
 
 
-def _batches(rows: Iterator[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
-    while some := list(islice(rows, _BATCH)):
-        columns = zip(zip(*some, strict=True), _SCHEMA, strict=True)
+def _batches(ledger: Ledger, rows: Rows) -> Iterator[pa.RecordBatch]:
+    images = ledger.images.saved()
+    while some := list(islice(images, _BATCH)):
+        check_all(some)
+        made = [
+            rows.row(image, fields)
+            for page, of_page in groupby(some, attrgetter("page"))
+            for image, fields in _with_fields(of_page, _slice(ledger, page))
+        ]
+        columns = zip(zip(*made, strict=True), _SCHEMA, strict=True)
         arrays = [pa.array(column, field.type) for column, field in columns]
         yield pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
 
-def _fields(ledger: Ledger, image: SavedImage) -> dict[str, Any]:
-    """Return an image's fields, as `fields_of`, in a quarter of its time."""
+def _slice(ledger: Ledger, page: int) -> list[bytes]:
+    """Return the rows of a slice; none where a ledger from elsewhere has no such slice."""
     try:
-        fields = orjson.loads(ledger.images.line(image))
-    except (ValueError, TypeError, LedgerDamaged):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        return ledger.pages.kept(page)
+    except LedgerDamaged:
+        return []
+
+
+def _with_fields(
+    images: Iterable[SavedImage], rows: Sequence[bytes]
+) -> Iterator[tuple[SavedImage, dict[str, Any]]]:
+    """Yield images with their fields, as `fields_of` has them, in a quarter of its time."""
+    for image in images:
+        try:
+            fields = orjson.loads(rows[image.row])
+        except (ValueError, TypeError, IndexError):
+            fields = {}
+        yield image, fields if isinstance(fields, dict) else {}

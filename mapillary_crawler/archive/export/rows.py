@@ -37,31 +37,36 @@ class Rows:
 
     def row(self, image: SavedImage, fields: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return an image's row; `member` is told of those that are in no tar."""
+        image_id, state, captured_at, _, sequence, extension, size, tar, offset, _, _ = image
+        value = fields.get
+        geometry = is_computed = None
         position = image_fields.camera_position(fields)
-        geometry = None
         if position is not None:
-            geometry = _POINT.pack(1, 1, position.longitude, position.latitude)
-            self._extend(position.longitude, position.latitude)
-        is_pano = fields.get("is_pano")
+            latitude, longitude, which = position
+            geometry = _POINT.pack(1, 1, longitude, latitude)
+            is_computed = which == "computed"
+            self._extend(longitude, latitude)
+        is_pano, width, height = value("is_pano"), value("width"), value("height")
+        camera_type, make, model = _words(value("camera_type"), value("make"), value("model"))
         return (
-            image.image_id,
-            capture_time(image.captured_at),
-            sequence_name(fields.get("sequence")) or image.sequence or None,
+            image_id,
+            capture_time(captured_at),
+            sequence_name(value("sequence")) or sequence or None,
             geometry,
-            None if position is None else position.geometry == "computed",
+            is_computed,
             image_fields.altitude(fields),
             image_fields.heading(fields),
-            _text(fields.get("camera_type")),
-            is_pano if isinstance(is_pano, bool) else None,
-            _text(fields.get("make")),
-            _text(fields.get("model")),
-            _pixels(fields.get("width")),
-            _pixels(fields.get("height")),
-            image.state == State.DAMAGED,
-            image.member if image.tar is None and image.extension else None,
-            image.tar,
-            _number(image.offset),
-            _number(image.size),
+            camera_type,
+            is_pano if is_pano is True or is_pano is False else None,
+            make,
+            model,
+            width if type(width) is int and 0 < width < _MOST_PIXELS else None,
+            height if type(height) is int and 0 < height < _MOST_PIXELS else None,
+            state == State.DAMAGED,
+            image.member if tar is None and extension else None,
+            tar,
+            offset if offset is not None and 0 <= offset < _MOST else None,
+            size if size is not None and 0 <= size < _MOST else None,
         )
 
     def _extend(self, longitude: float, latitude: float) -> None:
@@ -75,20 +80,14 @@ class Rows:
             )
 
 
-def _text(value: object) -> str | None:
-    return _cleaned(value) if isinstance(value, str) else None
+def _words(*values: object) -> tuple[str | None, ...]:
+    """Return what is text, for tables, of values that come again and again."""
+    try:
+        return _cleaned(*values)
+    except TypeError:  # a list or an object
+        return _cleaned(*(value if isinstance(value, str) else None for value in values))
 
 
 @lru_cache(256)
-def _cleaned(value: str) -> str | None:
-    return image_fields.text(value) or None
-
-
-def _pixels(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 < value < _MOST_PIXELS else None
-
-
-def _number(value: int | None) -> int | None:
-    return value if value is not None and 0 <= value < _MOST else None
+def _cleaned(*values: object) -> tuple[str | None, ...]:
+    return tuple(image_fields.text(value) or None for value in values)
