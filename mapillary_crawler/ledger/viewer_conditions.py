@@ -58,7 +58,7 @@ def cells(box: Box) -> str:
     """Return the first and last cells of the rows of cells that a box touches, as SQL."""
     south, north = (int((latitude + 90) / CELL) for latitude in (box.south, box.north))
     west, east = (int((longitude + 180) / CELL) for longitude in (box.west, box.east))
-    if west > east or north - south >= _CELL_ROWS:
+    if box.west > box.east or north - south >= _CELL_ROWS:
         return f"({south * CELLS_AROUND}, {(north + 1) * CELLS_AROUND - 1})"
     return ",".join(
         f"({row * CELLS_AROUND + west}, {row * CELLS_AROUND + east})"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mapillary_crawler.archive.browse.indexing import clear_old, identity, make_index, open_index
@@ -356,6 +356,7 @@ def fits(number: int, image: Any, wanted: Wanted, *, placed: bool) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(images, st.lists(wants, min_size=1, max_size=6), st.integers(1, 20))
+@example([((1.0, 0.0), 0, 0, 0, False)], [Wanted(box=Box(0.015625, 0.0, 0.0, 0.0))], 1)
 def test_questions_are_answered_as_if_all_images_were_looked_at(
     tmp_path_factory: pytest.TempPathFactory, some: list[Any], wanted: list[Wanted], limit: int
 ) -> None:
