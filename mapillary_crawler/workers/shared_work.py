@@ -120,6 +120,8 @@ class SharedWork:
         except Exception as error:  # noqa: BLE001  whatever it is, it is this task's
             self.say(f"{work.title}: {end_of_run(error)}")
             code = _code_of(error)
+        with suppress(OSError):  # what others have taken over meanwhile
+            await self._thread(self.attempts.remove_left, self.root)
         return await self._seen_after(work, code, signs)
 
     async def _tried(
@@ -212,9 +214,13 @@ class SharedWork:
             folder = slice_folder(staging / handed.collection, part.number)
             before = await self._thread(balance_of, folder)
             code = await crawl(staging)
+            if signs.lost() or code == Outcome.LOCKED.exit_code:
+                return code  # it is gone on with here, unless others are first
             made = await self._thread(made_of, folder, handed, part, before)
             if made:
                 await self._publish(folder, handed, made, signs)
+            if signs.may():
+                await self._thread(self.attempts.done, handed, part)
         return code
 
     async def _renew(self, handed: HandedOut, crawl: Crawl, signs: Signs) -> int:

@@ -182,6 +182,7 @@ def test_who_has_lost_its_lock_leaves_all_as_it_was(machines: tuple[Machine, Mac
     one.then = lose
     one.do(first)
     assert first.number in {part.number for part in open_slices(one)}
+    assert list(one.tasks.attempts.folder.glob("mapillary-*")), "to be gone on with"
     for part in open_slices(other):
         other.do(Work("ann", {}, part.number))
     one.lost = False

@@ -1,26 +1,29 @@
 """What a machine has taken from the shared folder, on its own disk: each in a staging folder.
 
-    {staging}/.attempts/{collection}#{slice}-{token}/   the whole's ledger, and the slice
+    {staging}/.attempts/{collection}#{slice}@{mark}/    the whole's ledger, and the slice
                         {collection}@{mark}/            the whole and its slices, to be merged
                         {collection}@{mark}-{token}/    the whole and ledgers, for fresh URLs
                         .wholes/                        ledgers of wholes, which attempts link
 
-A crawl works there as in any staging folder. Who has taken it holds a lock; what nobody holds is
-rubbish, but for a whole whose packages are the same still.
+A crawl works there as in any staging folder. Who has taken it holds a lock. The mark tells the
+packages that it was made of: while those are the same still, what a worker has left is gone on
+with; else it is rubbish.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.work import require_space
 from mapillary_crawler.archive.packages.copying import fetch, read_sums
 from mapillary_crawler.archive.packages.handed_out import HandedOut, look
+from mapillary_crawler.archive.packages.names import Package
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import sync_folder
 from mapillary_crawler.collection.layout import (
@@ -28,6 +31,7 @@ from mapillary_crawler.collection.layout import (
     LEDGER_PATH,
     LOCKS,
     STATE,
+    of_slice,
     slice_folder,
     slice_name,
 )
@@ -35,10 +39,10 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import ProjectError, Refused
 from mapillary_crawler.ledger.records import Slice
 
-#: Between a collection's name and what tells its packages.
-_WHOLE = "@"
+#: Between the name of a collection or of a slice and what tells its packages.
+_MARK = "@"
 _WHOLES = ".wholes"
-#: The mark of a whole of which all has come.
+#: A file that says that all has come.
 _TAKEN = ".taken"
 
 
@@ -56,36 +60,34 @@ class Attempts:
 
     @contextmanager
     def of_slice(self, handed: HandedOut, part: Slice, stop: Callable[[], bool]) -> Iterator[Path]:
-        """Give a staging folder with a slice and the ledger of its whole; it goes in the end.
+        """Give a staging folder with a slice and the ledger of its whole; it stays until `done`.
 
-        Raises `Moved`, `DamagedPackage`, `RunStopped`, `OSError`.
+        Raises `Moved`, `DamagedPackage`, `RunStopped`, `OSError`; `Refused` where a process works
+        there.
         """
-        name = f"{slice_name(handed.collection, part.number)}-{uuid.uuid4().hex[:8]}"
-        with self._held(name) as place:
-            try:
-                self._link_whole(handed, place / handed.collection, stop)
-                if package := handed.packages.get(part.number):
-                    folder = slice_folder(place / handed.collection, part.number)
-                    self._fetch(handed, package.name, folder, stop)
-                yield place
-            finally:
-                self._remove(name)
+        with self._held(_name(handed, part)) as place:
+            if not (place / _TAKEN).is_file():
+                self._take(handed, place, {part.number: handed.packages.get(part.number)}, stop)
+            self._link_whole(handed, place / handed.collection, stop)
+            yield place
 
     @contextmanager
     def of_whole(self, handed: HandedOut, stop: Callable[[], bool]) -> Iterator[Path]:
-        """Give a staging folder with a whole and all of its slices; it stays, for the next time.
+        """Give a staging folder with a whole and all of its slices; it stays until `done`.
 
-        `done` removes it. Raises as `of_slice`; `Refused` where a process works there.
+        Raises as `of_slice`.
         """
-        name = _name(handed)
-        with self._held(name) as place:
+        with self._held(_name(handed)) as place:
             if not (place / _TAKEN).is_file():
-                self._take_whole(handed, place, stop)
+                self._require_room(handed)
+                self._take(
+                    handed, place, dict([(None, handed.whole), *handed.packages.items()]), stop
+                )
             yield place
 
-    def done(self, handed: HandedOut) -> None:
-        """Remove what was taken of a whole that is finished, or handed out anew."""
-        self._remove(_name(handed))
+    def done(self, handed: HandedOut, part: Slice | None = None) -> None:
+        """Remove what was taken: nobody is to go on with it."""
+        self._remove(_name(handed, part))
 
     @contextmanager
     def of_ledgers(self, handed: HandedOut, stop: Callable[[], bool]) -> Iterator[Path]:
@@ -127,14 +129,19 @@ class Attempts:
         below = f"{handed.below}/{name}"
         fetch(handed.root, below, folder, stop, reserve=self.reserve, wanted=wanted)
 
-    def _take_whole(self, handed: HandedOut, place: Path, stop: Callable[[], bool]) -> None:
+    def _take(
+        self, handed: HandedOut, place: Path, packages: Mapping[int | None, Package | None],
+        stop: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        """Copy packages, by their slices' numbers, so that all of them are here, or nothing is."""
         self._remove(place.name)
         try:
-            self._require_room(handed)
-            self._fetch(handed, handed.whole.name, place / handed.collection, stop)
-            for number, package in handed.packages.items():
-                folder = slice_folder(place / handed.collection, number)
-                self._fetch(handed, package.name, folder, stop)
+            for number, package in packages.items():
+                whole = place / handed.collection
+                folder = whole if number is None else slice_folder(whole, number)
+                if package:
+                    self._fetch(handed, package.name, folder, stop)
+            place.mkdir(exist_ok=True)
             (place / _TAKEN).touch()
             sync_folder(place)
         except BaseException:
@@ -165,11 +172,12 @@ class Attempts:
 
     def _link_whole(self, handed: HandedOut, folder: Path, stop: Callable[[], bool]) -> None:
         """Give a folder the ledger of the whole, which the attempts of a machine only read."""
-        name = f"{handed.collection}-{handed.generation}-{handed.cut}-{handed.whole.version}"
-        self._sweep(name)
-        kept = self.folder / _WHOLES / name
+        kept = self.folder / _WHOLES / f"{handed.collection}@{_mark(handed.cut, handed.whole.name)}"
+        self._sweep(kept.name)
         kept.parent.mkdir(exist_ok=True)
-        (folder / STATE).mkdir(parents=True)
+        with descent.opened_folder(folder.parent, f"{folder.name}/{STATE}", make=True):
+            pass
+        descent.unlink(folder, str(LEDGER_PATH))
         with suppress(OSError):
             os.link(kept, folder / LEDGER_PATH)
             return
@@ -185,8 +193,16 @@ class Attempts:
                     path.unlink(missing_ok=True)
 
 
-def _name(handed: HandedOut) -> str:
-    return f"{handed.collection}{_WHOLE}{handed.mark}"
+def _name(handed: HandedOut, part: Slice | None = None) -> str:
+    if part is None:
+        return f"{handed.collection}{_MARK}{handed.mark}"
+    package = handed.packages.get(part.number)
+    mark = _mark(handed.cut, package.name if package else "")
+    return f"{slice_name(handed.collection, part.number)}{_MARK}{mark}"
+
+
+def _mark(*parts: str) -> str:
+    return sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _is_ledger(path: str) -> bool:
@@ -194,17 +210,18 @@ def _is_ledger(path: str) -> bool:
 
 
 def _is_current(root: Path, name: str) -> bool:
-    """Say whether an attempt is a whole whose packages are the same still, or cannot be seen."""
-    collection, is_whole, mark = name.partition(_WHOLE)
-    if not is_whole or "-" in mark:
-        return False
+    """Say whether the packages of an attempt are the same still, or cannot be seen."""
+    collection, number = of_slice(_inside(name))
     try:
         handed = look(root, collection)
     except (OSError, ProjectError):
         return True
-    return handed is not None and _name(handed) == name
+    if handed is None:
+        return False
+    parts = [part for part in handed.open_ones if part.number == number] if number else [None]
+    return name in [_name(handed, part) for part in parts]
 
 
 def _inside(name: str) -> str:
     """Return what a crawl locks in an attempt."""
-    return name.partition(_WHOLE)[0] if _WHOLE in name else name.rpartition("-")[0]
+    return name.partition(_MARK)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from mapillary_crawler.ledger.records import Slice, SliceState
 
 #: What a number of images or of a slice is below.
 _MOST = 10**12
+#: What the version of a program and the id of a cut look like: they become parts of names.
+_VERSION, _ID = re.compile(r"[0-9A-Za-z.+!_-]{1,64}"), re.compile(r"[0-9a-f]{1,64}")
 _WHOLE = (Kind.WHOLE, 0)
 #: Looks until what is not there is missing: names change while they are read.
 _LOOKS = 3
@@ -151,7 +154,7 @@ def _read_cut(root: Path, below: str) -> tuple[str, str, list[Slice]]:
     try:
         fields = json.loads(descent.read(root, path, STATE_BYTES * 16))
         parts = [_slice(*each) for each in fields["slices"]]
-        return _text(fields["version"]), _text(fields["cut"]), parts
+        return _matching(_VERSION, fields["version"]), _matching(_ID, fields["cut"]), parts
     except (ValueError, TypeError, KeyError, RecursionError):
         raise DamagedPackage(root / path, "is not what this program writes there") from None
 
@@ -164,6 +167,12 @@ def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < _MOST:
         raise ValueError
     return value
+
+
+def _matching(form: re.Pattern[str], value: Any) -> str:
+    if not form.fullmatch(_text(value)):
+        raise ValueError
+    return str(value)
 
 
 def _text(value: Any) -> str:

@@ -64,7 +64,10 @@ class Machine:
         with self.attempts.of_slice(handed, part, go_on) as staging:
             crawl_slice(staging / NAME, part, self.some, self.failing)
             folder = slice_folder(staging / NAME, part.number)
-            return publish(folder, handed, Package(Kind.ENDED, part.number), stop=go_on, may=may)
+            package = Package(Kind.ENDED, part.number)
+            done = publish(folder, handed, package, stop=go_on, may=may)
+            self.attempts.done(handed, part)
+        return done
 
     def finish(self) -> Path:
         """Merge the slices, try again what failed, and finish."""

@@ -87,8 +87,28 @@ def test_the_ledger_of_the_whole_comes_once_to_a_machine(
         one.attempts.of_slice(handed, handed.slices[1], go_on) as second,
     ):
         assert (first / NAME / LEDGER_PATH).samefile(second / NAME / LEDGER_PATH)
+    for part in handed.slices[:2]:
+        one.attempts.done(handed, part)
+    one.attempts.remove_left(one.root)
+    assert inside(one.attempts.folder) == [".wholes"]
+
+
+def test_what_a_worker_has_left_is_gone_on_with_until_others_are_further(
+    machines: tuple[Machine, Machine],
+) -> None:
+    one, other = machines
+    handed = one.hand_out()
+    part = handed.slices[0]
+    with one.attempts.of_slice(handed, part, go_on) as staging:
+        crawl_slice(staging / NAME, part, SOME)
+        balance = balance_of(slice_folder(staging / NAME, part.number))
+    one.attempts.remove_left(one.root)
+    with one.attempts.of_slice(one.look(), part, go_on) as again:
+        assert again == staging
+        assert balance_of(slice_folder(again / NAME, part.number)) == balance
+        assert other.crawl(part)
         one.attempts.remove_left(one.root)
-        assert (second / NAME / LEDGER_PATH).is_file(), "a process holds it"
+        assert again.is_dir(), "a process holds it"
     one.attempts.remove_left(one.root)
     assert inside(one.attempts.folder) == [".wholes"]
 
@@ -136,6 +156,7 @@ def test_who_comes_back_too_late_changes_nothing(machines: tuple[Machine, Machin
         other.finish()
         assert not publish(folder, handed, package, stop=go_on, may=may)
         assert list(one.root.iterdir()) == []
+    one.attempts.remove_left(one.root)
     with pytest.raises(Moved), one.attempts.of_slice(handed, part, go_on):
         pass
 
@@ -260,6 +281,7 @@ def test_damage_on_the_shared_folder_is_told_and_nothing_is_made_of_it(
             taken()
     (package / names.SUMS).write_text(sums)
     taken()
+    other.attempts.done(handed, part)
     shutil.rmtree(package)
     with pytest.raises(Moved):
         taken()
