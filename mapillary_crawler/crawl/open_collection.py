@@ -171,7 +171,7 @@ class OpenCollection:
             raise
         known_stores.remember(self.configuration)
         try:
-            self._lock = Lock({self.configuration.store, self.configuration.staging}, self.name)
+            self._lock = Lock(self._lock_folders(), self.name)
         except OSError as error:
             self._remove_empty_folders()
             raise _unusable(error, self.folder) from None
@@ -189,6 +189,9 @@ class OpenCollection:
         except BaseException:
             self._let_go()
             raise
+
+    def _lock_folders(self) -> set[Path]:
+        return {self.configuration.store, self.configuration.staging}
 
     def _open_ledger(self) -> None:
         path = self.folder / LEDGER_PATH

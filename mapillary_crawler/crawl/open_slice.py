@@ -108,6 +108,13 @@ class OpenSlice(OpenCollection):
             return unusable_ledger(error, path)
         return Refused(Outcome.REFUSED, f"{path.parent.parent}: {error}")
 
+    def _lock_folders(self) -> set[Path]:
+        """Return the staging folder alone: nothing of a slice is in the store.
+
+        So that of a machine which is gone, or hangs, keeps no other from the slice.
+        """
+        return {self.configuration.staging}
+
     def _open_ledger(self) -> None:
         path = self.folder / LEDGER_PATH
         try:

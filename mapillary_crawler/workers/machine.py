@@ -130,7 +130,7 @@ class QueueMachine:
             self._drain_on_signals(worker)
             watches = [
                 asyncio.create_task(self._fence.watch()),
-                asyncio.create_task(self._look(app)),
+                asyncio.create_task(self._look(app, worker)),
             ]
             try:
                 await worker.run()  # type: ignore[no-untyped-call]
@@ -176,7 +176,7 @@ class QueueMachine:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 asyncio.get_running_loop().add_signal_handler(number, drain)
 
-    async def _look(self, app: App) -> None:
+    async def _look(self, app: App, worker: Worker) -> None:
         """Tell how far all is, hear whether anything may be taken, look after the dead."""
         while True:
             await self._tell()
@@ -189,6 +189,8 @@ class QueueMachine:
                         await take_over(app, self.lease)
             except Exception as error:  # noqa: BLE001  silent, it would be taken for dead itself
                 self.say(f"the tasks of the dead: {type(error).__name__}")
+            if self._draining:  # it forgets what it was told before it had begun
+                worker.stop()  # type: ignore[no-untyped-call]
             await asyncio.sleep(self.lease / PARTS)
 
     async def _tell(self) -> None:
