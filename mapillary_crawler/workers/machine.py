@@ -95,6 +95,7 @@ class QueueMachine:
     _paused_for: str = ""
     _queues: list[str] = field(default_factory=list)
     _draining: bool = False
+    _tasks: Worker | None = None
 
     def queue_of(self, work: Work) -> str:
         """Return where what follows on a task waits."""
@@ -112,6 +113,7 @@ class QueueMachine:
         asyncio.run(self._work())
 
     async def _work(self) -> None:
+        self._drain_on_signals()
         connector = PsycopgConnector(
             conninfo=self.dsn.conninfo, kwargs=parameters(self.dsn), min_size=1,
             max_size=self.jobs + 3, timeout=self.lease / 3,
@@ -124,13 +126,12 @@ class QueueMachine:
             await stack.enter_async_context(app.open_async())
             stack.push_async_callback(self._fence.close)
             self._queues = self._all_queues()
-            worker = self._worker(app)
+            self._tasks = worker = self._worker(app)
             await self._news.starts(self.version, self.jobs)
             await self._brake.begin()
-            self._drain_on_signals(worker)
             watches = [
                 asyncio.create_task(self._fence.watch()),
-                asyncio.create_task(self._look(app, worker)),
+                asyncio.create_task(self._look(app)),
             ]
             try:
                 await worker.run()  # type: ignore[no-untyped-call]
@@ -163,20 +164,25 @@ class QueueMachine:
             stalled_worker_timeout=self.lease,
         )
 
-    def _drain_on_signals(self, worker: Worker) -> None:
+    def _drain_on_signals(self) -> None:
         """Put back what is being done, with what it has, when told to end."""
 
         def drain() -> None:
             if not self._draining:
                 self.say("ends: what is being crawled is put back with what it has")
             self._draining = True
-            worker.stop()  # type: ignore[no-untyped-call]
+            self._stop_when_draining()
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 asyncio.get_running_loop().add_signal_handler(number, drain)
 
-    async def _look(self, app: App, worker: Worker) -> None:
+    def _stop_when_draining(self) -> None:
+        """End the worker; it forgets what it was told before it had begun."""
+        if self._draining and self._tasks:
+            self._tasks.stop()  # type: ignore[no-untyped-call]
+
+    async def _look(self, app: App) -> None:
         """Tell how far all is, hear whether anything may be taken, look after the dead."""
         while True:
             await self._tell()
@@ -189,8 +195,7 @@ class QueueMachine:
                         await take_over(app, self.lease)
             except Exception as error:  # noqa: BLE001  silent, it would be taken for dead itself
                 self.say(f"the tasks of the dead: {type(error).__name__}")
-            if self._draining:  # it forgets what it was told before it had begun
-                worker.stop()  # type: ignore[no-untyped-call]
+            self._stop_when_draining()
             await asyncio.sleep(self.lease / PARTS)
 
     async def _tell(self) -> None:
