@@ -39,8 +39,8 @@ pytestmark = [
 MACHINES = 3
 #: Seconds.
 LEASE = 3
-#: Images of a slice, about, and in transfer in one crawl.
-A_SLICE, IN_FLIGHT = 25, 8
+#: Images of a slice, about, and of one crawl in transfer, and from their request to their commit.
+A_SLICE, IN_FLIGHT, ON_THEIR_WAY = 25, 8, 24
 NAME = "mapillary-erin-256"
 ARGUMENTS = ("-aquality=256", "-acheck_ia=0")
 #: Kills of the version that is part of all tests, and what is left out there: refusals, after each
@@ -48,7 +48,9 @@ ARGUMENTS = ("-aquality=256", "-acheck_ia=0")
 _FEW, _MINUTES = 4, ("rate_limited", "too_many")
 #: Seconds that somebody sees a user wait.
 _PATIENCE = 15
-_SAVED, _LISTED = "state IN (1, 2)", "state >= 0"
+#: How much less often the user's own crawl is struck than one of a slice.
+_MOSTLY_SLICES = 0.75
+_COUNTS = "SELECT sum(images * (state IN (1, 2))), sum(images) FROM balance"
 
 
 class Machine:
@@ -78,26 +80,30 @@ class Machine:
                 found[pid] = int(number[1]) if number else None
         return found
 
-    def in_hand(self, which: str) -> int:
-        """Return how many images the slices have that are crawled now: those saved, or all.
+    def in_hand(self, *, all_of_it: bool) -> int:
+        """Return how many images are lost at most with what is crawled now.
 
-        The user's own crawl lists, or merges: what it has of images it keeps.
+        Those that its slices have by now, or `all_of_it`; the user's own crawl keeps what it has.
         """
-        return sum(
-            IN_FLIGHT + (self._images(number, which) if number else 0)
-            for number in self.crawls.values()
-        )
+        return sum(self._had(number, all_of_it) for number in self.crawls.values())
 
-    def _images(self, number: int, which: str) -> int:
+    def _had(self, number: int | None, all_of_it: bool) -> int:
+        if number is None:
+            return ON_THEIR_WAY
+        saved, listed = self._counts(number)
+        return listed if all_of_it else min(listed, saved + ON_THEIR_WAY)
+
+    def _counts(self, number: int) -> tuple[int, int]:
+        """Return how many images of a slice are saved, and listed."""
         name = f"{slice_folder(Path(NAME), number).name}/{LEDGER_PATH}"
         for path in self.crawling.store.parent.glob(f"**/{name}"):
             with (
-                suppress(sqlite3.Error),
+                suppress(sqlite3.Error, TypeError),
                 closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as ledger,
             ):
-                rows = ledger.execute(f"SELECT sum(images) FROM balance WHERE {which}")
-                return int(rows.fetchone()[0] or 0)
-        return 0
+                saved, listed = ledger.execute(_COUNTS).fetchone()
+                return int(saved), int(listed)
+        return 0, A_SLICE
 
 
 class Chaos:
@@ -127,7 +133,8 @@ class Chaos:
     def strike(self) -> None:
         """Kill, pause or cut off something at work; where nothing is, wait for another time."""
         working = [each for each in self.machines if each.crawls]
-        if not working:
+        are_slices = any(number for each in working for number in each.crawls.values())
+        if not working or (not are_slices and self.chance.random() < _MOSTLY_SLICES):
             return
         victim = self.chance.choice(working)
         kinds = ["worker", "crawl", "pause", "database", *["cable"] * bool(victim.network)]
@@ -148,7 +155,7 @@ class Chaos:
         still = victim.crawls
         for pid in still:
             kill(pid, signal.SIGSTOP)
-        self.lost += victim.in_hand(_SAVED)
+        self.lost += victim.in_hand(all_of_it=False)
         for pid in crawls:
             kill(pid, signal.SIGKILL)
         if process:
@@ -159,7 +166,7 @@ class Chaos:
 
     def _pause(self, victim: Machine) -> bool:
         assert victim.process
-        self.lost += victim.in_hand(_LISTED)
+        self.lost += victim.in_hand(all_of_it=True)
         victim.process.send_signal(signal.SIGSTOP)
         self._wait_longer_than_the_lease()
         victim.process.send_signal(signal.SIGCONT)
@@ -167,14 +174,14 @@ class Chaos:
 
     def _cable(self, victim: Machine) -> bool:
         assert victim.network
-        self.lost += victim.in_hand(_LISTED)
+        self.lost += victim.in_hand(all_of_it=True)
         victim.network.cut()
         self._wait_longer_than_the_lease()
         victim.network.join()
         return True
 
     def _database(self, _: Machine) -> bool:
-        self.lost += sum(each.in_hand(_LISTED) for each in self.machines)
+        self.lost += sum(each.in_hand(all_of_it=True) for each in self.machines)
         self._postgres.stop(signal.SIGKILL)
         time.sleep(self.chance.choice((0, 2 * LEASE)))
         self._postgres.start()
