@@ -20,6 +20,7 @@ from mapillary_crawler.collection.token import read_token
 from mapillary_crawler.collection.units import read_span
 from mapillary_crawler.terminal.command import ProjectCommand
 from mapillary_crawler.terminal.program import program_name
+from mapillary_crawler.terminal.quoting import brief
 
 if TYPE_CHECKING:
     from mapillary_crawler.ledger.records import Slice
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Of the environment, what no crawl is given: how the queue is reached, and by which password.
 _OF_THE_QUEUE = ("MAPILLARY_QUEUE", "PG")
+#: Characters of a line.
+_LINE = 1000
 
 
 class Command(ProjectCommand):
@@ -143,6 +146,10 @@ Examples
         )
         self.say(f"{machine.name}: {jobs} at once, of the queue on {dsn.where}")
         machine.run_worker()
+
+    def say(self, message: object) -> None:
+        """Say something that may quote what a stranger has written into the queue."""
+        super().say(brief(str(message), _LINE))
 
 
 def _name(staging: Path) -> str:

@@ -7,6 +7,7 @@ import argparse
 import pytest
 
 from mapillary_crawler.commands.queue import _show
+from mapillary_crawler.commands.worker import Command as Worker
 from mapillary_crawler.workers.overview import (
     Overview,
     RefusedTask,
@@ -22,11 +23,21 @@ def test_names_and_reasons_of_others_do_nothing_to_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = Overview(halted=HOSTILE)
-    found.users["a"] = UserInQueue("a", f"mapillary-{HOSTILE}", "running", machine=HOSTILE)
+    found.users["a"] = UserInQueue(
+        "a", f"mapillary-{HOSTILE}", "running", machine=HOSTILE, waits_for_version=HOSTILE
+    )
     found.workers.append(WorkerOfQueue(HOSTILE, "1", 2, f"paused: {HOSTILE}", 0.0))
     found.refused.append(RefusedTask(7, HOSTILE))
     _show(found, argparse.Namespace(json=False))
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(line.isprintable() and len(line) < 1000 for line in lines)
-    assert all("\\x1b[2J\\u202e" in lines[place] for place in (0, 2, 3, 4))
+    assert all("\\x1b[2J\\u202e" in lines[place] for place in (0, 2, 3, 4, 5))
+
+
+def test_a_worker_quotes_tasks_of_strangers_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Worker().say(f"task 7 is refused: {HOSTILE}")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert "task 7 is refused: \\x1b[2J" in line
+    assert len(line) < 1200
