@@ -61,12 +61,20 @@ class Machine:
         self.network = network
         self.output = crawling.store.parent / "output"
         self.process: subprocess.Popen[bytes] | None = None
+        self._disks = 0
 
     def ensure_started(self, stack: ExitStack) -> None:
         """Start its worker unless it runs, as a service manager does."""
         if self.process is None or self.process.poll() is not None:
             within = self.network.command if self.network else ()
             self.process = stack.enter_context(worker(self.crawling, self.output, within=within))
+
+    def replace(self) -> None:
+        """Be another machine from now on: with an empty disk, and so of another name."""
+        self._disks += 1
+        for name in ("store", "staging"):
+            place = self.crawling.store.parent / f"{name}-{self._disks}"
+            self.crawling.environment[f"MAPILLARY_{name.upper()}"] = str(place)
 
     @property
     def crawls(self) -> dict[int, int | None]:
@@ -95,15 +103,16 @@ class Machine:
 
     def _counts(self, number: int) -> tuple[int, int]:
         """Return how many images of a slice are saved, and listed."""
-        name = f"{slice_folder(Path(NAME), number).name}/{LEDGER_PATH}"
-        for path in self.crawling.store.parent.glob(f"**/{name}"):
+        staging = Path(self.crawling.environment["MAPILLARY_STAGING"])
+        found = [(0, A_SLICE)]
+        for path in staging.glob(f"**/{slice_folder(Path(NAME), number).name}/{LEDGER_PATH}"):
             with (
                 suppress(sqlite3.Error, TypeError),
                 closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as ledger,
             ):
                 saved, listed = ledger.execute(_COUNTS).fetchone()
-                return int(saved), int(listed)
-        return 0, A_SLICE
+                found.append((int(saved), int(listed)))
+        return max(found)
 
 
 class Chaos:
@@ -137,13 +146,23 @@ class Chaos:
         if not working or (not are_slices and self.chance.random() < _MOSTLY_SLICES):
             return
         victim = self.chance.choice(working)
-        kinds = ["worker", "crawl", "pause", "database", *["cable"] * bool(victim.network)]
+        kinds = ["worker", "machine", "crawl", "pause", "database"]
+        kinds += ["cable"] if victim.network else []
         what = self.chance.choice(kinds)
         if getattr(self, f"_{what}")(victim):
             self.done.append(what)
 
     def _worker(self, victim: Machine) -> bool:
         return self._killed(victim, [], victim.process)
+
+    def _machine(self, victim: Machine) -> bool:
+        """Lose it, with its disk, while it has a slice: another comes in its place."""
+        if None in victim.crawls.values():
+            return False
+        struck = self._killed(victim, list(victim.crawls), victim.process)
+        if struck:
+            victim.replace()
+        return struck
 
     def _crawl(self, victim: Machine) -> bool:
         return self._killed(victim, list(victim.crawls)[:1], None)
@@ -227,7 +246,7 @@ def test_kills_lose_nothing_and_make_nothing_twice(
         pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
     given: int = request.config.getoption("--kills", KILLS)
     kills, left_out = (given, ()) if given > KILLS else (_FEW, _MINUTES)
-    slices = kills + 10
+    slices = (kills + 10) * 5 // 4  # a fifth of the images come while they are listed
     user = {
         "username": "erin", "images": slices * A_SLICE, "days": slices * 2.0, "dead": 3,
         "undated": 0.01, "no_url": 0.01, "no_sequence": 0.02, "panoramas": 0.2,
