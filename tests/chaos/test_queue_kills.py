@@ -43,9 +43,11 @@ LEASE = 3
 A_SLICE, IN_FLIGHT, ON_THEIR_WAY = 25, 8, 24
 NAME = "mapillary-erin-256"
 ARGUMENTS = ("-aquality=256", "-acheck_ia=0")
-#: Kills of the version that is part of all tests, and what is left out there: refusals, after each
-#: of which all machines leave the API alone for a minute.
-_FEW, _MINUTES = 4, ("rate_limited", "too_many")
+#: Kills of the version that is part of all tests.
+_FEW = 4
+#: Faults of the API after which all machines leave it alone for a minute, or a slice for a quarter
+#: of an hour: how often they come, and not at all where there are few kills.
+_OF_MINUTES, _RARELY = ("rate_limited", "too_many", "html"), 0.002
 #: Seconds that somebody sees a user wait.
 _PATIENCE = 15
 #: How much less often the user's own crawl is struck than one of a slice.
@@ -245,7 +247,7 @@ def test_kills_lose_nothing_and_make_nothing_twice(
     if programs is None:
         pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
     given: int = request.config.getoption("--kills", KILLS)
-    kills, left_out = (given, ()) if given > KILLS else (_FEW, _MINUTES)
+    kills, rarely = (given, _RARELY) if given > KILLS else (_FEW, 0.0)
     slices = (kills + 10) * 5 // 4  # a fifth of the images come while they are listed
     user = {
         "username": "erin", "images": slices * A_SLICE, "days": slices * 2.0, "dead": 3,
@@ -259,7 +261,7 @@ def test_kills_lose_nothing_and_make_nothing_twice(
         sandbox.set_faults({"cdn": odd.always})
         wanted = _of_one_process(tmp_path / "one", sandbox)
         sandbox.reset()
-        api = {name: value for name, value in FAULTS["api"].items() if name not in left_out}
+        api = {**FAULTS["api"], **dict.fromkeys(_OF_MINUTES, rarely)}
         cdn = {**FAULTS["cdn"], **odd.always, "server_error": odd.failing, "latency_ms": 150}
         sandbox.set_faults({"api": api, "cdn": cdn})
         shared = tmp_path / "shared"
