@@ -195,6 +195,47 @@ def test_archive_org_is_asked_once_and_only_if_agreed(viewer: Viewer, chromium: 
             assert any(each.endswith(f"/image/c/{NAME}/{number}") for each in asked) == bool(asks)
 
 
+def test_what_is_on_archive_org_alone_is_said_beside_the_list(
+    viewer: Viewer, chromium: Browser
+) -> None:
+    """Before any image is opened; pictures of the list come once somebody agrees, also later."""
+    about = changed(lambda told: {**told, "removed_parts": 3, "remote_item": "an-item"})
+    with viewer.page(chromium) as page:
+        assert page.page.locator("#removed").is_hidden()
+        page.page.route(f"**/api/c/{NAME}", about)
+        page.page.reload()
+        page.settle()
+        assert page.said("#removed-said").startswith(
+            "3 parts of this collection are on archive.org"
+        )
+        for answer in ("no", "yes"):
+            listed = count_of(page, f"/api/c/{NAME}/list")
+            page.click("#removed-fetch")
+            page.click(f"#agreement button[value='{answer}']")
+            assert page.page.locator("#removed").is_visible() == (answer == "no")
+            assert count_of(page, f"/api/c/{NAME}/list") == listed + (answer == "yes")
+        assert not page.visit.unnamed_controls()
+
+
+def count_of(page: ViewerPage, path: str) -> int:
+    return sum(path in each for each in page.visit.requests)
+
+
+def test_a_collection_of_unknown_size_is_not_called_empty(
+    viewer: Viewer, chromium: Browser
+) -> None:
+    """One without a ledger that nobody has opened yet."""
+
+    def unknown(told: dict[str, Any]) -> dict[str, Any]:
+        return {**told, "collections": [each | {"images": None} for each in told["collections"]]}
+
+    with viewer.page(chromium) as page:
+        page.page.route("**/api/collections", changed(unknown))
+        page.page.reload()
+        page.settle()
+        assert page.said("#collections").split() == [NAME, DAMAGED]
+
+
 def test_hostile_text_is_text(viewer: Viewer, chromium: Browser) -> None:
     fields = ("id", "camera", "sequence", "file", "day")
     image = dict.fromkeys(fields, HOSTILE) | {"metadata": {HOSTILE: {HOSTILE: HOSTILE}}}

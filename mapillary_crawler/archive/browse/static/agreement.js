@@ -2,13 +2,25 @@
 
 import { act } from "./api.js";
 import { announce, byId, cut } from "./elements.js";
+import { count } from "./format.js";
 
 const answers = new Map();
 let item = null;
 
-/** Say which item of archive.org has what a collection has removed. */
-export function removedPartsAreIn(identifier) {
+/** Says "agreed" once somebody has. */
+export const agreement = new EventTarget();
+
+/** Show what a collection has removed here: how many parts, and which item of archive.org has it. */
+export function showRemoved({ name, removed_parts: parts, remote_item: identifier }) {
   item = identifier;
+  byId("removed").hidden = !parts || agreed(name);
+  byId("removed-said").textContent =
+    `${parts === 1 ? "A part" : `${count(parts)} parts`} of this collection ` +
+    `${parts === 1 ? "is" : "are"} on archive.org, and not on this machine: no pictures of it here.`;
+  byId("removed-fetch").onclick = () => {
+    if (!agreed(name)) answers.delete(name);   // who has said no may think again
+    askOnce(name);
+  };
 }
 
 export function agreed(collection) {
@@ -42,6 +54,9 @@ function asked(collection) {
 async function told(collection) {
   try {
     await act({ action: "remote", collection, agree: true });
+    answers.set(collection, true);
+    byId("removed").hidden = true;
+    agreement.dispatchEvent(new Event("agreed"));
     return true;
   } catch (error) {
     announce(error.message);

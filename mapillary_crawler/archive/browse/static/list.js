@@ -36,6 +36,11 @@ export class List {
     if (byId("list-here").checked) this.#turnTo(0);
   }
 
+  /** Show the same again: pictures that could not be had may come now. */
+  again() {
+    this.#turnTo(this.offset);
+  }
+
   /** Mark the open image. */
   mark({ image }) {
     for (const button of this.thumbnails.querySelectorAll("button")) {

@@ -1,6 +1,6 @@
 /** The viewer of `scrapy browse`: puts its parts together. */
 
-import { removedPartsAreIn } from "./agreement.js";
+import { agreement, showRemoved } from "./agreement.js";
 import { ask, collectionPath, connection } from "./api.js";
 import { Atlas } from "./atlas.js";
 import { Downloads } from "./downloads.js";
@@ -46,7 +46,7 @@ function offer(collections) {
   select.hidden = collections.length < 2;
   byId("heading").hidden = collections.length > 1;
   const options = collections.map(({ name, images: number }) => (
-    element("option", { value: name }, `${cut(name, 80)} (${images(number)})`)
+    element("option", { value: name }, cut(name, 80) + (number === null ? "" : ` (${images(number)})`))
   ));
   select.replaceChildren(...options);
   select.addEventListener("change", () => {
@@ -66,7 +66,7 @@ async function open(now) {
     if (place.now.collection !== name) return;
     summary(summaryOf(about));
     showProblems(about.problems);
-    removedPartsAreIn(about.remote_item);
+    showRemoved(about);
     downloads.take(about, folder);
     filters.offer(days, about.cameras);
     timeline.take(about.months);
@@ -111,6 +111,7 @@ view.addEventListener("open", ({ detail: image }) => atlas.open(image));
 view.addEventListener("look", ({ detail: compass }) => atlas.look(compass));
 view.addEventListener("find", () => atlas.find());
 atlas.addEventListener("moved", () => list.moved());
+agreement.addEventListener("agreed", () => list.again());
 
 connection.addEventListener("lost", () => {
   byId("lost").hidden = false;
