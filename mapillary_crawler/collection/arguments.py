@@ -150,7 +150,7 @@ def _refuse_slice(arguments: Arguments) -> None:
     """Raise `ArgumentRefused` for what is not done in slices."""
     if arguments.slice_number is None:
         return
-    for name in ("cut", "upload", "update"):
+    for name in ("cut", "update"):
         if getattr(arguments, name):
             raise ArgumentRefused(f"slice={arguments.slice_number} does not go with {name}=1")
 

@@ -58,8 +58,9 @@ class Command(ProjectCommand):
 FILE has a user name a line; what follows a # is a comment. Crawls go on when one fails, and
 the same command run again goes on where it was, with the names that FILE has then. With N > 1
 a user of more than SLICE_IMAGES images is cut into slices, which are crawled at once, too. With
--a upload=1 the next crawl begins when all that the one before still waits for is archive.org:
-at most N crawls beside N that wait. They get -a, -s, -L, -v, -q, --nolog and
+-a upload=1 what a slice has ended with is sent while others are crawled, and the next crawl begins
+when all that the one before still waits for is archive.org: at most N crawls beside N that wait.
+They get -a, -s, -L, -v, -q, --nolog and
 --logfile, which is one file for all of them; --profile, --pidfile and --pdb are for archive itself.
 
 Exit codes
@@ -143,7 +144,8 @@ Examples
             is_slice: _options(opts, shares(configuration, count, **machine), relays=several)
             for is_slice, count in at_once.items()
         }
-        crawls = _crawls(ends, opts, jobs, options, configuration.staging_max_bytes)
+        users = _users(arguments, opts)
+        crawls = _crawls(ends, users, jobs, options, configuration.staging_max_bytes)
 
         def end(username: str, code: int) -> None:
             fields = ends.end(username, code).fields()
@@ -245,9 +247,20 @@ def _settled(arguments: Arguments, configuration: Configuration) -> int | None:
     return Outcome.ALREADY_ARCHIVED.exit_code if is_archived else None
 
 
+def _users(arguments: Mapping[str, Arguments], opts: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of each user's task, what a file says of uploads among them."""
+    from mapillary_crawler.workers.work import queued
+
+    given = queued(arglist_to_dict(opts.spargs))
+    return {
+        name: {**given, **{word: "1" for word in ("upload", "remove") if getattr(each, word)}}
+        for name, each in arguments.items()
+    }
+
+
 def _crawls(
     ends: UserEnds,
-    opts: argparse.Namespace,
+    users: Mapping[str, Mapping[str, str]],
     jobs: int,
     options: Mapping[bool, Sequence[str]],
     room: int,
@@ -260,7 +273,6 @@ def _crawls(
     from mapillary_crawler.archive.slices.reading import known_slices
     from mapillary_crawler.workers.command import crawl_command
     from mapillary_crawler.workers.one_machine import Crawls
-    from mapillary_crawler.workers.work import queued
 
     def slices(work: Work) -> list[Slice] | None:
         return known_slices(ends.folders(work.username)[0]) if jobs > 1 else None
@@ -271,8 +283,7 @@ def _crawls(
             among=lambda work: len(slices(work) or [work]),
         )  # fmt: skip
 
-    given = dict.fromkeys(ends.usernames, queued(arglist_to_dict(opts.spargs)))
-    return Crawls(given, jobs, command, find_slices=slices, again=jobs > 1)
+    return Crawls(users, jobs, command, find_slices=slices, again=jobs > 1)
 
 
 @contextmanager
@@ -309,7 +320,11 @@ def _display(
 
             def show(running: Sequence[Work]) -> None:
                 folders = {work.title: ends.folders(work.username, work.number) for work in running}
-                shown.show(folders, so_far(running))
+                wholes = {work.username for work in running if not work.is_slice}
+                slices = {
+                    work.title for work in running if work.is_slice and work.username in wholes
+                }
+                shown.show(folders, so_far(running), slices)
 
             yield ends.start, show
     else:

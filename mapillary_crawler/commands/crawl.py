@@ -92,7 +92,8 @@ Arguments
   -a upload=1          send tars to archive.org as they are made, and the rest at the end
   -a remove=1          with upload=1, remove tars here that archive.org is verified to have
   -a cut=1             for archive and clusters: list, then cut what is large into slices
-  -a slice=N           for archive and clusters: crawl one slice of a collection that is cut
+  -a slice=N           for archive and clusters: crawl one slice of a collection that is cut,
+                       which cut=1 uploads where upload=1 is said
 
 Exit codes
 ==========
@@ -166,7 +167,7 @@ Examples
             read_token(os.environ)
             configuration = self.configuration()
             arguments = validated(opts.spargs)
-            if arguments.upload and not self.plan:
+            if arguments.upload and arguments.slice_number is None and not self.plan:
                 from mapillary_crawler.crawl.rolling_upload import check_upload
 
                 check_upload(settings)

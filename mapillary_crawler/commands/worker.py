@@ -78,6 +78,7 @@ Examples
         """Check everything, and work."""
         from mapillary_crawler.archive.packages.attempts import Attempts
         from mapillary_crawler.archive.slices.reading import known_slices
+        from mapillary_crawler.collection.configuration_file import with_defaults
         from mapillary_crawler.collection.known_stores import require_disks
         from mapillary_crawler.collection.processors import usable_memory, usable_processors
         from mapillary_crawler.workers import schema
@@ -122,6 +123,10 @@ Examples
             attempts = Attempts(places.staging, configuration.min_free_bytes)
             of_all = SharedWork(shared, attempts, __version__, self.say)
             attempts.remove_left(of_all.root)
+
+        def may_be_cut(work: Work) -> bool:
+            return not (shared and with_defaults(work.arguments).get("upload") == "1")
+
         room = configuration.staging_max_bytes
         machine = QueueMachine(
             name=_name(configuration.staging),
@@ -132,7 +137,7 @@ Examples
             command=lambda work: crawl_command(
                 work,
                 options,
-                cut=True,
+                cut=may_be_cut(work),
                 room=room,
                 among=lambda work: len(slices(work) or range(jobs)),
             ),

@@ -43,7 +43,8 @@ from mapillary_crawler.crawl.encoding import (
     ensure_same_encoding,
     fix_encoding,
 )
-from mapillary_crawler.crawl.slices import refuse_open_slices
+from mapillary_crawler.crawl.slice_room import SliceRoom
+from mapillary_crawler.crawl.slices import gather, refuse_open_slices
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Changes, SliceMismatch
 from mapillary_crawler.ledger.schema import LedgerTooNew
@@ -74,10 +75,14 @@ class OpenCollection:
         self.slice_number: int | None = None
         #: Where that collection is.
         self.whole_folder: Path | None = None
+        #: Of a slice, the room that all have together where an upload makes more of it.
+        self.slice_room: SliceRoom | None = None
         #: It is a slice that ends where many of its URLs have expired: all are renewed at once.
         self.gives_back = False
-        #: It is cut, and this run does just that.
+        #: It is cut, and this run renews the URLs of its slices.
         self.renews = False
+        #: It is cut, and this run uploads what slices have ended with, and leaves the others.
+        self.gathers = False
         self.folder = configuration.staging / self.name
         self.destination = configuration.store / self.collection.name
         self.ledger: LedgerThread
@@ -259,11 +264,12 @@ class OpenCollection:
             raise
 
     def _take_up_slices(self) -> None:
-        """Be whole again, where this is cut."""
-        if self.renews:
-            return
+        """Be whole again, where this is cut, unless the run leaves slices to others."""
         places = {self.configuration.store, self.configuration.staging}
-        merge_slices(self.ledger, self.folder, places)
+        if self.gathers:
+            self.gathers = gather(self, places)
+        if not (self.renews or self.gathers):
+            merge_slices(self.ledger, self.folder, places)
 
     def _start_run(self, ledger: Ledger) -> None:
         self.new = _is_new(ledger)

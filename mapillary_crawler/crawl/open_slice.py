@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from mapillary_crawler import __version__
@@ -15,6 +16,7 @@ from mapillary_crawler.collection.configuration import Configuration
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.crawl.open_collection import OpenCollection, unusable_ledger
+from mapillary_crawler.crawl.slice_room import SliceRoom
 from mapillary_crawler.ledger.records import Slice, SliceMismatch, SliceState
 from mapillary_crawler.ledger.schema import LedgerTooNew
 from mapillary_crawler.terminal.program import program_name
@@ -30,9 +32,13 @@ class OpenSlice(OpenCollection):
     def __init__(
         self, arguments: Arguments, configuration: Configuration, *, plan: bool = False
     ) -> None:
-        super().__init__(arguments, configuration, plan=plan)
+        # What speaks to archive.org is the whole's run.
+        alone = replace(arguments, upload=False, remove=False)
+        super().__init__(alone, configuration, plan=plan)
         assert arguments.slice_number is not None
         self.whole_folder: Path = self.folder
+        if arguments.remove:
+            self.slice_room = SliceRoom(self.folder, configuration, self.collection.quality)
         self.slice_number = arguments.slice_number
         self.folder = slice_folder(self.folder, self.slice_number)
         self.name = self.folder.name
@@ -61,8 +67,12 @@ class OpenSlice(OpenCollection):
                 Outcome.SLICE_COMPLETE,
                 f"{self.title} is done: what it had is the collection's again",
             )
-        if not descent.is_file(self.folder.parent, self.folder.name + "/" + str(LEDGER_PATH)):
-            return
+        if descent.is_file(self.folder.parent, self.folder.name + "/" + str(LEDGER_PATH)):
+            self._refuse_what_has_ended()
+        if self.slice_room:
+            self._refuse_no_room(self.slice_room)
+
+    def _refuse_what_has_ended(self) -> None:
         try:
             with closing(read_ledger(self.folder, locked=True)) as ledger:
                 ended, balance = ledger.slices.ended, ledger.images.balance()
@@ -73,6 +83,20 @@ class OpenSlice(OpenCollection):
         if ended is not None:
             outcome = Outcome.SLICE_INCOMPLETE if ended else Outcome.SLICE_COMPLETE
             raise Refused(outcome, f"{self.title} has ended: {balance}")
+
+    def _refuse_no_room(self, room: SliceRoom) -> None:
+        """Raise `Refused` where the slice cannot be crawled to its end."""
+        try:
+            with closing(read_ledger(self.whole_folder)) as ledger:
+                lacks = room.lacks(ledger, self.slice_number)
+        except (LedgerTooNew, sqlite3.DatabaseError) as error:
+            raise self._unreadable(error, self.whole_folder / LEDGER_PATH) from None
+        if lacks:
+            raise Refused(
+                Outcome.DISK_FULL,
+                f"{self.title}: no room for it beside what is here and the slices before it; it "
+                "is begun once an upload has made some",
+            )
 
     def _find(self) -> Slice:
         """Return what the whole says of the slice; raises `Refused`."""

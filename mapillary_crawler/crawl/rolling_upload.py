@@ -121,6 +121,8 @@ class RollingUpload:
         #: Nothing new is begun, and nothing is waited for.
         self._resting = threading.Event()
         self._stopped = False
+        #: How many tars were removed before this run, once that is known.
+        self._removed_before: int | None = None
         #: Archive.org does not answer; it is asked once in a while.
         self._is_away = False
         #: Nothing can be sent in this run any more.
@@ -175,6 +177,7 @@ class RollingUpload:
         try:
             descent.clear(self._opened.folder, UPLOADING)
             self._rolling.begin()
+            self._removed_before = self._removed()
             while not self._resting.is_set():
                 self._count()
                 sent = self._round()
@@ -271,18 +274,32 @@ class RollingUpload:
 
     def end_early(self, *, hurry: bool) -> None:
         """Send what is sealed, unless in a `hurry`, and what tells of it; raises nothing."""
-        with self._awake(hurry=hurry):
-            try:
-                if not hurry:
-                    self._drain()
-                self._tell()
-            except RunStopped:
-                logger.info("archive.org has not been told how far the collection is")
-            except Exception as error:  # noqa: BLE001  the run has ended, with an outcome of its own
-                logger.warning("archive.org could not be told how far the collection is: %s", error)
+        with self._awake(hurry=hurry), _whatever_fails():
+            if not hurry:
+                self._drain()
+            self._tell()
 
-    def _drain(self) -> None:
-        """Send and see all that is sealed, as far as archive.org lets that be done soon."""
+    def hand_on(self, lacks_room: Callable[[], bool]) -> bool:
+        """Send what is sealed, and wait to see it there as long as others lack room.
+
+        What tells of it is sent once an hour: others go on, and soon bring more. Raises nothing;
+        returns whether this run has removed anything.
+        """
+        with self._awake(hurry=False), _whatever_fails():
+            self._drain(lacks_room)
+            told = self._growing.access.wait_for(lambda ledger: ledger.facts.get(_INTERIM))
+            if told is None or not told["tars"] or told["at"] + _AN_HOUR <= time.time():
+                self._tell()
+        return self._removed_before is not None and self._removed() > self._removed_before
+
+    def _removed(self) -> int:
+        return sum(piece.state is PieceState.REMOVED for piece in self._growing.pieces())
+
+    def _drain(self, waits: Callable[[], bool] = lambda: True) -> None:
+        """Send and see all that is sealed, as far as archive.org lets that be done soon.
+
+        That it is seen there is waited for as long as `waits` says so.
+        """
         clock, patience = self._rolling.retry.clock, self._patience_at_the_end
         self._rolling.retry.patience = patience
         state, since = self.state, clock()
@@ -292,7 +309,7 @@ class RollingUpload:
             if self.state != state:
                 state, since = self.state, clock()
             pause = self._rolling.seconds_to_look
-            if not sent and (pause is None or clock() - since >= patience):
+            if not sent and (pause is None or clock() - since >= patience or not waits()):
                 return
             if not sent and pause:
                 self._sleep(pause)
@@ -421,6 +438,17 @@ class RollingUpload:
     def _not_uploaded(self, why: str) -> EndOfRun:
         self.state = replace(self.state, words="", trouble=why)
         return EndOfRun(Outcome.NOT_UPLOADED, why)
+
+
+@contextmanager
+def _whatever_fails() -> Iterator[None]:
+    """Let a run end as it has ended, though archive.org does not hear of it."""
+    try:
+        yield
+    except RunStopped:
+        logger.info("archive.org has not been told how far the collection is")
+    except Exception as error:  # noqa: BLE001  the run has ended, with an outcome of its own
+        logger.warning("archive.org could not be told how far the collection is: %s", error)
 
 
 class _Shown(WorkDisplay):

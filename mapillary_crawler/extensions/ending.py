@@ -32,7 +32,7 @@ from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.estimate import disk_needed
 from mapillary_crawler.crawl.run import Run, run_of
 from mapillary_crawler.crawl.slice_end import conclude_slice
-from mapillary_crawler.crawl.slices import cut
+from mapillary_crawler.crawl.slices import balance_of, cut, room_of
 from mapillary_crawler.crawl.transfer import bodies
 from mapillary_crawler.crawl.unknown_sequences import remarks
 from mapillary_crawler.items import ImageItem
@@ -99,7 +99,7 @@ class Ending:
                 await asyncio.to_thread(run.sealing.rest)
             await asyncio.to_thread(run.sealing.close)
         try:
-            opened.balance = await run.ledger.ask(lambda ledger: ledger.images.balance())
+            opened.balance = await run.ledger.ask(partial(balance_of, opened))
             await _name_unknown_sequences(run)
         except sqlite3.Error as error:  # what was seen last stands
             run.end(end_of_run(error))
@@ -181,6 +181,10 @@ async def _end_upload(run: Run, upload: RollingUpload) -> None:
     if run.outcome not in _FINISHED:
         if run.collection.finished or run.collection.updating:
             return
+        if run.outcome is Outcome.CUT:
+            if run.collection.gathers:
+                await _hand_on(run, upload)
+            return
         hurry = run.outcome is Outcome.INTERRUPTED
         await asyncio.to_thread(lambda: upload.end_early(hurry=hurry))
         return
@@ -192,6 +196,21 @@ async def _end_upload(run: Run, upload: RollingUpload) -> None:
         run.outcome, run.reason = end.outcome, str(end)
     else:
         logger.warning("Not all of it is on archive.org: %s", end)
+
+
+async def _hand_on(run: Run, upload: RollingUpload) -> None:
+    """Send what slices have ended with, and wait for archive.org where the next has no room."""
+    access, room = run.ledger, room_of(run.collection)
+    removes = run.collection.arguments.remove
+
+    def lacks_room() -> bool:
+        return removes and access.wait_for(room.lacks)
+
+    removed = await asyncio.to_thread(upload.hand_on, lacks_room)
+    if not removed and not run.stopping.is_set() and await asyncio.to_thread(lacks_room):
+        why = upload.state.trouble or "archive.org still works on what it has"
+        run.outcome = Outcome.DISK_FULL
+        run.reason = f"no room for the next slice, and nothing makes any: {why}"
 
 
 async def _finish_upload(run: Run, upload: RollingUpload) -> EndOfRun | None:

@@ -8,6 +8,7 @@ import math
 import sqlite3
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from scrapy import signals
@@ -15,7 +16,9 @@ from scrapy.crawler import Crawler
 
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.outcome import Outcome
+from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.run import run_of
+from mapillary_crawler.crawl.slices import balance_of
 from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.transfer.downloader import downloader_of
 from mapillary_crawler.crawl.whole_progress import WholeProgress
@@ -67,6 +70,7 @@ class Progress:
 
     async def _watch(self) -> None:
         """Look and tell, until the run has ended."""
+        opened = self._run.collection
         look: asyncio.Future[Snapshot] | None = None
         written, said, phase = -math.inf, time.monotonic(), self._phase
         while True:
@@ -75,7 +79,8 @@ class Progress:
             now = time.monotonic()
             if done:
                 self._snapshot = look.result()
-                self._pace.note(now, self._snapshot)
+                if not opened.gathers:  # what comes meanwhile is the slices'
+                    self._pace.note(now, self._snapshot)
                 look = None
             report = self._show()
             if now - written >= _WRITE or phase is not report.snapshot.phase:
@@ -99,7 +104,9 @@ class Progress:
     async def _look(self) -> Snapshot:
         """Return how far the run is."""
         try:
-            balance, waiting, listed = await self._run.ledger.ask(_counts)
+            balance, waiting, listed = await self._run.ledger.ask(
+                partial(_counts, self._run.collection)
+            )
         except sqlite3.Error:  # the finish has closed it
             return self._snapshot
         if self._phase is not Phase.FINISHING:
@@ -168,7 +175,9 @@ class Progress:
             self._write(self._report(), self._run.outcome or Outcome.ERROR)
 
 
-def _counts(ledger: Ledger) -> tuple[Balance, Waiting, bool]:
+def _counts(opened: OpenCollection, ledger: Ledger) -> tuple[Balance, Waiting, bool]:
     """Return what has become of the images, what waits, and whether the listing is complete."""
     balance, waiting = ledger.survey.progress()
+    if opened.renews or opened.gathers:
+        balance = balance_of(opened, ledger)
     return balance, waiting, ledger.listing.position().closed

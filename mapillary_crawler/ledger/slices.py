@@ -26,8 +26,10 @@ RENEWED = "urls_renewed"
 #: Facts of a slice: whether it waits for that; whether the files of its days are with it; with
 #: which exit code it has ended.
 _WANTS_URLS, _FILES_TAKEN, _ENDED = "slice_wants_urls", "slice_files_taken", "slice_ended"
+#: A fact of the whole: its slices had no room, so that it is crawled by one process.
+_NOT_CUT = "not_cut"
 #: What says where images are, or in which days, otherwise than a crawl does; such is never cut.
-_ODD_FACTS = ("adopted", "days_differ", "updating")
+_ODD_FACTS = ("adopted", "days_differ", "updating", _NOT_CUT)
 
 #: Values of the column `merged`: a slice that had ended, and one that came with what it had.
 _MERGED, _MERGED_EARLY = 1, 2
@@ -36,11 +38,12 @@ _COLUMNS = "number, images, first_day, last_day, merged"
 
 
 class _Days(NamedTuple):
-    """Neighbouring days, and their listed images."""
+    """Neighbouring days, their listed images, and how many of these are unsettled."""
 
     first: str
     last: str
     images: int
+    unsettled: int
 
 
 class Slices:
@@ -71,6 +74,12 @@ class Slices:
     def is_slice(self) -> bool:
         """Whether this ledger is that of a slice."""
         return self._facts.get(OF_CUT) is not None
+
+    @property
+    def number(self) -> int:
+        """Which slice this ledger is of; 0 where it is a whole's."""
+        of_cut: dict[str, int] = self._facts.get(OF_CUT, {})
+        return of_cut.get("number", 0)
 
     @property
     def begun(self) -> Balance:
@@ -156,7 +165,7 @@ class Slices:
             self._database.executemany(
                 "INSERT INTO slices (number, cut, first_day, last_day, images) "
                 "VALUES (?, ?, ?, ?, ?)",
-                ((number, cut, *days) for number, days in slices),
+                ((number, cut, *days[:3]) for number, days in slices),
             )
             self._facts.set(**{CUT: {"id": cut, "version": version}}, **fixed)
             self.ensure_sum()
@@ -165,17 +174,21 @@ class Slices:
     def _division(self, size: int) -> Iterator[_Days]:
         """Yield days together: each as many as have `size` unsettled images at most, or one."""
         days: _Days | None = None
-        gathered = 0
         rows = self._database.execute(
             f"SELECT day, count(*), sum(state = {State.UNSETTLED:d}) FROM images "
             "WHERE day IS NOT NULL GROUP BY day ORDER BY day"
         ).fetchall()
         for day, images, unsettled in rows:
+            gathered = days.unsettled if days else 0
             if days and gathered and unsettled and gathered + unsettled > size:
                 yield days
                 days, gathered = None, 0
-            days = _Days(days.first if days else day, day, images + (days.images if days else 0))
-            gathered += unsettled
+            days = _Days(
+                days.first if days else day,
+                day,
+                images + (days.images if days else 0),
+                gathered + unsettled,
+            )
         if days:
             yield days
 
@@ -227,6 +240,14 @@ class Slices:
         """Be whole again: with slices that had not ended, to be cut anew, or finished."""
         if self.is_cut:
             self._facts.set(**{CUT: None})
+
+    def set_not_cut(self) -> None:
+        """Note that the collection, whose ledger this is, is not to be cut again."""
+        self._facts.set(**{_NOT_CUT: True})
+
+    def largest(self, size: int) -> int:
+        """Return how many unsettled images the largest slice of about that size would have."""
+        return max((days.unsettled for days in self._division(size)), default=0)
 
     def ensure_sum(self) -> None:
         """Raise `SliceMismatch` where the slices have not just the images that are listed."""

@@ -99,7 +99,9 @@ class StoragePipeline:
     async def _ensure_room(self, size: int) -> None:
         """Raise `DiskFull` where nothing makes room and STAGING_MAX_BYTES is used up."""
         most = self._run.collection.configuration.staging_max_bytes
-        if most and await self._run.ledger.ask(lambda ledger: ledger.staged.kept()) + size > most:
+        if most and self._run.collection.slice_room:
+            await self._run.collection.slice_room.ensure(size)
+        elif most and await self._run.ledger.ask(lambda ledger: ledger.staged.kept()) + size > most:
             raise DiskFull(
                 f"STAGING_MAX_BYTES ({most}) is used up; set it higher, or let uploads make room "
                 "with upload=1 remove=1"

@@ -113,12 +113,16 @@ class UserSpider(RunSpider):
         with self.run.ends_by_errors():
             if await self._is_on_archive_org():
                 return
-            if self.run.collection.renews:
+            opened = self.run.collection
+            if not opened.arguments.cut or opened.gathers:
+                self._start_upload()
+            if opened.renews:
                 await FreshUrls(self.run, StaleImages()).renew_whole()
                 self.run.wind_down("the end of the list", Outcome.CUT)
                 return
-            if self.run.upload and not self.run.collection.updating:  # it lies in two folders
-                self.run.upload.start()
+            if opened.gathers:
+                self.run.wind_down("the last slice that has ended", Outcome.CUT)
+                return
             if page := await self._lister.start():
                 yield self._page_request(page)
             elif await self._ends_to_be_cut():
@@ -195,7 +199,14 @@ class UserSpider(RunSpider):
         if is_large:
             limit = f"SLICE_IMAGES={opened.configuration.slice_images}"
             self.run.wind_down(limit, Outcome.CUT)
+        elif opened.arguments.cut:
+            self._start_upload()  # now that no slice may want what is to be sent
         return is_large
+
+    def _start_upload(self) -> None:
+        upload = self.run.upload
+        if upload and not self.run.collection.updating:  # it lies in two folders
+            upload.start()
 
     # Feeder
 
@@ -222,7 +233,7 @@ def _open(settings: Settings, arguments: Mapping[str, Any]) -> OpenCollection:
         read_on_end(settings)
         configuration = read_configuration(settings, os.environ)
         asked = validated(arguments)
-        if asked.upload:
+        if asked.upload and asked.slice_number is None:
             from mapillary_crawler.crawl.rolling_upload import check_upload  # noqa: PLC0415
 
             check_upload(settings)

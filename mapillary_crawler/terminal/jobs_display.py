@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,17 +65,24 @@ class JobsDisplay:
         self._drawn = 0.0
         self._shown: list[str] = []
 
-    def show(self, running: Mapping[str, Sequence[Path]], so_far: SoFar) -> None:
+    def show(
+        self,
+        running: Mapping[str, Sequence[Path]],
+        so_far: SoFar,
+        within: Container[str] = (),
+    ) -> None:
         """Draw the lines anew, now and then, and at once where others run now.
 
-        `running` are, by title, where a crawl's folder may be: in staging, then in the store.
+        `running` are, by title, where a crawl's folder may be: in staging, then in the store. The
+        figures of those `within` are part of another's.
         """
         now = time.monotonic()
         if now - self._drawn < _PAUSE and self._shown == list(running):
             return
         self._drawn, self._shown = now, list(running)
         found = {title: read_progress(folders) for title, folders in running.items()}
-        heading = Parts(so_far.heading(list(found.values())).split(" · "), style="bold")
+        counted = [fields for title, fields in found.items() if title not in within]
+        heading = Parts(so_far.heading(counted).split(" · "), style="bold")
         jobs = Table.grid(padding=(0, 2))
         jobs.add_column(overflow="ellipsis")  # the figures stay where a name is too long
         for _ in _STARTING:

@@ -29,9 +29,10 @@ def crawl_command(
 ) -> list[str]:
     """Return the command line; all slices that are here keep to `room` bytes together.
 
-    `among` says how many those of a work are, at least.
+    `among` says how many those of a work are, at least. Those that wait for room see to that
+    themselves.
     """
     words = [*program(), "crawl", "user", *work.options(cut=cut), *options]
-    if room and work.is_slice:
+    if room and work.is_slice and not work.removes:
         words.append(f"--set=STAGING_MAX_BYTES={max(1, room // among(work))}")
     return words

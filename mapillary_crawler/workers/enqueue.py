@@ -72,7 +72,7 @@ def _add(connection: psycopg.Connection, app: App, work: Work, queue: str) -> bo
         )  # fmt: skip
         (place,) = _row(connection.execute("SELECT nextval('places')"))
         task = app.configure_task(
-            ARCHIVE_USER, lock=work.key, queueing_lock=work.key, queue=queue, priority=-place,
+            ARCHIVE_USER, lock=work.key, queueing_lock=work.key, queue=queue, priority=-2 * place,
             connection=connection,
         )  # fmt: skip
         with suppress(AlreadyEnqueued), connection.transaction():

@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -267,6 +267,10 @@ class QueueMachine:
         """Return the slices of the collection, None where it is not cut."""
         of_all = self.shared.slices(work) if self.shared else None
         return self.slices_of(work) if of_all is None else of_all
+
+    async def left_alone(self, work: Work) -> Container[str]:
+        """Return the keys of slices that are being crawled, or are shown, as the queue says."""
+        return await self._news.left_alone(work)
 
     async def takes(self, work: Work, code: int, step: Step) -> bool:
         """Tell how a crawl ended on which others follow; pause where the verdict says so."""

@@ -28,6 +28,10 @@ UPDATE progress SET figures = %s, changed_at = now() WHERE (collection, slice) =
 _ENDS = """
 UPDATE progress SET exit_code = %s, changed_at = now() WHERE (collection, slice) = (%s, %s)
 """
+_LEFT_ALONE = """
+SELECT array_agg(lock) FROM procrastinate_jobs
+WHERE status IN ('doing', 'failed') AND split_part(lock, '#', 1) = %s
+"""
 _WORKER = "INSERT INTO workers (machine, version, jobs) VALUES (%s, %s, %s) RETURNING id"
 _VERSIONS = """
 SELECT DISTINCT version FROM workers
@@ -72,6 +76,11 @@ class News:
         await self._tell(
             "DELETE FROM progress WHERE collection = %s AND slice <> %s", collection, WHOLE
         )
+
+    async def left_alone(self, work: Work) -> set[str]:
+        """Return the keys of a collection's tasks that are being done, or have failed."""
+        row = await self._ask(_LEFT_ALONE, work.key)
+        return set(row[0] or ()) if row else set()
 
     async def halt(self, work: Work, reason: str) -> None:
         """Tell all machines to take nothing more until somebody has looked."""

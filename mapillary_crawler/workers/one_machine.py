@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -66,6 +66,8 @@ class Crawls:
     _last: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     #: Those whose slices are not gone on with, and the exit code that says so.
     _given_up: dict[str, int] = field(default_factory=dict)
+    #: Keys of those that died too often.
+    _shown: set[str] = field(default_factory=set)
     _trouble: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -119,7 +121,7 @@ class Crawls:
                 username, arguments = next(users, ("", None))
                 if arguments is None:
                     break
-                place -= 1  # an earlier user's slices go before a later user's listing
+                place -= 2  # an earlier user's slices go before a later user's listing
                 self._open[username] = None
                 await defer(app, [Work(username, arguments)], priority=place)
             with suppress(TimeoutError):
@@ -180,13 +182,19 @@ class Crawls:
     def _has_place(self) -> bool:
         """Say whether another crawl may begin now."""
         uploading = (
-            sum(self.uploads(each.username) for each in self._running) if self.uploads else 0
+            sum(self.uploads(each.username) for each in self._running if not each.is_slice)
+            if self.uploads
+            else 0
         )
         return len(self._running) - min(uploading, self.jobs) < self.jobs
 
     def slices(self, work: Work) -> Sequence[Slice] | None:
         """Return the slices of a user's collection."""
         return self.find_slices(work)
+
+    async def left_alone(self, work: Work) -> Container[str]:
+        """Return the keys of slices that are being crawled, or have died too often."""
+        return {*self._queue.current_locks, *self._shown}
 
     async def takes(self, work: Work, code: int, step: Step) -> bool:
         """Go on with slices, and with crawls that died; what needs time ends for this run."""
@@ -195,12 +203,18 @@ class Crawls:
         return step.next in (Next.DONE, Next.MERGE) or (step.next is Next.CRASHED and self.again)
 
     async def over(self, work: Work, code: int, step: Step) -> None:
-        """Note what a user may end with."""
-        if work.is_slice and (step.next in _MEETS_ALL or code == Outcome.REFUSED.exit_code):
+        """Note what a user may end with: the last that the user's own task has ended with is it."""
+        is_shown = step.next is Next.SHOWN
+        if is_shown:
+            self._shown.add(work.key)
+        meets_all = step.next in _MEETS_ALL or code == Outcome.REFUSED.exit_code
+        # The one that is shown may be the one for which others leave room.
+        if work.is_slice and (meets_all or (is_shown and work.removes)):
             self._given_up.setdefault(work.username, code)
         is_left_out = self.stopped and work.username not in self._started and code != 0
         if not (is_left_out or (work.is_slice and step.next in (Next.DONE, Next.MERGE))):
-            self._last[work.username].append(code)
+            before = self._last[work.username] if work.is_slice else []
+            self._last[work.username] = [*before, code]
 
     def refused(self, title: str, error: Exception) -> None:
         """End with what should not have happened: all tasks are this program's own."""

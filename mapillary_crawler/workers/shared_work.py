@@ -170,7 +170,7 @@ class SharedWork:
         await self._thread(forget, self.attempts.staging / handed.collection, handed)
         if work.is_slice:
             return await self._slice(work, handed, crawl, signs)
-        if handed.open_ones and handed.version == self.version and work.may_be_cut:
+        if handed.open_ones and handed.version == self.version and work.may_be_shared:
             if any(part.wants_urls for part in handed.open_ones):
                 return await self._renew(handed, crawl, signs)
             return Outcome.CUT.exit_code

@@ -6,7 +6,7 @@ twice, be lost, or come too late; it costs the time to find out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -36,6 +36,12 @@ class Machine(Protocol):
 
     def slices(self, work: Work) -> Sequence[Slice] | None:
         """Return the slices of the collection as the ledgers say, None where it is not cut."""
+
+    async def left_alone(self, work: Work) -> Container[str]:
+        """Return keys of a user's slices that are being crawled, or that somebody has to look at.
+
+        What a user's own task has come to says nothing of them.
+        """
 
     async def takes(self, work: Work, code: int, step: Step) -> bool:
         """Say whether the works that follow are to be done; there are some."""
@@ -93,11 +99,12 @@ async def _perform(context: JobContext, *fields: Any) -> None:
         if step.works and await machine.takes(work, code, step):
             # The user's own task goes before the slices that wait: they may be in want of it.
             sooner = work.is_slice and not step.works[0].is_slice
+            alone = () if work.is_slice else await machine.left_alone(work)
             await defer(
                 context.app,
-                step.works,
+                [each for each in step.works if not (each.is_slice and each.key in alone)],
                 queue=machine.queue_of(work),
-                priority=context.job.priority + sooner,
+                priority=context.job.priority // 2 * 2 + sooner,
                 seconds=step.seconds,
             )
         else:

@@ -17,6 +17,12 @@ from mapillary_crawler.workers.verdict import Next, judge
 QUEUED = frozenset(ARGUMENTS) - {"username"} - OF_PROCESSES
 #: A number of a slice is below this.
 _MOST = 10**9
+#: Slices that wait at once where they wait for room: more would be started in vain.
+_AHEAD = 64
+#: Seconds until it is looked again whether an upload has made room.
+_ROOM = 10.0
+#: On what slices ended that wait: the first for room, the other for a process of somebody else.
+_WAITS = frozenset({Outcome.DISK_FULL.exit_code, Outcome.LOCKED.exit_code})
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,20 @@ class Work:
         return self.number is not None
 
     @property
-    def may_be_cut(self) -> bool:
-        """Whether its crawl may end with slices that others crawl; no upload, no update does."""
+    def may_be_shared(self) -> bool:
+        """Whether other machines may crawl slices of it; not where it is uploaded or updated."""
         asked = validate({**self.arguments, "username": self.username})
         return not (asked.upload or asked.update or "stop_after" in self.arguments)
+
+    @property
+    def uploads(self) -> bool:
+        """Whether what it has goes to archive.org, which is the task of the user alone."""
+        return self.arguments.get("upload") == "1"
+
+    @property
+    def removes(self) -> bool:
+        """Whether what archive.org has is removed here, so that a slice may wait for room."""
+        return self.uploads and self.arguments.get("remove") == "1"
 
     @property
     def collection(self) -> Collection:
@@ -113,19 +129,23 @@ def following(work: Work, code: int, slices: Sequence[Slice] | None) -> Step:
     `slices` are those of the user's collection as they are now, None where it is not cut. A user
     who was cut is crawled slice by slice; the last that ends brings the user's own task back, which
     merges them, tries again what failed, and finishes. So does one whose URLs have expired: the
-    user's own task renews those of all.
+    user's own task renews those of all. Where all goes to archive.org each brings it back, to send
+    what there is; and one that has no room, for it to make some.
     """
     judged = judge(code, is_slice=work.is_slice, crashes=work.crashes)
     whole = Work(work.username, work.arguments)
     still_open = [each.number for each in slices or () if each.state is SliceState.OPEN]
     if work.is_slice:
         if judged.next in (Next.DONE, Next.MERGE):
-            return Step(judged.next, () if still_open else (whole,))
+            return Step(judged.next, (whole,) if work.uploads or not still_open else ())
         waiting = {each.number for each in slices or () if each.wants_urls}
         if code == Outcome.INTERRUPTED.exit_code and work.number in waiting:
             return Step(Next.DONE, (whole,))
+        if work.removes and code in _WAITS:
+            return Step(Next.DONE, (whole,), _ROOM)
     elif still_open and code == Outcome.INTERRUPTED.exit_code:
-        works = (Work(work.username, work.arguments, number) for number in still_open)
+        numbers = still_open[: _AHEAD if work.removes else None]
+        works = (Work(work.username, work.arguments, number) for number in numbers)
         return Step(Next.DONE, tuple(works))
     if judged.next in (Next.DONE, Next.MERGE, Next.SHOWN):
         return Step(judged.next)

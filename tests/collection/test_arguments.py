@@ -132,7 +132,6 @@ def test_names_are_kept_as_they_are(username: str) -> None:
         ({"username": "x", "slice": ""}, "slice '' is no number of a slice"),
         ({"username": "x", "cut": "2"}, "cut '2' is not understood"),
         ({"username": "x", "cut": "1", "slice": "1"}, "slice=1 does not go with cut=1"),
-        ({"username": "x", "upload": "1", "slice": "1"}, "slice=1 does not go with upload=1"),
         ({"username": "x", "update": "1", "slice": "1"}, "slice=1 does not go with update=1"),
         ({"username": "x", "token": "MLY"}, "unknown argument 'token'; known are"),
         ({"username": "x", "start": "2024-02-30"}, "start '2024-02-30' is no day"),

@@ -219,9 +219,7 @@ def test_the_ledger_of_the_whole_is_read_once(
     assert opened.count(whole / LEDGER_PATH) == 1
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"cut": True, "upload": True}, {"cut": True, "update": True}]
-)
+@pytest.mark.parametrize("given", [{}, {"upload": True}, {"cut": True, "update": True}])
 def test_any_other_crawl_takes_them_back(
     opening: Open, whole: Path, slices: list[Slice], given: dict[str, Any]
 ) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -204,6 +204,69 @@ def test_a_slice_whose_urls_have_expired_is_gone_on_with_once_they_are_renewed()
     assert collection.crawled[:3] == ["a", "a#1", "a"]
     assert sorted(collection.crawled[3:-1]) == [f"a#{number}" for number in range(1, 8)]
     assert collection.crawled[-1] == "a"
+
+
+def uploaded(
+    collection: Collection, command: Callable[[Work], list[str]] | None = None, **given: str
+) -> dict[str, int]:
+    crawls = Crawls(
+        {"a": {"upload": "1", **given}}, 2, command or collection.command, again=True,
+        find_slices=collection.slices,
+    )  # fmt: skip
+    return dict(crawls.run_all())
+
+
+def test_the_user_s_own_task_sends_what_each_slice_has_ended_with() -> None:
+    collection = Collection({1: [0], 2: [3], 3: [0]})
+    assert uploaded(collection) == {"a": 0}
+    for number in (1, 2, 3):
+        assert collection.crawled.count(f"a#{number}") == 1
+        assert "a" in collection.crawled[collection.crawled.index(f"a#{number}") :]
+    assert collection.crawled.count("a") >= 3
+
+
+def test_a_slice_that_is_being_crawled_waits_in_the_queue_no_second_time() -> None:
+    collection = Collection({1: [0], 2: [0]})
+
+    def command(work: Work) -> list[str]:
+        own = collection.command(work)
+        sleeps = python("import time; time.sleep(1.5)")
+        return sleeps if work.number == 2 else own
+
+    assert uploaded(collection, command) == {"a": 0}
+    assert collection.crawled.count("a#2") == 1
+
+
+def test_a_slice_goes_on_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapillary_crawler.workers.work._ROOM", 0.1)
+    collection = Collection({1: [0], 2: [6, 6, 0], 3: [0]})
+    assert uploaded(collection, remove="1") == {"a": 0}
+    assert collection.crawled.count("a#2") == 3
+    assert collection.crawled[-1] == "a"
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_a_slice_that_dies_thrice_is_left_alone_where_others_bring_the_user_back(
+    monkeypatch: pytest.MonkeyPatch, *, removes: bool
+) -> None:
+    monkeypatch.setattr(verdict, "_CRASHED", 0.05)
+    collection = Collection({1: [-9, -9, -9], 2: [0], 3: [0], 4: [0]})
+    assert uploaded(collection, remove=f"{removes:d}") == {"a": -9}
+    assert collection.crawled.count("a#1") == 3
+
+
+def test_what_the_user_s_own_task_ends_with_last_is_it() -> None:
+    collection = Collection({1: [0], 2: [0]})
+    wholes = iter([4, 6, 0, 0])
+
+    def command(work: Work) -> list[str]:
+        own = collection.command(work)
+        if work.is_slice:
+            return python(f"import time; time.sleep({work.number})")
+        return python(f"exit({next(wholes)})") if collection.crawled.count("a") > 1 else own
+
+    next(wholes)
+    assert uploaded(collection, command, remove="1") == {"a": 0}
 
 
 def test_a_slice_that_dies_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

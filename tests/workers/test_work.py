@@ -105,6 +105,28 @@ def test_the_last_slice_brings_the_user_back(code: int) -> None:
     assert following(of_alice(2), code, None).works == (ALICE,)  # merged meanwhile
 
 
+def test_where_all_goes_to_archive_org_each_slice_brings_the_user_back() -> None:
+    """Who sends what there is: the user's own task alone speaks to archive.org."""
+    whole = Work("alice", {"upload": "1"})
+    slices = [part(1, is_open=False), part(2, is_open=True)]
+    for code in (0, 3):
+        assert following(Work("alice", {"upload": "1"}, 1), code, slices).works == (whole,)
+    assert following(whole, 4, slices).works == (Work("alice", {"upload": "1"}, 2),)
+    assert following(Work("alice", {"upload": "1"}, 2), 6, slices).next is Next.PAUSE_MACHINE
+
+
+@pytest.mark.parametrize("code", [6, 9])
+def test_a_slice_that_waits_brings_the_user_back_after_a_while(code: int) -> None:
+    given = {"upload": "1", "remove": "1"}
+    slices = [part(number, is_open=True) for number in range(1, 100)]
+    step = following(Work("alice", given, 5), code, slices)
+    assert (step.next, step.works) == (Next.DONE, (Work("alice", given),))
+    assert step.seconds > 0
+    works = following(Work("alice", given), 4, slices).works
+    assert [each.number for each in works] == list(range(1, 65))
+    assert following(Work("alice", given), 6, slices).next is Next.PAUSE_MACHINE
+
+
 def test_a_slice_whose_urls_have_expired_brings_the_user_back() -> None:
     slices = [part(1, is_open=True), replace(part(2, is_open=True), wants_urls=True)]
     assert following(of_alice(2), 4, slices) == (Next.DONE, (ALICE,), 0)

@@ -13,6 +13,7 @@ from mapillary_crawler.archive.internet_archive.uploaded_collection import (
     UploadedCollection,
 )
 from mapillary_crawler.archive.internet_archive.volumes import volume_number
+from mapillary_crawler.archive.slices.reading import own_tars
 from mapillary_crawler.collection.layout import MANIFESTS, SUMS, THUMBNAIL, VIEWS
 from mapillary_crawler.collection.names import UNKNOWN_DATE, Collection
 from mapillary_crawler.ledger.ledger import Ledger
@@ -31,12 +32,8 @@ class GrowingCollection(UploadedCollection):
         self._collection = collection
 
     def pieces(self) -> list[Piece]:
-        """Return the sealed tars."""
-        return [
-            piece
-            for piece in self.access.wait_for(lambda ledger: list(ledger.pieces.all()))
-            if piece.day and piece.state in (PieceState.SEALED, *SENT)
-        ]
+        """Return the sealed tars, but for those that a slice may have with it."""
+        return self.access.wait_for(_sealed)
 
     def volumes(self, options: Options) -> list[Volume]:
         """Return the volumes so far, recorded in the ledger, by their numbers."""
@@ -78,6 +75,10 @@ def values_to_write(volume: Volume) -> dict[str, str]:
     dated = dates(sorted(days - {UNKNOWN_DATE}))
     (description,) = volume.metadata["description"]
     return {"description": description} | {tag: values[0] for tag, values in dated.items()}
+
+
+def _sealed(ledger: Ledger) -> list[Piece]:
+    return [piece for piece in own_tars(ledger) if piece.state in (PieceState.SEALED, *SENT)]
 
 
 def _expected_bytes(ledger: Ledger) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mapillary_crawler.archive.collection_arguments import collection_arguments, crawl_command
@@ -15,7 +15,7 @@ from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.outcome import Outcome, ProjectError, Refused
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Slice, SliceState
+from mapillary_crawler.ledger.records import Piece, Slice, SliceState
 
 
 def read_slices(folder: Path) -> list[Slice] | None:
@@ -67,6 +67,47 @@ def whole_balance(folder: Path, ledger: Ledger) -> Balance:
     for own in open_ledgers(folder, ledger):
         balance = balance.changed(own.slices.begun, own.images.balance())
     return balance
+
+
+def own_tars(ledger: Ledger) -> list[Piece]:
+    """Return the tars of a collection, by name, but for those that a slice may have with it."""
+    slices = ledger.slices.unmerged()
+    return [
+        piece
+        for piece in ledger.pieces.all()
+        if piece.day and not any(part.first_day <= piece.day <= part.last_day for part in slices)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is here of a collection that is cut: `size` bytes, and what is missing of open slices.
+
+    `saved` images of `saved_bytes` were fetched so far, be they removed here since. `missing` are
+    images, by the numbers of the slices.
+    """
+
+    size: int
+    saved: int
+    saved_bytes: int
+    missing: Mapping[int, int]
+
+
+def held(folder: Path, ledger: Ledger) -> Held:
+    """Return what is here of the collection in `folder`, whose ledger is given, and its slices."""
+    missing = {part.number: part.images for part in ledger.slices.unmerged()}
+    saved = of_slices = 0
+    for own in open_ledgers(folder, ledger):
+        begun, now, number = own.slices.begun, own.images.balance(), own.slices.number
+        saved += now.saved - begun.saved
+        of_slices += now.bytes_saved - begun.bytes_saved
+        missing[number] = now.unsettled
+        if own.slices.ended is not None:
+            del missing[number]
+    # Last: a slice that is merged meanwhile counts twice rather than not at all.
+    of_whole, bytes_of_whole = ledger.survey.kept_saved()
+    size = ledger.staged.kept() + of_slices
+    return Held(size, saved + of_whole, of_slices + bytes_of_whole, missing)
 
 
 def refuse_cut(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,15 +16,16 @@ from typing import Any
 import pytest
 
 from mapillary_crawler.archive.finish.errors import NotSettled
+from mapillary_crawler.archive.slices import merging
 from mapillary_crawler.archive.slices.making import make_slice
-from mapillary_crawler.archive.slices.merging import merge_slices
-from mapillary_crawler.archive.slices.reading import read_slices
+from mapillary_crawler.archive.slices.merging import merge_ended, merge_slices
+from mapillary_crawler.archive.slices.reading import Held, held, own_tars, read_slices
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import SliceMismatch, SliceState, State
+from mapillary_crawler.ledger.records import PieceState, Slice, SliceMismatch, SliceState, State
 from mapillary_crawler.ledger.slices import Slices
 from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
@@ -95,6 +97,96 @@ def test_a_slice_knows_images_that_the_whole_has(whole: Path) -> None:
         assert ledger.images.balance().saved == 0
         assert ledger.slices.witnesses
         assert set(ledger.slices.witnesses) <= {each.image_id for each in SOME[:8]}
+
+
+def gather(whole: Path) -> int:
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        return merge_ended(LedgerHere(ledger), whole, {whole.parent})
+
+
+def test_what_has_ended_is_merged_while_others_are_crawled(
+    whole: Path, in_one: dict[str, bytes]
+) -> None:
+    """One is made, and worked on; one not even begun."""
+    slices = cut_in_two_runs(whole, SOME, size=SIZE)
+    crawl_slice(whole, slices[1], SOME, FAILING)
+    make_slice(whole, slice_folder(whole, slices[0].number), slices[0])
+    lock = Lock({whole.parent}, slice_folder(whole, slices[0].number).name)
+    assert gather(whole) == 1
+    assert gather(whole) == 0
+    states = [part.state for part in read_slices(whole) or []]
+    assert states[:2] == [SliceState.OPEN, SliceState.MERGED]
+    assert set(states[2:]) == {SliceState.OPEN}
+    with closing(Ledger(whole / LEDGER_PATH, read_only=True)) as ledger:
+        own = own_tars(ledger)
+        assert own
+        assert {slices[1].first_day <= str(each.day) <= slices[1].last_day for each in own} == {
+            True
+        }
+        assert all((whole / each.name).is_file() for each in own)
+    lock.release()
+    for part in (slices[0], *slices[2:]):
+        crawl_slice(whole, part, SOME)
+        gather(whole)
+    assert merge_all(whole, SOME) == 0
+    assert finished(whole) == in_one
+
+
+def test_a_tar_of_a_day_that_a_slice_may_have_is_not_the_whole_s(whole: Path) -> None:
+    """Made before the cut, it is with the slice, or is to be moved there."""
+    first, *_ = cut_in_two_runs(whole, SOME, size=SIZE)
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.pieces.start_tar(f"{first.last_day}.tar", first.last_day, 0)
+        assert not own_tars(ledger)
+        ledger.slices.set_merged(first.number)
+        assert len(own_tars(ledger)) == 1
+
+
+def test_one_that_is_about_to_end_is_waited_for(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (part, *_) = cut_in_two_runs(whole, SOME, size=SIZE)
+    crawl_slice(whole, part, SOME)
+    lock = Lock({whole.parent}, slice_folder(whole, part.number).name)
+    threading.Timer(0.3, lock.release).start()
+    assert gather(whole) == 1
+    monkeypatch.setattr(merging, "_PATIENCE", 0.2)
+    (_, part, *_) = cut_and_left(whole)
+    crawl_slice(whole, part, SOME)
+    lock = Lock({whole.parent}, slice_folder(whole, part.number).name)
+    with pytest.raises(Refused):
+        gather(whole)
+    lock.release()
+
+
+def cut_and_left(whole: Path) -> list[Slice]:
+    with closing(Ledger(whole / LEDGER_PATH, read_only=True)) as ledger:
+        return ledger.slices.all()
+
+
+def test_the_room_counts_what_lies_with_slices(whole: Path) -> None:
+    slices = cut_in_two_runs(whole, SOME, size=SIZE)
+    sizes = [len(each.body) for each in SOME]
+
+    def now() -> Held:
+        with closing(Ledger(whole / LEDGER_PATH, read_only=True)) as ledger:
+            return held(whole, ledger)
+
+    before = now()
+    assert (before.size, before.saved) == (sum(sizes[:8]), 8)
+    assert before.missing == {part.number: part.images for part in slices}
+    crawl_slice(whole, slices[-1], SOME)
+    after = now()
+    assert after.saved > before.saved
+    assert after.size == after.saved_bytes > before.size
+    assert set(after.missing) == set(before.missing) - {slices[-1].number}
+    gather(whole)
+    assert now() == after
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        (first, *_) = own_tars(ledger)
+        ledger.pieces.set_state(first.name, PieceState.REMOVED, "item")
+    assert now().size < after.size
+    assert now().saved == after.saved
 
 
 def test_open_slices_come_back_as_they_are(whole: Path, in_one: dict[str, bytes]) -> None:
