@@ -15,9 +15,11 @@ from pathlib import Path
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.slices.reading import Held, held
 from mapillary_crawler.collection.configuration import Configuration
+from mapillary_crawler.collection.layout import slice_folder
 from mapillary_crawler.collection.outcome import DiskFull, ProjectError
 from mapillary_crawler.crawl import room
 from mapillary_crawler.crawl.room import Space
+from mapillary_crawler.crawl.staging_room import sizes_besides
 from mapillary_crawler.crawl.transfer.bodies import EXPECTED_BYTES
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.terminal.quantities import size as in_words
@@ -98,8 +100,10 @@ class SliceRoom:
 
     def _space(self, found: Held, part: int) -> Space:
         disk = shutil.disk_usage(self._folder)
+        folders = (self._folder, *(slice_folder(self._folder, each) for each in found.missing))
+        besides = sum(size for folder in folders for size in sizes_besides(folder))
         return room.space(
-            used=found.size,
+            used=found.size + besides,
             in_flight=0,
             free=disk.free if disk.total else None,
             part=part,

@@ -147,7 +147,7 @@ class StagingRoom:
         looked_at, size = self._besides
         now = time.monotonic()
         if now - looked_at >= _BESIDES_HOLD:
-            size = sum(_sizes(self._run.collection.folder))
+            size = sum(sizes_besides(self._run.collection.folder))
             self._besides = (now, size)
         return size
 
@@ -256,8 +256,8 @@ def _of(ledger: Ledger, decision: Decision, limit: int) -> list[DueImage]:
     return due
 
 
-def _sizes(folder: Path) -> Iterator[int]:
-    """Yield the bytes of the files beside images and tars."""
+def sizes_besides(folder: Path) -> Iterator[int]:
+    """Yield the bytes of the files beside images and tars: the ledger, and logs."""
     with suppress(OSError), os.scandir(folder / STATE) as entries:
         for entry in entries:
             with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,27 @@ import pytest
 
 from mapillary_crawler import __version__
 from mapillary_crawler.archive.slices.making import make_slice
-from mapillary_crawler.archive.slices.reading import read_slices
+from mapillary_crawler.archive.slices.reading import own_tars, read_slices
 from mapillary_crawler.collection.arguments import Arguments
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.crawl import slice_room
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.opening import open_for_crawl
+from mapillary_crawler.crawl.slices import balance_of, cut, may_be_cut
 from mapillary_crawler.ledger.database import Database
 from mapillary_crawler.ledger.ledger import Ledger
-from mapillary_crawler.ledger.records import Slice, SliceState
-from tests.archive.finish.made import ANN, finish, pictures
-from tests.archive.slices.cut import TAR_MAX_BYTES, crawl_slice, cut_in_two_runs, merge_all
+from mapillary_crawler.ledger.records import PieceState, Slice, SliceState
+from tests.archive.finish.made import ANN, add, finish, pictures
+from tests.archive.slices.cut import (
+    TAR_MAX_BYTES,
+    crawl_slice,
+    cut_in_two_runs,
+    merge_all,
+    unsettled,
+)
 from tests.crawl.test_open_collection import limits_of
 from tests.ledgers import fast_folder
 
@@ -286,3 +295,108 @@ def test_a_lock_of_a_slice_is_in_the_way(opening: Open, whole: Path, slices: lis
     assert refused(opening)[0] is Outcome.LOCKED
     lock.release()
     opening()
+
+
+UPLOADING: dict[str, Any] = {"cut": True, "upload": True}
+REMOVING: dict[str, Any] = {**UPLOADING, "remove": True}
+
+
+def room_for(monkeypatch: pytest.MonkeyPatch, images: int) -> dict[str, Any]:
+    """Return the environment that has room for so many images beside those that are there."""
+    monkeypatch.setattr(slice_room, "sizes_besides", lambda _: iter(()))
+    size = sum(len(each.body) for each in SOME[:8])
+    each = size * 9 // (8 * 8)
+    slack = min(TAR_MAX_BYTES // 8, 500)
+    bound = size + TAR_MAX_BYTES + slack + images * each
+    return {"STAGING_MAX_BYTES": f"{bound}", "IN_FLIGHT_BYTES": "1000"}
+
+
+def test_an_upload_gathers_what_has_ended_and_leaves_the_rest(
+    opening: Open, whole: Path, slices: list[Slice]
+) -> None:
+    crawl_slice(whole, slices[1], SOME)
+    at_work = opening(slice_number=1, upload=True, remove=True)
+    assert not at_work.arguments.upload, "a slice speaks to nobody"
+    opened = opening(**UPLOADING)
+    assert opened.gathers
+    states = [part.state for part in read_slices(whole) or []]
+    assert states[:3] == [SliceState.OPEN, SliceState.MERGED, SliceState.OPEN]
+    balance = opened.ledger.wait_for(lambda ledger: balance_of(opened, ledger))
+    assert balance.listed == len(SOME)
+    opened.close()
+    at_work.close()
+    for part in (slices[0], *slices[2:]):
+        crawl_slice(whole, part, SOME)
+    assert not opening(**UPLOADING).gathers
+
+
+def test_slices_of_lower_numbers_have_the_room_first(
+    opening: Open, whole: Path, slices: list[Slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = room_for(monkeypatch, slices[0].images + slices[1].images)
+    given: dict[str, Any] = {"upload": True, "remove": True, "environment": environment}
+    opening(slice_number=2, **given)
+    outcome, line = refused(opening, slice_number=3, **given)
+    assert outcome is Outcome.DISK_FULL
+    assert "no room for it beside what is here and the slices before it" in line
+    assert not slice_folder(whole, 3).exists()
+    opening(slice_number=1, **given)
+    opening(slice_number=3, **{**given, "environment": {}})
+
+
+def test_slices_without_room_are_taken_back_only_where_nothing_makes_any(
+    opening: Open, whole: Path, slices: list[Slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {**room_for(monkeypatch, slices[0].images - 3), "SLICE_IMAGES": "7"}
+    given = {**REMOVING, "environment": environment}
+    lock = Lock({whole.parent}, slice_folder(whole, 2).name)
+    opened = opening(**given)
+    assert opened.gathers, "somebody is at work"
+    opened.close()
+    lock.release()
+    make_slice(whole, slice_folder(whole, 3), slices[2])
+    opened = opening(**given)
+    assert not opened.gathers
+    assert not list(whole.parent.glob("*#*"))
+    assert not opened.ledger.wait_for(lambda ledger: ledger.slices.may_be_cut(7))
+
+
+def test_slices_whose_tars_wait_for_archive_org_are_left(
+    opening: Open, whole: Path, slices: list[Slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crawl_slice(whole, slices[1], SOME)
+    given = {**REMOVING, "environment": room_for(monkeypatch, slices[0].images - 3)}
+    opened = opening(**given)
+    assert opened.gathers
+    for piece in opened.ledger.wait_for(own_tars):
+        opened.ledger.wait_for(
+            lambda ledger, name=piece.name: ledger.pieces.set_state(name, PieceState.REMOVED, "x")
+        )
+    opened.close()
+    assert not opening(**given).gathers
+
+
+def test_where_tars_are_removed_a_slice_has_a_part_of_the_room(
+    opening: Open, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(whole, [*SOME[:8], *map(unsettled, SOME[8:])])
+    with closing(Ledger(whole / LEDGER_PATH)) as ledger:
+        ledger.facts.set(tar=True, tar_max_bytes=TAR_MAX_BYTES)
+
+    def sizes(images: int) -> list[int] | None:
+        environment = {**room_for(monkeypatch, images), "SLICE_IMAGES": "16"}
+        opened = opening(**REMOVING, environment=environment)
+        try:
+            if not opened.ledger.wait_for(partial(may_be_cut, opened)):
+                return None
+            opened.ledger.wait_for(partial(cut, opened))
+            return [part.images for part in opened.ledger.wait_for(lambda it: it.slices.all())]
+        finally:
+            opened.ledger.wait_for(lambda ledger: ledger.slices.forget_cut())
+            opened.close()
+
+    few, many = sizes(8 * 16), sizes(8 * 4)
+    assert few
+    assert many
+    assert len(few) < len(many)
+    assert sizes(8) is None, "a day alone wants more than half of it"
