@@ -270,6 +270,8 @@ Examples
         line = f"Archiving {username} to {place}"
         if staging.updating:
             return f"Updating {username} in {place}"
+        if staging.takes_back:
+            line += "; there is no room for its slices, so this process goes on with all of it"
         if staging.arguments.update:
             line += "; nothing of it is there yet, so this is a first crawl"
         whole = staging.whole()

@@ -83,6 +83,8 @@ class OpenCollection:
         self.renews = False
         #: It is cut, and this run uploads what slices have ended with, and leaves the others.
         self.gathers = False
+        #: It was cut, but slices had no room, so that this run goes on with all of it.
+        self.takes_back = False
         self.folder = configuration.staging / self.name
         self.destination = configuration.store / self.collection.name
         self.ledger: LedgerThread
@@ -268,6 +270,7 @@ class OpenCollection:
         places = {self.configuration.store, self.configuration.staging}
         if self.gathers:
             self.gathers = gather(self, places)
+            self.takes_back = not self.gathers
         if not (self.renews or self.gathers):
             merge_slices(self.ledger, self.folder, places)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from functools import partial
@@ -23,8 +22,6 @@ from mapillary_crawler.ledger.records import HERE, SliceState
 
 if TYPE_CHECKING:
     from mapillary_crawler.crawl.open_collection import OpenCollection
-
-logger = logging.getLogger(__name__)
 
 
 def may_be_cut(opened: OpenCollection, ledger: Ledger) -> bool:
@@ -109,7 +106,6 @@ def gather(opened: OpenCollection, places: AbstractSet[Path]) -> bool:
     in_vain = opened.ledger.wait_for(partial(_lacks_for_good, opened))
     if not in_vain or not _nobody_works(opened, places):
         return True
-    logger.info("There is no room for slices, each by itself; this process goes on with all of it")
     opened.ledger.wait_for(lambda ledger: ledger.slices.set_not_cut())
     return False
 

@@ -187,9 +187,12 @@ def test_slices_too_large_for_the_room_are_taken_back(
     given = (*OPTIONS, "-sSLICE_IMAGES=150", REMOVE)
     cut = crawling.scrapy("crawl", "user", "-ausername=erin", *given, "-acut=1")
     assert cut.code == 4, cut.output
-    result = archive(crawling, REMOVE, "-sSTAGING_MAX_BYTES=3MB")
-    assert result.code == 0, result.output
-    assert "this process goes on with all of it" in result.output
+    results = [archive(crawling, REMOVE, "-sSTAGING_MAX_BYTES=3MB")]
+    assert "this process goes on with all of it" in results[0].output
+    while results[-1].code == 6 and len(results) < 5:  # what SQLite has not taken in counts, too
+        results.append(archive(crawling, REMOVE, "-sSTAGING_MAX_BYTES=3MB"))
+    assert results[-1].code == 0, results[-1].output
+    assert not any("[erin#" in result.output for result in results)
     assert_there(service, crawling.store / NAME, wanted, removed=True)
 
 
