@@ -138,7 +138,7 @@ def test_a_tar_of_a_day_that_a_slice_may_have_is_not_the_whole_s(whole: Path) ->
     with closing(Ledger(whole / LEDGER_PATH)) as ledger:
         ledger.pieces.start_tar(f"{first.last_day}.tar", first.last_day, 0)
         assert not own_tars(ledger)
-        ledger.slices.set_merged(first.number)
+        ledger.slices.set_merged(first.number, has_ended=True)
         assert len(own_tars(ledger)) == 1
 
 
