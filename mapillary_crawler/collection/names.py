@@ -119,9 +119,9 @@ def capture_day(captured_at: int | None) -> str:
 
 def sequence_name(value: Any) -> str:
     """Return the sequence that a row names as text, empty where it names none."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return text(value) if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return text(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def is_sequence_id(name: str) -> bool:

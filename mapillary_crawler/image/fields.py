@@ -50,11 +50,14 @@ def _position(point: object, geometry: Literal["computed", "raw"]) -> Position |
     coordinates = point.get("coordinates") if isinstance(point, dict) else None
     if not isinstance(coordinates, list) or len(coordinates) < 2:
         return None
-    longitude = _number(coordinates[0], -180, 180)
-    latitude = _number(coordinates[1], -90, 90)
-    if longitude is None or latitude is None:
-        return None
-    return Position(latitude, longitude, geometry)
+    longitude, latitude = coordinates[0], coordinates[1]
+    if not (type(longitude) is type(latitude) is float):
+        longitude, latitude = _number(longitude, -180, 180), _number(latitude, -90, 90)
+        if longitude is None or latitude is None:
+            return None
+    if -180 <= longitude <= 180 and -90 <= latitude <= 90:
+        return Position(latitude, longitude, geometry)
+    return None
 
 
 def altitude(metadata: Mapping[str, Any]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
@@ -33,7 +34,14 @@ class Rows:
     """Makes rows of images, in the order of `COLUMNS`, and knows the box around all of them."""
 
     def __init__(self) -> None:
-        self.box: Box | None = None
+        self._west = self._south = math.inf
+        self._east = self._north = -math.inf
+
+    @property
+    def box(self) -> Box | None:
+        """The box around all that have a place, None without one."""
+        box = self._west, self._south, self._east, self._north
+        return box if math.isfinite(self._west) else None
 
     def row(self, image: SavedImage, fields: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return an image's row; `member` is told of those that are in no tar."""
@@ -45,7 +53,8 @@ class Rows:
             latitude, longitude, which = position
             geometry = _POINT.pack(1, 1, longitude, latitude)
             is_computed = which == "computed"
-            self._extend(longitude, latitude)
+            if not (self._west < longitude < self._east and self._south < latitude < self._north):
+                self._extend(longitude, latitude)
         is_pano, width, height = value("is_pano"), value("width"), value("height")
         camera_type, make, model = _words(value("camera_type"), value("make"), value("model"))
         return (
@@ -70,14 +79,8 @@ class Rows:
         )
 
     def _extend(self, longitude: float, latitude: float) -> None:
-        west, south, east, north = self.box or (longitude, latitude, longitude, latitude)
-        if not (west < longitude < east and south < latitude < north):
-            self.box = (
-                min(west, longitude),
-                min(south, latitude),
-                max(east, longitude),
-                max(north, latitude),
-            )
+        self._west, self._east = min(self._west, longitude), max(self._east, longitude)
+        self._south, self._north = min(self._south, latitude), max(self._north, latitude)
 
 
 def _words(*values: object) -> tuple[str | None, ...]:
