@@ -16,7 +16,7 @@ import pytest
 #: Which versions of them: a range and a reason each.
 _RANGES = Path(__file__).parents[1] / "requirements-judges.txt"
 #: What pip says of an index that does not answer, and of one that has no such package.
-_NOTHING_THERE = "(from versions: none)"
+_NOTHING_THERE = ("connection broken by", "(from versions: none)")
 
 
 def is_asked_for(folder: Path, config: pytest.Config) -> bool:
@@ -53,7 +53,7 @@ def programs_of(config: pytest.Config, *packages: str) -> Path:
         # Not what the tests' own environment has
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
-    if done.returncode and _NOTHING_THERE in done.stderr:
+    if done.returncode and any(words in done.stderr for words in _NOTHING_THERE):
         pytest.skip(f"no index of packages has {', '.join(packages)}, or none can be reached")
     assert done.returncode == 0, done.stderr
     ready.write_text(ranges, "utf-8")

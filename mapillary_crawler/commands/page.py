@@ -77,7 +77,7 @@ Examples
         if more := len(lost[_NAMED:]):
             self.say(f"and {more:,} more")
         if lost:
-            self.say(f"the page shows all the same what was in them; {mend_with(folder)}")
+            self.say(f"the page shows what was in them all the same; {mend_with(folder)}")
 
     def _make(self, folder: Path, staged: Path) -> bool:
         from mapillary_crawler.archive.repair.identity import collection_of
