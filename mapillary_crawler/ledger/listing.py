@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -119,7 +118,9 @@ class Listing:
         already: then `rows` may lack those that are not wanted. `nameless` counts the rows without
         a usable id, each round anew. The first listed row of an id wins. `sequences` are those
         asked for that the page has images of. Raises `CursorMoved` if the listing does not stand
-        at `asked`, `CursorLoop` if it stood at `following` before; nothing is committed then.
+        at `asked`; nothing is committed then. Raises `CursorLoop` if it stood at `following`
+        before: the rows are committed, since images may be in no other page, and the listing
+        still stands at `asked`.
         """
         with self._database.transaction():
             if self._facts.get("listing_cursor") != asked or self._facts.get("listing_ended"):
@@ -135,11 +136,15 @@ class Listing:
             self._add([row for row in new if not row.outside], round_number)
             self._add_outside([row for row in new if row.outside], round_number)
             self._renew(unique, known)
-            self._move(following, len(new) + len(known))
+            in_a_circle = self._stood_at(following)
+            if not in_a_circle:
+                self._move(following, len(new) + len(known))
             if nameless:
                 self._facts.add("nameless", nameless)
             if not sequences <= (seen := self.sequences()):
                 self._facts.set(listing_sequences=sorted(sequences | seen))
+        if in_a_circle:
+            raise CursorLoop
         outside = sum(row.outside for row in new)
         idle = not new and not again
         return Committed(new=len(new), known=len(known), outside=outside, idle=idle)
@@ -219,12 +224,13 @@ class Listing:
             ),
         )
 
+    def _stood_at(self, cursor: str | None) -> bool:
+        found = self._database.value("SELECT count(*) FROM cursors WHERE cursor = ?", (cursor,))
+        return bool(found)
+
     def _move(self, following: str | None, rows: int) -> None:
         if following is not None:
-            try:
-                self._database.execute("INSERT INTO cursors VALUES (?)", (following,))
-            except sqlite3.IntegrityError:
-                raise CursorLoop from None
+            self._database.execute("INSERT INTO cursors VALUES (?)", (following,))
         self._facts.set(
             listing_cursor=following,
             listing_ended=following is None,

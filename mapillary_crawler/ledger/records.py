@@ -298,7 +298,7 @@ class CursorMoved(ProjectError):
 
 
 class CursorLoop(ProjectError):
-    """The page leads to a cursor that this round has already gone through."""
+    """The page leads to a cursor that this round has already gone through; its rows are kept."""
 
 
 @dataclass(frozen=True, slots=True)
