@@ -43,7 +43,7 @@ def left(*machines: Machine) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "rounds", [3, pytest.param(60, marks=pytest.mark.long)], ids=["some", "many"]
+    "rounds", [3, pytest.param(30, marks=pytest.mark.long)], ids=["some", "many"]
 )
 def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None:
     add(tmp_path / NAME, SOME)
