@@ -9,7 +9,8 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -91,23 +92,28 @@ class Machine:
         return found
 
     def in_hand(self, *, all_of_it: bool) -> int:
-        """Return how many images are lost at most with what is crawled now.
+        """Return how many images the slices have by now that are crawled, or `all_of_it`."""
+        counts = [self._counts(slice_folder(Path(NAME), each).name) for each in self._slices]
+        return sum(
+            listed if all_of_it else min(listed, saved + ON_THEIR_WAY) for saved, listed in counts
+        )
 
-        Those that its slices have by now, or `all_of_it`; the user's own crawl keeps what it has.
+    @property
+    def _slices(self) -> list[int]:
+        return [number for number in self.crawls.values() if number]
+
+    def of_the_user(self) -> int:
+        """Return how many images the user's own crawl has here that is not handed out yet.
+
+        Where the machine is taken for dead another begins it anew.
         """
-        return sum(self._had(number, all_of_it) for number in self.crawls.values())
+        return ON_THEIR_WAY + self._counts(NAME, "")[0]
 
-    def _had(self, number: int | None, all_of_it: bool) -> int:
-        if number is None:
-            return ON_THEIR_WAY
-        saved, listed = self._counts(number)
-        return listed if all_of_it else min(listed, saved + ON_THEIR_WAY)
-
-    def _counts(self, number: int) -> tuple[int, int]:
-        """Return how many images of a slice are saved, and listed."""
+    def _counts(self, name: str, below: str = "**/") -> tuple[int, int]:
+        """Return how many images of a collection or slice are saved, and listed."""
         staging = Path(self.crawling.environment["MAPILLARY_STAGING"])
         found = [(0, A_SLICE)]
-        for path in staging.glob(f"**/{slice_folder(Path(NAME), number).name}/{LEDGER_PATH}"):
+        for path in staging.glob(f"{below}{name}/{LEDGER_PATH}"):
             with (
                 suppress(sqlite3.Error, TypeError),
                 closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as ledger,
@@ -177,6 +183,8 @@ class Chaos:
         for pid in still:
             kill(pid, signal.SIGSTOP)
         self.lost += victim.in_hand(all_of_it=False)
+        if None in victim.crawls.values():
+            self.lost += victim.of_the_user()
         for pid in crawls:
             kill(pid, signal.SIGKILL)
         if process:
@@ -187,26 +195,34 @@ class Chaos:
 
     def _pause(self, victim: Machine) -> bool:
         assert victim.process
-        self.lost += victim.in_hand(all_of_it=True)
-        victim.process.send_signal(signal.SIGSTOP)
-        self._wait_longer_than_the_lease()
-        victim.process.send_signal(signal.SIGCONT)
+        with self._for_long([victim]):
+            victim.process.send_signal(signal.SIGSTOP)
+            self._wait_longer_than_the_lease()
+            victim.process.send_signal(signal.SIGCONT)
         return True
 
     def _cable(self, victim: Machine) -> bool:
         assert victim.network
-        self.lost += victim.in_hand(all_of_it=True)
-        victim.network.cut()
-        self._wait_longer_than_the_lease()
-        victim.network.join()
+        with self._for_long([victim]):
+            victim.network.cut()
+            self._wait_longer_than_the_lease()
+            victim.network.join()
         return True
 
     def _database(self, _: Machine) -> bool:
-        self.lost += sum(each.in_hand(all_of_it=True) for each in self.machines)
-        self._postgres.stop(signal.SIGKILL)
-        time.sleep(self.chance.choice((0, 2 * LEASE)))
-        self._postgres.start()
+        with self._for_long(self.machines):
+            self._postgres.stop(signal.SIGKILL)
+            time.sleep(self.chance.choice((0, 2 * LEASE)))
+            self._postgres.start()
         return True
+
+    @contextmanager
+    def _for_long(self, victims: Sequence[Machine]) -> Iterator[None]:
+        """Count what is in hand, which crawls go on with meanwhile."""
+        self.lost += sum(each.in_hand(all_of_it=True) for each in victims)
+        listing = [each for each in victims if None in each.crawls.values()]
+        yield
+        self.lost += sum(each.of_the_user() for each in listing)
 
     def _wait_longer_than_the_lease(self) -> None:
         time.sleep(LEASE * self.chance.uniform(1.2, 2))
@@ -321,7 +337,7 @@ def _crawl_among(chaos: Chaos, kills: int, sandbox: Sandbox, shared: Path) -> in
     """Have the user crawled while somebody strikes; return how often another had to retry."""
     crawling = chaos.machines[0].crawling
     assert crawling.scrapy("archive", "erin", "--queue", *ARGUMENTS).code == 0
-    watching = Somebody(crawling.environment["MAPILLARY_QUEUE"])
+    watching = Somebody(chaos)
     until = time.monotonic() + 240 + 60 * kills
     while not (shared / NAME).is_dir():
         assert time.monotonic() < until, _last_words(chaos.machines)
@@ -342,8 +358,9 @@ def _crawl_among(chaos: Chaos, kills: int, sandbox: Sandbox, shared: Path) -> in
 class Somebody:
     """Looks at the queue, and retries a user who has failed, or is to wait for long."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, chaos: Chaos) -> None:
+        self._chaos = chaos
+        self._address = chaos.machines[0].crawling.environment["MAPILLARY_QUEUE"]
         self._waits_since: float | None = None
         self.retries = 0
 
@@ -357,6 +374,8 @@ class Somebody:
             now = time.monotonic()
             self._waits_since = self._waits_since or now
             if user.state == "failed" or now - self._waits_since > _PATIENCE:
+                # Where the machine that lists has no worker just now, any other begins anew.
+                self._chaos.lost += max(each.of_the_user() for each in self._chaos.machines)
                 self.retries += bool(retry(q, "erin", LEASE))
                 self._waits_since = None
 
