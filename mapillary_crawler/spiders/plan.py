@@ -14,6 +14,7 @@ from scrapy.http import Response
 from mapillary_crawler.archive.internet_archive import presence as archive_org
 from mapillary_crawler.collection.names import QUALITIES
 from mapillary_crawler.collection.outcome import RunStopped
+from mapillary_crawler.crawl import already_there
 from mapillary_crawler.crawl.feeder import image_item
 from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.plan.contents import Plan, Sample, count_kinds
@@ -51,7 +52,7 @@ class PlanSpider(UserSpider):
         """Ask archive.org, and go on whatever it says."""
         if self.collection.selection or not self.run.collection.arguments.check_ia:
             return False
-        self._presence = await self.presence()
+        self._presence = await already_there.presence(self.run)
         return False
 
     async def feed(self, response: Response) -> AsyncIterator[ImageItem]:

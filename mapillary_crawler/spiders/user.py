@@ -26,6 +26,7 @@ from mapillary_crawler.collection.outcome import (
     RunStopped,
 )
 from mapillary_crawler.collection.token import read_token
+from mapillary_crawler.crawl import already_there
 from mapillary_crawler.crawl.feeder import Feeder
 from mapillary_crawler.crawl.fresh_urls import FreshUrls, StaleImages
 from mapillary_crawler.crawl.lister import AHEAD, Lister, PageRequest
@@ -35,15 +36,11 @@ from mapillary_crawler.crawl.opening import open_for_crawl
 from mapillary_crawler.crawl.run import CURRENT, Run, RunSpider
 from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
 from mapillary_crawler.crawl.slices import may_be_cut
-from mapillary_crawler.crawl.transfer import slots
 from mapillary_crawler.crawl.untaken import untaken_in_a_line
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.terminal.program import program_name
 
 logger = logging.getLogger(__name__)
-
-#: Seconds that archive.org has to say whether it has the collection.
-_ARCHIVE_ORG_SECONDS = 10
 
 
 class SpiderRefused(ArgumentRefused, UsageError):
@@ -134,7 +131,7 @@ class UserSpider(RunSpider):
         opened = self.run.collection
         if not opened.new or not opened.arguments.check_ia or self.collection.selection:
             return False
-        presence = await self.presence()
+        presence = await already_there.presence(self.run)
         place = archive_org.item_url(
             opened.configuration.archive_org_url, self.collection.identifier
         )
@@ -148,21 +145,6 @@ class UserSpider(RunSpider):
             other = f" (its upload goes on with: {adopt})" if half else ""
             logger.warning("archive.org: %s %s%s; going on", place, presence.value, other)
         return False
-
-    async def presence(self) -> archive_org.Presence:
-        """Return what archive.org says of the collection's item."""
-        base = self.run.collection.configuration.archive_org_url
-        request = Request(
-            archive_org.metadata_url(base, self.collection.identifier),
-            dont_filter=True,
-            meta={"download_slot": slots.ARCHIVE_ORG, "download_timeout": _ARCHIVE_ORG_SECONDS},
-        )
-        try:
-            response = await self.crawler.engine.download_async(request)
-        except Exception as error:  # noqa: BLE001  whatever ended the transfer
-            logger.debug("archive.org: %s", type(error).__name__)
-            return archive_org.Presence.UNKNOWN
-        return archive_org.read_presence(response.status, response.body)
 
     # Listing: one page at a time, each committed before the next is asked for
 
