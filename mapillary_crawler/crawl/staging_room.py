@@ -206,13 +206,15 @@ class StagingRoom:
     async def _end(self, decision: Decision, space: Space) -> None:
         """End the run by a decision that stands when it is looked at again, and once more.
 
-        What was fetched last may just be about to be sealed.
+        What was fetched last may just be about to be sealed, and a ledger's WAL give bytes back.
         """
         sealing = self._run.sealing
         if not self._looks and sealing:
             self._sealing_looks = sealing.looks
         self._looks += 1
         if self._looks < _LOOKS or not self._sealing_has_looked():
+            await self._run.ledger.ask(lambda ledger: ledger.database.fold_wal())
+            self._besides = (0.0, 0)
             if sealing:
                 sealing.wake()
             self._decision = None

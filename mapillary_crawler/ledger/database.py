@@ -100,6 +100,14 @@ class Database:
         row = self.execute(statement, parameters).fetchone()
         return row[0] if row else None
 
+    def fold_wal(self) -> None:
+        """Bring the WAL into the ledger and give its bytes back; not in a transaction.
+
+        SQLite writes it anew from its start, but never shortens it: it stays at its largest, 4 MB
+        and more. Where another connection reads, it is left for another time.
+        """
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all or nothing of what happens inside."""

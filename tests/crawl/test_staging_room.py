@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from mapillary_crawler.archive.finish.parts import closed, padded
+from mapillary_crawler.collection.layout import STATE
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
 from mapillary_crawler.crawl import staging_room
 from mapillary_crawler.crawl.staging_room import StagingRoom
@@ -154,6 +155,19 @@ def test_days_that_fit_come_first_in_a_full_folder() -> None:
         drawn = run.draw()
         assert {image.day for image in drawn} == {"2024-01-16"}
         assert [image.number for image in drawn] == [35]
+
+
+def test_a_ledger_gives_its_wal_back_before_a_run_ends_by_want_of_room() -> None:
+    bound = 2 * _PART + _IN_FLIGHT + 500_000
+    with fast_folder() as folder:
+        (folder / STATE).mkdir()
+        with open_ledger(folder / STATE / "ledger.sqlite") as ledger:
+            run = Simulated(folder, ledger, [40, 40], bound)
+            for number in range(60):
+                ledger.facts.set(passed_over=[str(number) * 20_000])
+            ledger.facts.set(passed_over=[])
+            assert (folder / STATE / "ledger.sqlite-wal").stat().st_size > bound
+            run.crawl()
 
 
 def test_what_failed_is_named_and_may_be_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
