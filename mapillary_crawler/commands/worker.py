@@ -122,7 +122,7 @@ Examples
             ]
             attempts = Attempts(places.staging, configuration.min_free_bytes)
             of_all = SharedWork(shared, attempts, __version__, self.say)
-            attempts.remove_left(of_all.root)
+            of_all.begin()
 
         def may_be_cut(work: Work) -> bool:
             return not (shared and with_defaults(work.arguments).get("upload") == "1")

@@ -91,6 +91,15 @@ class SharedWork:
         """Where packages are."""
         return self.store / STAGING / PACKAGES
 
+    def begin(self) -> None:
+        """Make the place of packages, in a folder that is known to be that of all machines.
+
+        Never again: where it is not there later, the folder is away, as one that is not mounted.
+        What dead workers have left here goes. Raises `OSError`.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.attempts.remove_left(self.root)
+
     def slices(self, work: Work) -> Sequence[Slice] | None:
         """Return the slices as they were after a task; None where the user is not handed out."""
         handed = self._seen.get(work.key)

@@ -27,6 +27,7 @@ class Machine:
         self.crawling = Crawling(shared, sandbox)
         self.crawling.environment |= {"SLICE_IMAGES": "2200", "IMAGE_ATTEMPTS": "3"}
         self.tasks = SharedWork(shared, Attempts(staging), __version__, lambda line: None)
+        self.tasks.begin()
         self.printed: list[str] = []
 
     def follow(self, work: Work) -> tuple[Work, ...]:

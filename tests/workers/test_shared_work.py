@@ -44,6 +44,7 @@ class Machine:
         self.staging = staging
         staging.mkdir()
         self.tasks = SharedWork(shared, Attempts(staging), version, self.said.append)
+        self.tasks.begin()
         self.stopped = self.lost = False
         #: Versions of all machines.
         self.versions = {version}
@@ -325,3 +326,29 @@ def test_a_user_who_is_not_cut_is_this_machine_s(folder: Path) -> None:
     add(one.whole, SOME)
     assert one.follow(USER) == ()
     assert (one.shared / NAME).is_dir()
+
+
+def test_a_shared_folder_that_is_not_mounted_is_waited_for(
+    machines: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = machines
+    first, second, *_ = one.follow(USER)
+    disk = one.shared.with_name("disk")
+
+    async def mounted(_seconds: float) -> None:
+        one.shared.rmdir()
+        disk.rename(one.shared)
+
+    def unmounted(_staging: Path) -> None:
+        one.shared.rename(disk)
+        one.shared.mkdir()
+
+    monkeypatch.setattr(asyncio, "sleep", mounted)
+    one.then = unmounted
+    one.follow(first)
+    assert first.number not in {part.number for part in open_slices(one)}, "nothing was lost"
+    assert any("tried again" in line for line in one.said)
+    unmounted(one.staging)
+    assert other.do(second) == 7
+    assert other.crawled == [], "it is not taken for a user who was never handed out"
+    assert other.tasks.queue(second.key) == shared_queue(__version__)

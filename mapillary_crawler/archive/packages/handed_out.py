@@ -87,7 +87,8 @@ class HandedOut:
 def look(root: Path, collection: str) -> HandedOut | None:
     """Return how far a collection is, None where it was not handed out.
 
-    Raises `DamagedPackage` where what lies there is none of this program's; `OSError`.
+    Raises `DamagedPackage` where what lies there is none of this program's; `OSError`, too, where
+    the root itself is not there: then the disk is away, and it is not known.
     """
     for _ in range(_LOOKS):
         generation = last_generation(root, collection)
@@ -128,10 +129,15 @@ def _put_together(
 
 
 def last_generation(root: Path, collection: str) -> int | None:
-    """Return the number of a collection's last hand-out, None where there is none."""
+    """Return the number of a collection's last hand-out, None where there is none.
+
+    Raises `OSError`, as `look`.
+    """
     try:
         names = folders_in(root, collection)
     except FileNotFoundError:
+        if not root.is_dir():
+            raise
         return None
     numbers = (read_generation(name) for name in names)
     return max((number for number in numbers if number is not None), default=None)

@@ -45,13 +45,13 @@ def hand_out(
 
     `may` says, last of all, whether that is still to be done. What is here goes once it is there
     (`forget`). Returns whether it was. May be killed at any instant and called again; nobody else
-    does meanwhile. Raises `Refused` where a process works on it, `ReadBackFailed`, `RunStopped`,
-    `SliceMismatch`, `sqlite3.Error`, `OSError`.
+    does meanwhile. The root is never made: where it is not there, its disk is away. Raises
+    `Refused` where a process works on it, `ReadBackFailed`, `RunStopped`, `SliceMismatch`,
+    `sqlite3.Error`, `OSError`.
     """
     collection = folder.name
     lock = Lock({folder.parent}, collection)
     try:
-        root.mkdir(parents=True, exist_ok=True)
         with descent.opened_folder(root, collection, make=True):
             pass
         _clear(root, collection, _is_writing)

@@ -62,6 +62,7 @@ def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None
             shutil.copytree(folder / "template", one.staging)
             for place in places:
                 place.mkdir(exist_ok=True)
+            one.root.mkdir()
 
         def run() -> None:
             do_what_is_left(one, other)

@@ -51,7 +51,7 @@ def machines() -> Iterator[tuple[Machine, Machine]]:
     with fast_folder() as folder:
         shared = folder / "shared"
         one, other = (Machine(folder / name, shared, SOME, FAILING) for name in ("one", "other"))
-        shared.mkdir()
+        one.root.mkdir(parents=True)
         cut_in_two_runs(one.whole, SOME, size=SIZE, saved=19)
         yield one, other
 
@@ -369,8 +369,37 @@ def test_what_a_process_reads_or_crawls_is_not_packed(machines: tuple[Machine, M
         assert publish(folder, handed, package, stop=go_on, may=may)
 
 
+def test_a_folder_that_is_not_mounted_is_not_one_without_packages(
+    machines: tuple[Machine, Machine],
+) -> None:
+    one, other = machines
+    disk = one.shared.rename(one.shared.with_name("disk"))
+    one.shared.mkdir()
+    with pytest.raises(FileNotFoundError):
+        one.hand_out()
+    assert one.whole.is_dir()
+    assert inside(one.shared) == [], "nothing is written where it is to be mounted"
+    one.shared.rmdir()
+    disk.rename(one.shared)
+    handed = one.hand_out()
+    part = handed.slices[0]
+    with other.attempts.of_slice(handed, part, go_on) as staging:
+        crawl_slice(staging / NAME, part, SOME)
+        folder = slice_folder(staging / NAME, part.number)
+        one.shared.rename(disk)
+        one.shared.mkdir()
+        with pytest.raises(FileNotFoundError):
+            look(one.root, NAME)
+        with pytest.raises(FileNotFoundError):
+            publish(folder, handed, Package(Kind.ENDED, part.number), stop=go_on, may=may)
+    other.attempts.remove_left(other.root)
+    assert folder.is_dir(), "it is the only place that has what was crawled"
+    one.shared.rmdir()
+    disk.rename(one.shared)
+    assert publish(folder, handed, Package(Kind.ENDED, part.number), stop=go_on, may=may)
+
+
 def test_a_collection_that_was_never_handed_out_is_none(tmp_path: Path) -> None:
-    assert look(tmp_path / "absent", NAME) is None
     assert look(tmp_path, NAME) is None
     (tmp_path / NAME).mkdir()
     assert look(tmp_path, NAME) is None
