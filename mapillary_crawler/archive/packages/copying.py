@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from mapillary_crawler.archive.finish.errors import ReadBackFailed
 from mapillary_crawler.archive.finish.work import require_space
@@ -81,7 +81,7 @@ def write_package(folder: Path, root: Path, below: str, stop: Callable[[], bool]
         os.fdopen(descent.create_file(handle, name), "wb") as sums,
     ):
         sums.writelines(_line(file) for file in written)
-    _flush(place, [SUMS, *(f"{FILES}/{file.path}" for file in written)])
+    _flush(place)
     for file in written:
         if _read(place, f"{FILES}/{file.path}", stop) != file.sha256:
             raise ReadBackFailed(place / FILES / file.path)
@@ -96,12 +96,15 @@ def fetch(
     Only the paths that are `wanted`. Raises `Moved` where the package is not there any more,
     `DamagedPackage`, `RunStopped`, `OSError`.
     """
+
+    def listed() -> Iterator[File]:
+        return (file for file in read_sums(root, below) if wanted(file.path))
+
     try:
-        listed = [file for file in read_sums(root, below) if wanted(file.path)]
         folder.mkdir(parents=True, exist_ok=True)
-        require_space(folder, sum(file.size for file in listed), f"what {below} has", reserve)
+        require_space(folder, sum(file.size for file in listed()), f"what {below} has", reserve)
         with descent.Visit(root) as visit:
-            for file in listed:
+            for file in listed():
                 handle = visit.open_file(f"{below}/{FILES}/{file.path}")
                 if _copy(handle, folder, file.path, file.path, stop, most=file.size) != file:
                     raise DamagedPackage(
@@ -115,18 +118,25 @@ def fetch(
         if error.errno == errno.ESTALE:  # NFS: another machine has removed what is open here
             raise Moved(f"{below} has given way to another") from None
         raise
-    _flush(folder, [file.path for file in listed])
+    _flush(folder)
 
 
 def read_sums(root: Path, below: str) -> Iterator[File]:
-    """Yield what a package lists; raises `DamagedPackage`, `OSError`."""
+    """Yield what a package lists, however much that is; raises `DamagedPackage`, `OSError`."""
     with os.fdopen(descent.open_file(root, f"{below}/{SUMS}"), "rb") as sums:
         try:
             for line in lines(sums):
-                path, size, sha256 = json.loads(line)
-                yield File(str(path), int(size), bytes.fromhex(sha256))
+                yield _file(*json.loads(line))
         except (TooLarge, ValueError, TypeError, RecursionError):
             raise DamagedPackage(root / below / SUMS, "is no list of checksums") from None
+
+
+def _file(path: Any, size: Any, sha256: Any) -> File:
+    """Return what a line says, which may be a stranger's; raises `ValueError`, `TypeError`."""
+    if "\0" in path or type(size) is not int or size < 0:
+        raise ValueError
+    os.fsencode(path)
+    return File(path, size, bytes.fromhex(sha256))
 
 
 def _line(file: File) -> bytes:
@@ -190,13 +200,13 @@ def _chunks(file: BinaryIO, stop: Callable[[], bool]) -> Iterator[bytes]:
         yield chunk
 
 
-def _flush(folder: Path, paths: list[str]) -> None:
-    """Bring files below a folder to the disk, and their names."""
+def _flush(folder: Path) -> None:
+    """Bring the files below a folder to the disk, and their names."""
     with descent.opened_folder(folder) as handle:
         is_done = sync_disk(handle)
     if not is_done:
         with descent.Visit(folder) as visit:
-            for path in paths:
+            for path in files(folder):
                 file = visit.open_file(path)
                 try:
                     with named(folder / path):

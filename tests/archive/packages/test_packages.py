@@ -275,7 +275,11 @@ def test_damage_on_the_shared_folder_is_told_and_nothing_is_made_of_it(
     (package / names.SUMS).write_text('["../../../out", 0, ""]')
     with pytest.raises(NotFollowed):
         taken()
-    for line in ("[]", "{", '["a", "b", "c"]', "[" * 10_000, '["a", 1, "zz"]'):
+    for line in (
+        "[]", "{", '["a", "b", "c"]', "[" * 10_000, '["a", 1, "zz"]', '["a", Infinity, ""]',
+        '["a", -1, ""]', '["a", true, ""]', '["a\\u0000b", 0, ""]', '["\\ud800", 0, ""]',
+        '[["a"], 0, ""]', '[null, 0, ""]', '["a", 0, 5]',
+    ):  # fmt: skip
         (package / names.SUMS).write_text(line)
         with pytest.raises(DamagedPackage, match="no list of checksums"):
             taken()
