@@ -11,7 +11,7 @@ from mapillary_crawler.collection.layout import slice_name
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
 from mapillary_crawler.ledger.records import Slice, SliceState
-from mapillary_crawler.workers.verdict import Next, judge
+from mapillary_crawler.workers.verdict import Next, Verdict, judge
 
 #: The arguments of a crawl that a task may have; the rest is the task's own, and no setting.
 QUEUED = frozenset(ARGUMENTS) - {"username"} - OF_PROCESSES
@@ -135,6 +135,8 @@ def following(work: Work, code: int, slices: Sequence[Slice] | None) -> Step:
     judged = judge(code, is_slice=work.is_slice, crashes=work.crashes)
     whole = Work(work.username, work.arguments)
     still_open = [each.number for each in slices or () if each.state is SliceState.OPEN]
+    if judged.next is Next.MERGE and work.number in still_open:
+        judged = Verdict(Next.SHOWN)  # its ledger cannot be read: it has not ended, nor will it
     if work.is_slice:
         if judged.next in (Next.DONE, Next.MERGE):
             return Step(judged.next, (whole,) if work.uploads or not still_open else ())

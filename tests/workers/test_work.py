@@ -105,6 +105,13 @@ def test_the_last_slice_brings_the_user_back(code: int) -> None:
     assert following(of_alice(2), code, None).works == (ALICE,)  # merged meanwhile
 
 
+@pytest.mark.parametrize("arguments", [{}, {"upload": "1"}, {"upload": "1", "remove": "1"}])
+def test_a_slice_whose_ledger_cannot_be_read_is_shown(arguments: dict[str, str]) -> None:
+    """Its crawl says 3, as one that ends with failed images does; but it is open."""
+    slices = [part(1, is_open=True), part(2, is_open=True)]
+    assert following(Work("alice", arguments, 1), 3, slices) == (Next.SHOWN, (), 0)
+
+
 def test_where_all_goes_to_archive_org_each_slice_brings_the_user_back() -> None:
     """Who sends what there is: the user's own task alone speaks to archive.org."""
     whole = Work("alice", {"upload": "1"})
