@@ -219,9 +219,11 @@ class SharedWork:
             return Outcome.SLICE_COMPLETE.exit_code
         if handed.version != self.version:
             return Outcome.INTERRUPTED.exit_code
+        is_left = await self._thread(self.attempts.has_slice, handed, part)
         async with self._entered(self.attempts.of_slice(handed, part, signs.end)) as staging:
             folder = slice_folder(staging / handed.collection, part.number)
-            before = await self._thread(balance_of, folder)
+            # What a dead worker has left is more than its package has.
+            before = None if is_left else await self._thread(balance_of, folder)
             code = await crawl(staging)
             if signs.lost() or code == Outcome.LOCKED.exit_code:
                 return code  # it is gone on with here, unless others are first

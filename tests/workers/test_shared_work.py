@@ -158,6 +158,26 @@ def test_who_is_told_to_end_hands_on_what_it_has(machines: tuple[Machine, Machin
     assert (path / f"ended-{first.number}").is_dir()
 
 
+def test_what_a_dead_worker_has_left_is_handed_on_though_nothing_is_added(
+    machines: tuple[Machine, Machine],
+) -> None:
+    one, _ = machines
+    first, *_ = one.follow(USER)
+
+    def die(staging: Path) -> None:
+        with closing(Ledger(staging / first.key / LEDGER_PATH)) as ledger:
+            ledger.facts.set(slice_ended=None)  # it was in the middle of it
+        one.lost = True
+
+    one.then = die
+    one.do(first)
+    one.then, one.lost = lambda staging: None, False
+    one._slice = lambda staging, work: 7  # type: ignore[method-assign]
+    assert one.do(first) == 7
+    assert (one.tasks.root / NAME / "0" / f"open-{first.number}-1").is_dir()
+    assert not list(one.tasks.attempts.folder.glob("mapillary-*"))
+
+
 def test_what_has_changed_nothing_is_not_written_again(machines: tuple[Machine, Machine]) -> None:
     one, _ = machines
     first, *_ = one.follow(USER)

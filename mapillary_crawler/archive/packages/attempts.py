@@ -71,6 +71,10 @@ class Attempts:
             self._link_whole(handed, place / handed.collection, stop)
             yield place
 
+    def has_slice(self, handed: HandedOut, part: Slice) -> bool:
+        """Say whether a slice is here already, with what a dead worker has made of it."""
+        return (self.folder / _name(handed, part) / _TAKEN).is_file()
+
     @contextmanager
     def of_whole(self, handed: HandedOut, stop: Callable[[], bool]) -> Iterator[Path]:
         """Give a staging folder with a whole and all of its slices; it stays until `done`.

@@ -25,7 +25,7 @@ def balance_of(folder: Path) -> Balance | None:
 def made_of(folder: Path, handed: HandedOut, part: Slice, before: Balance | None) -> Package | None:
     """Return which package a slice's folder is to be; None where nothing has changed.
 
-    `before` is its balance before it was crawled here.
+    `before` is its balance as it was taken, None where that is not known.
     """
     balance = balance_of(folder)
     if balance is None:
