@@ -11,6 +11,7 @@ from procrastinate import PsycopgConnector
 from psycopg.types.json import Jsonb
 
 from mapillary_crawler.collection.layout import of_slice
+from mapillary_crawler.workers.fence import Taken
 from mapillary_crawler.workers.work import Work
 
 logger = logging.getLogger(__name__)
@@ -101,14 +102,18 @@ class News:
         self._worker = None if row is None else int(row[0])
 
     async def versions(self, lease: float) -> set[str]:
-        """Return which versions of the program work now, `lease` seconds without a sign at most."""
+        """Return which versions of the program work now, `lease` seconds without a sign at most.
+
+        Raises `Taken` where the queue does not say: who took none for the answer would take back
+        what others have in hand.
+        """
         try:
             async with self._connector.pool.connection() as connection:
                 cursor = await connection.execute(_VERSIONS, (lease,))
                 return {str(row[0]) for row in await cursor.fetchall()}
         except psycopg.Error as error:
             logger.debug("Not asked: %s", type(error).__name__)
-            return set()
+            raise Taken from None
 
     async def seen(
         self, *, drained: bool = False, paused: float | None = None, why: str | None = None

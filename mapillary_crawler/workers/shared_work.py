@@ -39,7 +39,7 @@ from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.layout import LEDGER_PATH, PACKAGES, STAGING, slice_folder
 from mapillary_crawler.collection.outcome import Outcome, Refused, end_of_run, is_disk_full
 from mapillary_crawler.ledger.records import Slice, SliceState
-from mapillary_crawler.workers.fence import Waits
+from mapillary_crawler.workers.fence import Taken, Waits
 from mapillary_crawler.workers.leases import shared_queue
 from mapillary_crawler.workers.work import Work
 
@@ -120,11 +120,12 @@ class SharedWork:
     ) -> int:
         """Do a task, whose `crawl` works in the staging folder that it is given.
 
-        Returns the exit code. Raises `Waits` where only another of the `versions` can do it.
+        Returns the exit code. Raises `Waits` where only another of the `versions` can do it, and
+        `Taken`, as `versions` does.
         """
         try:
             code = await self._tried(work, crawl, signs, versions)
-        except Waits:
+        except Taken:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, it is this task's
             self.say(f"{work.title}: {end_of_run(error)}")

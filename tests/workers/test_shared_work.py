@@ -21,7 +21,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Slice, SliceState
 from mapillary_crawler.ledger.thread import LedgerHere
 from mapillary_crawler.workers import shared_work
-from mapillary_crawler.workers.fence import Waits
+from mapillary_crawler.workers.fence import Taken, Waits
 from mapillary_crawler.workers.leases import shared_queue
 from mapillary_crawler.workers.shared_work import SharedWork, Signs
 from mapillary_crawler.workers.work import Work, following
@@ -46,8 +46,8 @@ class Machine:
         self.tasks = SharedWork(shared, Attempts(staging), version, self.said.append)
         self.tasks.begin()
         self.stopped = self.lost = False
-        #: Versions of all machines.
-        self.versions = {version}
+        #: Versions of all machines; None where the queue does not say.
+        self.versions: set[str] | None = {version}
         #: Called when a crawl has ended; the code that it is to end with instead.
         self.then: Callable[[Path], int | None] = lambda staging: None
         self.crawled: list[Path] = []
@@ -66,6 +66,8 @@ class Machine:
             return code if other is None else other
 
         async def versions() -> set[str]:
+            if self.versions is None:
+                raise Taken
             return self.versions
 
         signs = Signs(stopped=lambda: self.stopped, lost=lambda: self.lost)
@@ -261,6 +263,20 @@ def test_another_version_waits_for_a_machine_that_has_it(
     assert len(newer.said) == 2
     assert f"cut by version {__version__}, this is 99" in newer.said[0]
     assert newer.crawled == []
+
+
+def test_where_nobody_says_which_versions_there_are_nothing_is_taken_back(
+    machines: tuple[Machine, Machine], folder: Path
+) -> None:
+    one, _ = machines
+    first, *_ = one.follow(USER)
+    newer = Machine(folder / "newer", folder / "shared", "99")
+    newer.versions = None
+    for work in (first, USER):
+        with pytest.raises(Taken):
+            newer.do(work)
+    assert newer.crawled == []
+    assert open_slices(one)
 
 
 def test_slices_of_a_version_that_is_no_more_are_taken_back_and_cut_anew(
