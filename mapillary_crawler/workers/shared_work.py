@@ -84,6 +84,8 @@ class SharedWork:
     #: How far collections were when the tasks of these keys last looked.
     _seen: dict[str, HandedOut | None] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
+    #: Keys of those who send to archive.org from this machine's disk.
+    _sending: set[str] = field(default_factory=set)
     _threads: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, _MOST_THREADS))
 
     @property
@@ -113,7 +115,9 @@ class SharedWork:
     def queue(self, key: str) -> str | None:
         """Return where a task waits; None where the user is this machine's."""
         handed = self._seen.get(key)
-        return None if handed is None else shared_queue(handed.version)
+        if handed is None or key in self._sending:
+            return None
+        return shared_queue(handed.version)
 
     async def run(
         self, work: Work, crawl: Crawl, signs: Signs, versions: Callable[[], Awaitable[set[str]]]
@@ -184,7 +188,7 @@ class SharedWork:
             if any(part.wants_urls for part in handed.open_ones):
                 return await self._renew(handed, crawl, signs)
             return Outcome.CUT.exit_code
-        return await self._finish(handed, crawl, signs)
+        return await self._finish(work, handed, crawl, signs)
 
     def _is_finished(self, handed: HandedOut) -> bool:
         return (self.store / handed.collection / LEDGER_PATH).is_file()
@@ -246,9 +250,12 @@ class SharedWork:
                 await self._publish(folder, handed, made, signs)
         return code
 
-    async def _finish(self, handed: HandedOut, crawl: Crawl, signs: Signs) -> int:
+    async def _finish(self, work: Work, handed: HandedOut, crawl: Crawl, signs: Signs) -> int:
         """Merge the slices on this machine's disk, and finish; or cut anew what was taken back."""
-        async with self._entered(self.attempts.of_whole(handed, signs.end)) as staging:
+        sends = work.uploads
+        async with self._entered(self.attempts.of_whole(handed, signs.end, sends=sends)) as staging:
+            if sends:
+                self._sending.add(work.key)
             code = await crawl(staging)
             if signs.lost():
                 return code
@@ -257,10 +264,11 @@ class SharedWork:
                 is_over = True
             elif code == Outcome.CUT.exit_code and not signs.stopped():
                 is_over = await self._hand_out(staging / handed.collection, handed, signs)
-            else:
-                is_over = code == Outcome.DISK_FULL.exit_code  # another machine may have room
+            else:  # another machine may have room, but does not know what archive.org has
+                is_over = code == Outcome.DISK_FULL.exit_code and not sends
             if is_over:
-                await self._thread(self.attempts.done, handed)
+                self._sending.discard(work.key)
+                await self._thread(partial(self.attempts.done, handed, sends=sends))
         return code
 
     async def _thread(self, work: Callable[..., _Result], *given: Any) -> _Result:

@@ -388,3 +388,36 @@ def test_a_shared_folder_that_is_not_mounted_is_waited_for(
     assert other.do(second) == 7
     assert other.crawled == [], "it is not taken for a user who was never handed out"
     assert other.tasks.queue(second.key) == shared_queue(__version__)
+
+
+def test_who_sends_to_archive_org_goes_on_with_what_is_here(
+    machines: tuple[Machine, Machine],
+) -> None:
+    """What was sent and removed here is known to this machine's ledger alone."""
+    one, other = machines
+    first, second, *_ = one.follow(USER)
+    sending = Work("ann", {"upload": "1", "remove": "1"})
+    codes = [7, 6, 4]
+
+    def interrupted(staging: Path) -> int:
+        (staging / "more").touch()
+        return codes.pop()
+
+    one._user = interrupted  # type: ignore[method-assign]
+    for slice_of_others in (first, second, second):
+        assert one.do(sending) in (4, 6, 7)
+        assert one.tasks.queue(sending.key) is None, "it stays here"
+        other.do(slice_of_others)
+        one.tasks.attempts.remove_left(one.tasks.root)
+        assert (one.crawled[-1] / "more").exists()
+    assert len(set(one.crawled[-3:])) == 1
+
+    def alone(staging: Path) -> int:
+        merge_all(staging / NAME, SOME)
+        finish(staging / NAME, one.shared)
+        return 0
+
+    one._user = alone  # type: ignore[method-assign]
+    assert one.do(sending) == 0
+    assert look(one.tasks.root, NAME) is None
+    assert not list(one.tasks.attempts.folder.glob("mapillary-*"))

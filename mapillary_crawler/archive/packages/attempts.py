@@ -7,7 +7,7 @@
 
 A crawl works there as in any staging folder. Who has taken it holds a lock. The mark tells the
 packages that it was made of: while those are the same still, what a worker has left is gone on
-with; else it is rubbish.
+with; else it is rubbish. That of a whole which sends to archive.org tells the cut alone.
 """
 
 from __future__ import annotations
@@ -76,12 +76,15 @@ class Attempts:
         return (self.folder / _name(handed, part) / _TAKEN).is_file()
 
     @contextmanager
-    def of_whole(self, handed: HandedOut, stop: Callable[[], bool]) -> Iterator[Path]:
+    def of_whole(
+        self, handed: HandedOut, stop: Callable[[], bool], *, sends: bool = False
+    ) -> Iterator[Path]:
         """Give a staging folder with a whole and all of its slices; it stays until `done`.
 
-        Raises as `of_slice`.
+        Of one that `sends` to archive.org what is there is known here alone: it is gone on with
+        whatever other machines put into packages. Raises as `of_slice`.
         """
-        with self._held(_name(handed)) as place:
+        with self._held(_name(handed, sends=sends)) as place:
             if not (place / _TAKEN).is_file():
                 self._require_room(handed)
                 self._take(
@@ -89,9 +92,9 @@ class Attempts:
                 )
             yield place
 
-    def done(self, handed: HandedOut, part: Slice | None = None) -> None:
+    def done(self, handed: HandedOut, part: Slice | None = None, *, sends: bool = False) -> None:
         """Remove what was taken: nobody is to go on with it."""
-        self._remove(_name(handed, part))
+        self._remove(_name(handed, part, sends=sends))
 
     @contextmanager
     def of_ledgers(self, handed: HandedOut, stop: Callable[[], bool]) -> Iterator[Path]:
@@ -197,9 +200,10 @@ class Attempts:
                     path.unlink(missing_ok=True)
 
 
-def _name(handed: HandedOut, part: Slice | None = None) -> str:
+def _name(handed: HandedOut, part: Slice | None = None, *, sends: bool = False) -> str:
     if part is None:
-        return f"{handed.collection}{_MARK}{handed.mark}"
+        mark = _mark(handed.cut, "sends") if sends else handed.mark
+        return f"{handed.collection}{_MARK}{mark}"
     package = handed.packages.get(part.number)
     mark = _mark(handed.cut, package.name if package else "")
     return f"{slice_name(handed.collection, part.number)}{_MARK}{mark}"
@@ -222,7 +226,9 @@ def _is_current(root: Path, name: str) -> bool:
         return True
     if handed is None:
         return False
-    parts = [part for part in handed.open_ones if part.number == number] if number else [None]
+    if number is None:
+        return name in (_name(handed), _name(handed, sends=True))
+    parts = [part for part in handed.open_ones if part.number == number]
     return name in [_name(handed, part) for part in parts]
 
 
