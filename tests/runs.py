@@ -40,6 +40,9 @@ def plain_run(ledger: Any = None, *, collection: Collection | None = None, **mem
         "updating": False,
         "changes": None,
         "gives_back": False,
+        "renews": False,
+        "gathers": False,
+        "slice_room": None,
         **members.pop("opened", {}),
     }
     named: dict[str, Any] = {
