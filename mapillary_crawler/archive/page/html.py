@@ -77,10 +77,10 @@ def _header(contents: PageContents) -> str:
     kind += ["WebP"] * collection.webp + ["JPEG XL"] * collection.jxl
     selection = "<p>A selection, not all images of the user.</p>\n" if collection.selection else ""
     figures = [
-        (f"{contents.balance.saved:,}", "images"),
-        (f"{census.sequences:,}", "sequences"),
-        (f"{len(census.dated):,}", "days"),
-        (f"{census.panoramas:,}", "panoramas"),
+        _counted(contents.balance.saved, "image"),
+        _counted(census.sequences, "sequence"),
+        _counted(len(census.dated), "day"),
+        _counted(census.panoramas, "panorama"),
         (quantities.size(contents.balance.bytes_saved), ", ".join(kind)),
     ]
     shown_figures = "".join(f"<li><b>{number}</b> {what}</li>\n" for number, what in figures)
@@ -92,6 +92,11 @@ def _header(contents: PageContents) -> str:
 {selection}<ul class="figures">
 {shown_figures}</ul>
 </header>"""
+
+
+def _counted(number: int, noun: str) -> tuple[str, str]:
+    figure, _, what = count(number, noun).partition(" ")
+    return figure, what
 
 
 def _span(dated: list[str]) -> str:

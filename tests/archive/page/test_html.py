@@ -169,6 +169,14 @@ def test_nothing_is_asked_for_and_nothing_else_may_run() -> None:
             assert not str(attributes["href"]).startswith(("//", "http"))
 
 
+def test_one_is_not_called_several() -> None:
+    made = contents(1, 1)
+    made.census.panoramas = 1
+    page = written(made)
+    for said in ("sequence", "day", "panorama"):
+        assert f"<b>1</b> {said}<" in page
+
+
 def test_it_says_what_is_there_without_a_script() -> None:
     made = contents()
     page = re.sub("<script.*?</script>", "", written(made), flags=re.DOTALL)
