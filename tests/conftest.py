@@ -34,6 +34,17 @@ settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 
+#: Characters of a test's name that come of one argument.
+_OF_AN_ARGUMENT = 80
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test by what is given briefly: pytest would have 80 MB of a file as its name."""
+    if isinstance(val, str | bytes) and len(val) > _OF_AN_ARGUMENT:
+        return f"{argname} of {len(val)}"
+    return None
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """Return the folder of the real inputs."""
