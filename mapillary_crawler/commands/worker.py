@@ -78,12 +78,11 @@ Examples
         """Check everything, and work."""
         from mapillary_crawler.archive.packages.attempts import Attempts
         from mapillary_crawler.archive.slices.reading import known_slices
-        from mapillary_crawler.collection.configuration_file import with_defaults
         from mapillary_crawler.collection.known_stores import require_disks
         from mapillary_crawler.collection.processors import usable_memory, usable_processors
         from mapillary_crawler.workers import schema
         from mapillary_crawler.workers.brake import application_of
-        from mapillary_crawler.workers.command import crawl_command, options_of
+        from mapillary_crawler.workers.command import crawl_command, may_be_cut, options_of
         from mapillary_crawler.workers.database import connected, warn_without_tls
         from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.machine import QueueMachine
@@ -124,9 +123,6 @@ Examples
             of_all = SharedWork(shared, attempts, __version__, self.say)
             of_all.begin()
 
-        def may_be_cut(work: Work) -> bool:
-            return not (shared and with_defaults(work.arguments).get("upload") == "1")
-
         room = configuration.staging_max_bytes
         machine = QueueMachine(
             name=_name(configuration.staging),
@@ -137,7 +133,7 @@ Examples
             command=lambda work: crawl_command(
                 work,
                 options,
-                cut=may_be_cut(work),
+                cut=may_be_cut(work, is_shared=shared is not None),
                 room=room,
                 among=lambda work: len(slices(work) or range(jobs)),
             ),

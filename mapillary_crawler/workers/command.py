@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
+from mapillary_crawler.collection.configuration_file import with_defaults
 from mapillary_crawler.terminal.command import OF_SEVERAL, crawl_options
 from mapillary_crawler.terminal.program import program
 from mapillary_crawler.workers.work import Work
+
+#: Arguments that change nothing for who schedules.
+_OF_ONE_RUN = frozenset({"accept_failed", "check_ia", "page", "tar"})
 
 
 def options_of(opts: argparse.Namespace, share: Mapping[str, int]) -> list[str]:
@@ -17,6 +21,18 @@ def options_of(opts: argparse.Namespace, share: Mapping[str, int]) -> list[str]:
         f"--set={OF_SEVERAL}",
         *(f"--set={name}={value}" for name, value in share.items()),
     ]
+
+
+def may_be_cut(work: Work, *, is_shared: bool) -> bool:
+    """Say whether a user of the queue may be cut into slices on this machine.
+
+    Where a file of this machine has arguments that the task lacks, those who go on by the task
+    would not know of which collection the slices are, or that they wait for an upload. With a
+    folder of several machines what is uploaded is never cut.
+    """
+    meant = with_defaults(work.arguments)
+    untold = {name for name, value in meant.items() if value != "0"} - work.arguments.keys()
+    return untold <= _OF_ONE_RUN and not (is_shared and meant.get("upload") == "1")
 
 
 def crawl_command(

@@ -35,6 +35,7 @@ from mapillary_crawler.archive.packages.publishing import (
     publish,
     withdraw,
 )
+from mapillary_crawler.collection.configuration_file import with_defaults
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.layout import LEDGER_PATH, PACKAGES, STAGING, slice_folder
 from mapillary_crawler.collection.outcome import Outcome, Refused, end_of_run, is_disk_full
@@ -252,7 +253,7 @@ class SharedWork:
 
     async def _finish(self, work: Work, handed: HandedOut, crawl: Crawl, signs: Signs) -> int:
         """Merge the slices on this machine's disk, and finish; or cut anew what was taken back."""
-        sends = work.uploads
+        sends = with_defaults(work.arguments).get("upload") == "1"
         async with self._entered(self.attempts.of_whole(handed, signs.end, sends=sends)) as staging:
             if sends:
                 self._sending.add(work.key)
