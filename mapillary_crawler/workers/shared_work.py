@@ -286,7 +286,10 @@ class SharedWork:
             await self._thread(stack.close)
 
     async def _publish(self, folder: Path, handed: HandedOut, made: Package, signs: Signs) -> None:
-        """Put a package on the shared folder, as soon as that takes it."""
+        """Put a package on the shared folder, as soon as that takes it.
+
+        Raises `OSError` where this machine's own disk is at fault, for which nobody waits.
+        """
         told = False
         give = partial(publish, folder, handed, made, stop=signs.lost, may=signs.may)
         while signs.may():
@@ -295,7 +298,7 @@ class SharedWork:
             except (NotFollowed, ReadBackFailed):
                 raise
             except (OSError, Refused) as error:
-                if signs.stopped():
+                if signs.stopped() or _is_about(error, folder):
                     raise
                 if not told:
                     self.say(f"{folder.name}: {end_of_run(error)}; it is tried again")
@@ -303,6 +306,12 @@ class SharedWork:
                 await asyncio.sleep(_AGAIN)
             else:
                 return
+
+
+def _is_about(error: Exception, folder: Path) -> bool:
+    """Say whether an error is about what lies in a folder."""
+    path = error.filename if isinstance(error, OSError) else None
+    return isinstance(path, str) and Path(path).is_relative_to(folder)
 
 
 def _code_of(error: Exception) -> int:

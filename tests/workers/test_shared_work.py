@@ -7,11 +7,12 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from mapillary_crawler import __version__
+from mapillary_crawler.archive.packages import copying
 from mapillary_crawler.archive.packages.attempts import Attempts
 from mapillary_crawler.archive.packages.handed_out import look
 from mapillary_crawler.archive.slices.merging import merge_slices
@@ -324,6 +325,30 @@ def test_what_the_shared_folder_does_not_take_is_given_to_it_again(
     assert not trouble
     assert first.number not in {part.number for part in open_slices(one)}
     assert sum("tried again" in line for line in one.said) == 1
+
+
+def test_a_disk_of_this_machine_that_is_broken_is_not_waited_for(
+    machines: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = machines
+    first, *_ = one.follow(USER)
+    read = copying._chunks
+
+    def broken(file: BinaryIO, path: Path, stop: Callable[[], bool]) -> Iterator[bytes]:
+        if path.is_relative_to(one.staging):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read(file, path, stop)
+
+    async def waited(_seconds: float) -> None:
+        pytest.fail("it waits for a disk that is no better later")
+
+    monkeypatch.setattr(copying, "_chunks", broken)
+    monkeypatch.setattr(asyncio, "sleep", waited)
+    assert one.do(first) == 7
+    assert "Input/output error" in one.said[-1]
+    assert one.tasks.queue(first.key) == shared_queue(__version__), "another machine may"
+    monkeypatch.undo()
+    assert other.follow(first) == ()
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def write_package(folder: Path, root: Path, below: str, stop: Callable[[], bool]
         for path in files(folder):
             if path in _PASSING or path.startswith(_RUBBISH):
                 continue
-            file = _copy(visit.open_file(path), place, f"{FILES}/{path}", path, stop)
+            source = visit.open_file(path)
+            file = _copy(source, place, f"{FILES}/{path}", path, stop, origin=folder / path)
             if sealed.get(path, file.sha256) != file.sha256:
                 raise ReadBackFailed(folder / path)
             written.append(file)
@@ -105,11 +106,13 @@ def fetch(
         require_space(folder, sum(file.size for file in listed()), f"what {below} has", reserve)
         with descent.Visit(root) as visit:
             for file in listed():
-                handle = visit.open_file(f"{below}/{FILES}/{file.path}")
-                if _copy(handle, folder, file.path, file.path, stop, most=file.size) != file:
-                    raise DamagedPackage(
-                        root / below / FILES / file.path, "is not what was written there"
-                    )
+                path = f"{below}/{FILES}/{file.path}"
+                copied = _copy(
+                    visit.open_file(path), folder, file.path, file.path, stop,
+                    origin=root / path, most=file.size,
+                )  # fmt: skip
+                if copied != file:
+                    raise DamagedPackage(root / path, "is not what was written there")
     except FileNotFoundError as error:
         if (root / below / SUMS).exists():
             raise DamagedPackage(root / below, f"has not all that it lists: {error}") from None
@@ -158,9 +161,12 @@ def _sealed(folder: Path) -> Mapping[str, bytes]:
 
 def _copy(
     source: int, root: Path, target: str, path: str, stop: Callable[[], bool],
-    *, most: int | None = None,
+    *, origin: Path, most: int | None = None,
 ) -> File:  # fmt: skip
-    """Copy an open file, of which `most` bytes are looked at, with its times; it is closed."""
+    """Copy a file that is open, that of `origin`, with its times, and close it.
+
+    At most `most` bytes of it are looked at. Errors have the path of the one that is at fault.
+    """
     sha256, size = hashlib.sha256(), 0
     with (
         os.fdopen(source, "rb", buffering=0) as read,
@@ -168,7 +174,7 @@ def _copy(
         named(root / target),
         os.fdopen(descent.create_file(handle, name), "wb", buffering=CHUNK) as written,
     ):
-        for chunk in _chunks(read, stop):
+        for chunk in _chunks(read, origin, stop):
             size += len(chunk)
             if most is not None and size > most:
                 break
@@ -188,13 +194,17 @@ def _read(root: Path, path: str, stop: Callable[[], bool]) -> bytes:
         if hasattr(os, "posix_fadvise"):
             with best_effort("read files back from it instead of from memory", root / path):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        for chunk in _chunks(file, stop):
+        for chunk in _chunks(file, root / path, stop):
             sha256.update(chunk)
     return sha256.digest()
 
 
-def _chunks(file: BinaryIO, stop: Callable[[], bool]) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
+def _chunks(file: BinaryIO, path: Path, stop: Callable[[], bool]) -> Iterator[bytes]:
+    while True:
+        with named(path):
+            chunk = file.read(CHUNK)
+        if not chunk:
+            return
         if stop():
             raise RunStopped
         yield chunk
