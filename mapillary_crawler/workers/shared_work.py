@@ -85,8 +85,8 @@ class SharedWork:
     #: How far collections were when the tasks of these keys last looked.
     _seen: dict[str, HandedOut | None] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
-    #: Keys of those who send to archive.org from this machine's disk.
-    _sending: set[str] = field(default_factory=set)
+    #: Keys of those whom this machine has taken back from all others: its disk has what is new.
+    _alone: set[str] = field(default_factory=set)
     _threads: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, _MOST_THREADS))
 
     @property
@@ -116,7 +116,7 @@ class SharedWork:
     def queue(self, key: str) -> str | None:
         """Return where a task waits; None where the user is this machine's."""
         handed = self._seen.get(key)
-        if handed is None or key in self._sending:
+        if handed is None or key in self._alone:
             return None
         return shared_queue(handed.version)
 
@@ -253,10 +253,11 @@ class SharedWork:
 
     async def _finish(self, work: Work, handed: HandedOut, crawl: Crawl, signs: Signs) -> int:
         """Merge the slices on this machine's disk, and finish; or cut anew what was taken back."""
-        sends = with_defaults(work.arguments).get("upload") == "1"
-        async with self._entered(self.attempts.of_whole(handed, signs.end, sends=sends)) as staging:
-            if sends:
-                self._sending.add(work.key)
+        meant = with_defaults(work.arguments)
+        alone = "1" in (meant.get("upload"), meant.get("update"))
+        async with self._entered(self.attempts.of_whole(handed, signs.end, alone=alone)) as staging:
+            if alone:
+                self._alone.add(work.key)
             code = await crawl(staging)
             if signs.lost():
                 return code
@@ -265,11 +266,11 @@ class SharedWork:
                 is_over = True
             elif code == Outcome.CUT.exit_code and not signs.stopped():
                 is_over = await self._hand_out(staging / handed.collection, handed, signs)
-            else:  # another machine may have room, but does not know what archive.org has
-                is_over = code == Outcome.DISK_FULL.exit_code and not sends
+            else:  # another machine may have room, unless the user is this one's
+                is_over = code == Outcome.DISK_FULL.exit_code and not alone
             if is_over:
-                self._sending.discard(work.key)
-                await self._thread(partial(self.attempts.done, handed, sends=sends))
+                self._alone.discard(work.key)
+                await self._thread(partial(self.attempts.done, handed, alone=alone))
         return code
 
     async def _thread(self, work: Callable[..., _Result], *given: Any) -> _Result:

@@ -415,13 +415,14 @@ def test_a_shared_folder_that_is_not_mounted_is_waited_for(
     assert other.tasks.queue(second.key) == shared_queue(__version__)
 
 
-def test_who_sends_to_archive_org_goes_on_with_what_is_here(
-    machines: tuple[Machine, Machine],
+@pytest.mark.parametrize("arguments", [{"upload": "1", "remove": "1"}, {"update": "1"}])
+def test_who_takes_all_slices_back_goes_on_with_what_is_here(
+    machines: tuple[Machine, Machine], arguments: dict[str, str]
 ) -> None:
-    """What was sent and removed here is known to this machine's ledger alone."""
+    """What was fetched since, or sent and removed, is known to this machine's ledger alone."""
     one, other = machines
     first, second, *_ = one.follow(USER)
-    sending = Work("ann", {"upload": "1", "remove": "1"})
+    alone_here = Work("ann", arguments)
     codes = [7, 6, 4]
 
     def interrupted(staging: Path) -> int:
@@ -430,8 +431,8 @@ def test_who_sends_to_archive_org_goes_on_with_what_is_here(
 
     one._user = interrupted  # type: ignore[method-assign]
     for slice_of_others in (first, second, second):
-        assert one.do(sending) in (4, 6, 7)
-        assert one.tasks.queue(sending.key) is None, "it stays here"
+        assert one.do(alone_here) in (4, 6, 7)
+        assert one.tasks.queue(alone_here.key) is None, "it stays here"
         other.do(slice_of_others)
         one.tasks.attempts.remove_left(one.tasks.root)
         assert (one.crawled[-1] / "more").exists()
@@ -443,6 +444,6 @@ def test_who_sends_to_archive_org_goes_on_with_what_is_here(
         return 0
 
     one._user = alone  # type: ignore[method-assign]
-    assert one.do(sending) == 0
+    assert one.do(alone_here) == 0
     assert look(one.tasks.root, NAME) is None
     assert not list(one.tasks.attempts.folder.glob("mapillary-*"))

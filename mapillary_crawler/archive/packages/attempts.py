@@ -7,7 +7,7 @@
 
 A crawl works there as in any staging folder. Who has taken it holds a lock. The mark tells the
 packages that it was made of: while those are the same still, what a worker has left is gone on
-with; else it is rubbish. That of a whole which sends to archive.org tells the cut alone.
+with; else it is rubbish. That of a whole which a machine goes on with alone tells just the cut.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ class Attempts:
 
     @contextmanager
     def of_whole(
-        self, handed: HandedOut, stop: Callable[[], bool], *, sends: bool = False
+        self, handed: HandedOut, stop: Callable[[], bool], *, alone: bool = False
     ) -> Iterator[Path]:
         """Give a staging folder with a whole and all of its slices; it stays until `done`.
 
-        Of one that `sends` to archive.org what is there is known here alone: it is gone on with
-        whatever other machines put into packages. Raises as `of_slice`.
+        One that this machine goes on with `alone` is the same whatever others put into packages:
+        what it has fetched, and what archive.org has, is known here only. Raises as `of_slice`.
         """
-        with self._held(_name(handed, sends=sends)) as place:
+        with self._held(_name(handed, alone=alone)) as place:
             if not (place / _TAKEN).is_file():
                 self._require_room(handed)
                 self._take(
@@ -92,9 +92,9 @@ class Attempts:
                 )
             yield place
 
-    def done(self, handed: HandedOut, part: Slice | None = None, *, sends: bool = False) -> None:
+    def done(self, handed: HandedOut, part: Slice | None = None, *, alone: bool = False) -> None:
         """Remove what was taken: nobody is to go on with it."""
-        self._remove(_name(handed, part, sends=sends))
+        self._remove(_name(handed, part, alone=alone))
 
     @contextmanager
     def of_ledgers(self, handed: HandedOut, stop: Callable[[], bool]) -> Iterator[Path]:
@@ -200,9 +200,9 @@ class Attempts:
                     path.unlink(missing_ok=True)
 
 
-def _name(handed: HandedOut, part: Slice | None = None, *, sends: bool = False) -> str:
+def _name(handed: HandedOut, part: Slice | None = None, *, alone: bool = False) -> str:
     if part is None:
-        mark = _mark(handed.cut, "sends") if sends else handed.mark
+        mark = _mark(handed.cut, "alone") if alone else handed.mark
         return f"{handed.collection}{_MARK}{mark}"
     package = handed.packages.get(part.number)
     mark = _mark(handed.cut, package.name if package else "")
@@ -227,7 +227,7 @@ def _is_current(root: Path, name: str) -> bool:
     if handed is None:
         return False
     if number is None:
-        return name in (_name(handed), _name(handed, sends=True))
+        return name in (_name(handed), _name(handed, alone=True))
     parts = [part for part in handed.open_ones if part.number == number]
     return name in [_name(handed, part) for part in parts]
 
