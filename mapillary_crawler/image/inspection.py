@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from mapillary_crawler.image import jpeg
 from mapillary_crawler.image import walk as slow_walk
@@ -302,14 +303,22 @@ def _judge_stream(stream: Stream, walk: _Walk | None) -> None:
         raise _Found(State.NO_END, "zeros stand before its end marker")
 
 
-def _fault(needed: bytes, walk: _Walk | None) -> str | None:
-    """Return what is wrong with a picture, None if nothing is."""
-    # numpy comes with it, a tenth of a crawl's start, and few files need it.
+def decoder() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what decodes a JPEG and what reads its header; raises `ImportError`.
+
+    Loaded by who needs it: numpy comes with it, a tenth of a crawl's start, and few files need it.
+    """
     from simplejpeg import (  # type: ignore[attr-defined]  # noqa: PLC0415
         decode_jpeg,
         decode_jpeg_header,
     )
 
+    return decode_jpeg, decode_jpeg_header
+
+
+def _fault(needed: bytes, walk: _Walk | None) -> str | None:
+    """Return what is wrong with a picture, None if nothing is."""
+    decode_jpeg, decode_jpeg_header = decoder()
     try:
         *_, colours, _ = decode_jpeg_header(needed, strict=True)
     except MemoryError:

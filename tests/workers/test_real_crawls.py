@@ -49,7 +49,7 @@ def crawling(sandbox: Sandbox, tmp_path: Path, queue_address: str) -> Crawling:
         "MAPILLARY_QUEUE": queue_address,
         "SLICE_IMAGES": "60",
         "QUEUE_LEASE": "3",
-        "API_PATIENCE": "60",
+        "API_PATIENCE": "600",  # who has none left is tried again in a quarter of an hour
         "IMAGE_ATTEMPTS": "3",
     }
     return made
@@ -76,7 +76,7 @@ def test_three_workers_make_the_bytes_of_one_process_with_all_faults_on(
     files = [crawling.store.parent / f"worker-{number}" for number in range(3)]
     well, codes, ended = sandbox.faults(), [], {}
     slow = {**FAULTS["cdn"], "latency_ms": 300}  # enough is left for slices once all is listed
-    sandbox.set_faults({**FAULTS, "cdn": slow})
+    sandbox.set_faults({**FAULTS, "api": PATIENT, "cdn": slow})
     try:
         with ExitStack() as stack:
             workers = [stack.enter_context(worker(crawling, file)) for file in files]
@@ -121,7 +121,6 @@ class Machines:
                 **crawling.environment,
                 "MAPILLARY_STORE": str(machine.store),
                 "MAPILLARY_SHARED": str(self.shared),
-                "API_PATIENCE": "600",  # who has none left is tried again in a quarter of an hour
                 "MAPILLARY_CONCURRENCY_FIXED": "4",  # so that a slice takes its time
             }
 

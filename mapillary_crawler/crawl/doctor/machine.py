@@ -48,6 +48,7 @@ def judge_of_images(*, walk: bool) -> Finding:
     """Say how images will be checked; `walk` is whether JPEG_WALK allows the native walk."""
     try:
         inspection = _loaded("inspection")
+        inspection.decoder()
     except ImportError as error:
         return fault(_JUDGE, Outcome.ERROR, f"it cannot be loaded ({error})", _REINSTALL)
     if not walk:
