@@ -26,7 +26,7 @@ from mapillary_crawler.workers.fence import Taken, Waits
 from mapillary_crawler.workers.leases import shared_queue
 from mapillary_crawler.workers.shared_work import SharedWork, Signs
 from mapillary_crawler.workers.work import Work, following
-from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
+from tests.archive.finish.made import ANN, add, deterministic_set, finish, made_in_one, pictures
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
 from tests.ledgers import fast_folder
 
@@ -120,8 +120,7 @@ def open_slices(machine: Machine) -> list[Slice]:
 def test_all_machines_crawl_the_slices_of_a_user(
     machines: tuple[Machine, Machine], tmp_path: Path
 ) -> None:
-    add(tmp_path / NAME, SOME)
-    in_one = deterministic_set(finish(tmp_path / NAME, tmp_path / "store").destination)
+    in_one = made_in_one(tmp_path, SOME)
     one, other = machines
     assert one.tasks.queue(USER.key) is None
     slices = one.follow(USER)

@@ -198,6 +198,12 @@ def deterministic_set(folder: Path) -> dict[str, bytes]:
     }
 
 
+def made_in_one(folder: Path, some: Sequence[Picture]) -> dict[str, bytes]:
+    """Return what one process makes of images, in a folder for it."""
+    add(folder / ANN.name, some)
+    return deterministic_set(finish(folder / ANN.name, folder / "store").destination)
+
+
 def members(folder: Path) -> dict[str, bytes]:
     """Return the members of all tars by name."""
     found = {}

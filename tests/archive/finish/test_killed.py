@@ -80,6 +80,35 @@ def lines_of(work: Callable[[], Any]) -> int:
     return count
 
 
+def kills_at_any_line(
+    rounds: int,
+    fresh: Callable[[], None],
+    run: Callable[[], None],
+    ended: Callable[[int], None],
+    *,
+    killed_once: Callable[[], None] = lambda: None,
+    seed: int | None = None,
+) -> int:
+    """Kill a run at `rounds` instants, each from a fresh start, and go on until it has ended.
+
+    It may be killed more than once a round: `killed_once` is called each time, `ended` with the
+    line of the last time. Returns how often it was killed.
+    """
+    fresh()
+    lines = lines_of(run)
+    instants = random.Random(rounds if seed is None else seed)
+    kills = 0
+    for number in range(rounds):
+        fresh()
+        at = lines * number // rounds + instants.randrange(lines // rounds)
+        while killed(run, at):
+            kills += 1
+            killed_once()
+            at = instants.randrange(lines)  # and perhaps once more
+        ended(at)
+    return kills
+
+
 class TwoDisks:
     """Lets renames from staging to the store fail as between two file systems."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import pytest
 
 from mapillary_crawler.archive.packages.handed_out import look
 from mapillary_crawler.archive.packages.publishing import forget, withdraw
-from tests.archive.finish.made import add, deterministic_set, finish, pictures
-from tests.archive.finish.test_killed import killed, lines_of
+from tests.archive.finish.made import deterministic_set, made_in_one, pictures
+from tests.archive.finish.test_killed import kills_at_any_line
 from tests.archive.packages.machines import NAME, Machine
 from tests.archive.slices.cut import cut_in_two_runs
 from tests.ledgers import fast_folder
@@ -46,8 +45,7 @@ def left(*machines: Machine) -> list[Path]:
     "rounds", [3, pytest.param(30, marks=pytest.mark.long)], ids=["some", "many"]
 )
 def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None:
-    add(tmp_path / NAME, SOME)
-    in_one = deterministic_set(finish(tmp_path / NAME, tmp_path / "store").destination)
+    in_one = made_in_one(tmp_path, SOME)
     with fast_folder() as folder:
         failing = [SOME[9].image_id]
         one = Machine(folder / "one", folder / "shared", SOME, failing)
@@ -64,19 +62,11 @@ def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None
                 place.mkdir(exist_ok=True)
             one.root.mkdir()
 
-        def run() -> None:
-            do_what_is_left(one, other)
-
-        fresh()
-        lines = lines_of(run)
-        instants = random.Random(rounds)
-        kills = 0
-        for number in range(rounds):
-            fresh()
-            at = lines * number // rounds + instants.randrange(lines // rounds)
-            while killed(run, at):
-                kills += 1
-                at = instants.randrange(lines)  # and perhaps once more
+        def ended(at: int) -> None:
             assert deterministic_set(one.shared / NAME) == in_one, at
             assert left(one, other) == [], at
-        assert kills >= rounds - 1
+
+        assert (
+            kills_at_any_line(rounds, fresh, lambda: do_what_is_left(one, other), ended)
+            >= rounds - 1
+        )

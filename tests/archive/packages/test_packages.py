@@ -35,7 +35,7 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.collection.outcome import Outcome, Refused, RunStopped
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SliceState
-from tests.archive.finish.made import add, deterministic_set, finish, pictures
+from tests.archive.finish.made import deterministic_set, made_in_one, pictures
 from tests.archive.packages.machines import NAME, Machine, go_on, may
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs
 from tests.ledgers import fast_folder
@@ -63,8 +63,7 @@ def inside(root: Path) -> list[str]:
 def test_two_machines_make_what_one_process_makes(
     machines: tuple[Machine, Machine], tmp_path: Path
 ) -> None:
-    add(tmp_path / NAME, SOME)
-    in_one = deterministic_set(finish(tmp_path / NAME, tmp_path / "store").destination)
+    in_one = made_in_one(tmp_path, SOME)
     one, other = machines
     handed = one.hand_out()
     assert len(handed.slices) > 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import sys
 import traceback
@@ -19,8 +18,8 @@ from mapillary_crawler.collection.lock import Lock
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import SliceState
 from mapillary_crawler.ledger.thread import LedgerHere
-from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
-from tests.archive.finish.test_killed import killed, lines_of
+from tests.archive.finish.made import ANN, deterministic_set, finish, made_in_one, pictures
+from tests.archive.finish.test_killed import kills_at_any_line
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
 from tests.ledgers import fast_folder
 
@@ -31,11 +30,6 @@ MANY = pictures(days=24, a_day=3)
 def gather(whole: Path) -> int:
     with closing(Ledger(whole / LEDGER_PATH)) as ledger:
         return merge_ended(LedgerHere(ledger), whole, {whole.parent})
-
-
-def in_one(folder: Path, some: list) -> dict[str, bytes]:  # type: ignore[type-arg]
-    add(folder / "one" / ANN.name, some)
-    return deterministic_set(finish(folder / "one" / ANN.name, folder / "store").destination)
 
 
 def forked(work: Callable[[], object]) -> int:
@@ -53,7 +47,7 @@ def forked(work: Callable[[], object]) -> int:
 
 def test_three_processes_crawl_while_another_merges(tmp_path: Path) -> None:
     """The whole's ledger is written by one, opened and closed again and again, and read by all."""
-    expected = in_one(tmp_path, MANY)
+    expected = made_in_one(tmp_path, MANY)
     with fast_folder() as folder:
         whole = folder / "staging" / ANN.name
         slices = cut_in_two_runs(whole, MANY, size=3)
@@ -84,12 +78,17 @@ def test_three_processes_crawl_while_another_merges(tmp_path: Path) -> None:
     "rounds", [3, pytest.param(30, marks=pytest.mark.long)], ids=["some", "many"]
 )
 def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None:
-    expected = in_one(tmp_path, FEW)
+    expected = made_in_one(tmp_path, FEW)
     with fast_folder() as folder:
         staging = folder / "staging"
         whole = staging / ANN.name
         cut_in_two_runs(whole, FEW, size=5, saved=6)
         shutil.copytree(staging, folder / "template")
+
+        def fresh() -> None:
+            for place in (staging, folder / "store"):
+                shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(folder / "template", staging)
 
         def run() -> None:
             gather(whole)
@@ -100,18 +99,8 @@ def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None
                 gather(whole)
             merge_all(whole, FEW)
 
-        instants, kills, lines = random.Random(rounds), 0, 0
-        for number in range(rounds):
-            for place in (staging, folder / "store"):
-                shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(folder / "template", staging)
-            if not lines:
-                lines = lines_of(run)
-                continue
-            at = lines * number // rounds + instants.randrange(lines // rounds)
-            while killed(run, at):
-                kills += 1
-                at = instants.randrange(lines)
+        def ended(at: int) -> None:
             finished = finish(whole, folder / "store").destination
             assert deterministic_set(finished) == expected, at
-        assert kills >= rounds - 1
+
+        assert kills_at_any_line(rounds, fresh, run, ended) >= rounds - 1

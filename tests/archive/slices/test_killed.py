@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.ledger.ledger import Ledger
-from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
-from tests.archive.finish.test_killed import killed, lines_of
+from tests.archive.finish.made import ANN, deterministic_set, finish, made_in_one, pictures
+from tests.archive.finish.test_killed import kills_at_any_line
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
 from tests.ledgers import fast_folder
 
@@ -23,8 +22,7 @@ SOME = pictures(days=3, a_day=4)
     "rounds", [3, pytest.param(40, marks=pytest.mark.long)], ids=["some", "many"]
 )
 def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None:
-    add(tmp_path / ANN.name, SOME)
-    in_one = deterministic_set(finish(tmp_path / ANN.name, tmp_path / "store").destination)
+    in_one = made_in_one(tmp_path, SOME)
     with fast_folder() as folder:
         staging = folder / "staging"
         whole = staging / ANN.name
@@ -43,16 +41,9 @@ def test_a_kill_at_any_line_changes_nothing(tmp_path: Path, rounds: int) -> None
                 crawl_slice(whole, part, SOME, [SOME[9].image_id])
             merge_all(whole, SOME)
 
-        lines = lines_of(run)
-        instants = random.Random(rounds)
-        kills = 0
-        for number in range(rounds):
-            fresh()
-            at = lines * number // rounds + instants.randrange(lines // rounds)
-            while killed(run, at):
-                kills += 1
-                at = instants.randrange(lines)  # and perhaps once more
+        def ended(at: int) -> None:
             assert not list(staging.glob("*#*")), at
             finished = finish(whole, folder / "store").destination
             assert deterministic_set(finished) == in_one, at
-        assert kills >= rounds - 1
+
+        assert kills_at_any_line(rounds, fresh, run, ended) >= rounds - 1

@@ -28,7 +28,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState, Slice, SliceMismatch, SliceState, State
 from mapillary_crawler.ledger.slices import Slices
 from mapillary_crawler.ledger.thread import LedgerHere
-from tests.archive.finish.made import ANN, add, deterministic_set, finish, pictures
+from tests.archive.finish.made import ANN, deterministic_set, finish, made_in_one, pictures
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
 from tests.ledgers import fast_folder, row
 
@@ -40,9 +40,7 @@ FAILING = (SOME[13].image_id, SOME[20].image_id)
 @pytest.fixture(scope="module")
 def in_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return what one process makes of the images."""
-    folder = tmp_path_factory.mktemp("one")
-    add(folder / ANN.name, SOME)
-    return deterministic_set(finish(folder / ANN.name, folder / "store").destination)
+    return made_in_one(tmp_path_factory.mktemp("one"), SOME)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, State
 from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import ANN, Picture, deterministic_set, store
-from tests.archive.finish.test_killed import killed, lines_of
+from tests.archive.finish.test_killed import kills_at_any_line
 
 NAME = ANN.name
 
@@ -140,20 +139,20 @@ def assert_kills_change_nothing(
     """
     old = deterministic_set(template)
     fresh()
-    lines = lines_of(run)
+    run()
     new = deterministic_set(folder)
     assert old != new
-    instants = random.Random(seed)
-    kills = half_done = 0
-    for number in range(rounds):
-        fresh()
-        at = lines * number // rounds + instants.randrange(lines // rounds)
-        while killed(run, at):
-            kills += 1
-            half_done += is_half_done(folder)
-            assert_whole(folder, old, new)
-            at = instants.randrange(lines)  # and perhaps once more
+    half_done = 0
+
+    def killed_once() -> None:
+        nonlocal half_done
+        half_done += is_half_done(folder)
+        assert_whole(folder, old, new)
+
+    def to_the_end(_at: int) -> None:
         assert deterministic_set(folder) == new
         ended()
+
+    kills = kills_at_any_line(rounds, fresh, run, to_the_end, killed_once=killed_once, seed=seed)
     assert kills >= rounds
     assert half_done or rounds < 30
