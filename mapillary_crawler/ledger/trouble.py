@@ -77,7 +77,7 @@ def is_of_the_disk(error: sqlite3.Error) -> bool:
 
 def is_locked(error: sqlite3.Error) -> bool:
     """Say whether somebody else had the ledger for longer than SQLite waits."""
-    return _kind(error) == _BUSY
+    return _kind(error) == _BUSY or getattr(error, "errno", None) == errno.EBUSY
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -33,7 +33,12 @@ def killed(folder: Path, how: str) -> Path:
     path = folder / LEDGER_PATH
     path.parent.mkdir(parents=True)
     Ledger(path).close()
+    kill_writer(path, how)
+    return path
+
+
+def kill_writer(path: Path, how: str) -> None:
+    """Leave a ledger as a writer does that is killed: with a "wal" or a "journal"."""
     subprocess.run([sys.executable, "-c", KILLED, str(path), how], check=False)
     left = {"wal": "ledger.sqlite-wal", "journal": "ledger.sqlite-journal"}[how]
     assert (path.parent / left).stat().st_size
-    return path

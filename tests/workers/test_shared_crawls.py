@@ -52,7 +52,6 @@ class Machine:
 def test_one_listing_renews_the_urls_of_all_slices_wherever_they_are(tmp_path: Path) -> None:
     with Sandbox.running([{"username": "long", "images": 4400, "days": 40.0}], seed=11) as sandbox:
         one, other = (Machine(tmp_path / name, tmp_path / "shared", sandbox) for name in "ab")
-        one.tasks.store.mkdir()
         sandbox.set_faults({"cdn": {"expired": 1.0}})
         slices = one.follow(USER)
         assert len(slices) > 1, one.printed

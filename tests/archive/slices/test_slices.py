@@ -30,6 +30,7 @@ from mapillary_crawler.ledger.slices import Slices
 from mapillary_crawler.ledger.thread import LedgerHere
 from tests.archive.finish.made import ANN, deterministic_set, finish, made_in_one, pictures
 from tests.archive.slices.cut import crawl_slice, cut_in_two_runs, merge_all
+from tests.ledger.killed import kill_writer
 from tests.ledgers import fast_folder, row
 
 SOME = pictures(days=4, a_day=6)
@@ -71,6 +72,17 @@ def test_it_is_what_one_process_makes(whole: Path, in_one: dict[str, bytes]) -> 
     assert merge_all(whole, SOME) == 0
     assert finished(whole) == in_one
     assert read_slices(whole.parent.parent / "store" / ANN.name) is None
+
+
+def test_what_a_killed_writer_has_begun_is_in_nobody_s_way(
+    whole: Path, in_one: dict[str, bytes]
+) -> None:
+    for part in cut_in_two_runs(whole, SOME, size=SIZE, saved=0):
+        kill_writer(whole / LEDGER_PATH, "journal")
+        crawl_slice(whole, part, SOME)
+        kill_writer(slice_folder(whole, part.number) / LEDGER_PATH, "journal")
+    assert merge(whole) > 1
+    assert finished(whole) == in_one
 
 
 def test_what_failed_is_unsettled_in_the_whole(whole: Path) -> None:
