@@ -39,22 +39,18 @@ INLINE void drop(struct bits *bits, int count) {
     bits->held -= count;
 }
 
-/* Pass over any number of bits. */
+/* Pass over any number of bits of a window that was just filled; 16 or more stay in it. */
 INLINE void skip(struct bits *bits, int count) {
-    for (; count > 32; count -= 32) {
-        need(bits);
-        drop(bits, 32);
+    for (; SELDOM(count > 40); count -= 40) {
+        drop(bits, 40);
+        fill(bits);
     }
-    need(bits);
     drop(bits, count);
 }
 
-/* Return the next bits, up to 16. */
+/* Return the next bits, up to 16; the window has them. */
 INLINE uint32_t take(struct bits *bits, int count) {
-    if (!count)
-        return 0;
-    need(bits);
-    uint32_t value = (uint32_t)(bits->window >> (64 - count));
+    uint32_t value = (uint32_t)(bits->window >> 1 >> (63 - count));
     drop(bits, count);
     return value;
 }
@@ -83,6 +79,14 @@ INLINE int symbol(struct bits *bits, const struct table *table) {
         return -1;
     drop(bits, code >> 8);
     return code & 255;
+}
+
+/* Return the length of the next code << 8 | its symbol, or -1, and fill the window. 16 bits must be
+ * in it; to look before it is filled lets both be done at the same time. */
+INLINE int next_code(struct bits *bits, const struct table *table) {
+    int code = table->codes[bits->window >> (64 - CODE_BITS)];
+    fill(bits);
+    return SELDOM(!code) ? long_code(bits->window, table) : code;
 }
 
 #endif

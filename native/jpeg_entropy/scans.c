@@ -7,6 +7,10 @@
 
 #include "bits.h"
 
+#if defined __x86_64__ && !defined PORTABLE
+#define CAN_DEPOSIT /* if the processor has BMI2, which is asked where it runs */
+#endif
+
 static int blocks_of_mcu(const struct scan *scan, int index) {
     const struct component *component = scan->components[index];
     return scan->count == 1 ? 1 : component->across * component->down;
@@ -106,27 +110,37 @@ static int dc_refine(const struct scan *scan, struct bits *bits, uint32_t mcus) 
     return left(bits) >= 0;
 }
 
+/* An end of blocks (G.1.2.2), whose code was seen: returns the blocks that follow without news. */
+INLINE uint32_t end_of_blocks(struct bits *bits, int code) {
+    int run = code >> 4 & 15;
+    drop(bits, code >> 8);
+    return (1u << run) + take(bits, run) - 1;
+}
+
+INLINE int is_end_of_blocks(int code) { return !(code & 15) && (code & 255) != 0xF0; }
+
 static int ac_first(const struct picture *picture, const struct scan *scan, struct bits *from,
                     uint64_t *nonzero, uint32_t blocks) {
     struct bits bits = *from;
     const struct table *table = &picture->ac[scan->components[0]->ac];
     const int first = scan->first, last = scan->last;
     const int most_bits = 15 - scan->low; /* more would leave the 16 bits that libjpeg has */
+    fill(&bits);
     for (uint64_t *const end = nonzero + blocks; nonzero < end; nonzero++) {
         uint64_t found = 0;
         uint32_t without = 0; /* blocks that follow and have nothing in this band (G.1.2.2) */
         for (int k = first; k <= last; k++) {
-            int run_size = symbol(&bits, table), run = run_size >> 4, size = run_size & 15;
-            if (run_size < 0)
+            int code = next_code(&bits, table), size = code & 15;
+            if (SELDOM(code < 0))
                 return 0;
-            if (!size && run < 15) {
-                without = (1u << run) + take(&bits, run) - 1;
+            if (is_end_of_blocks(code)) {
+                without = end_of_blocks(&bits, code);
                 break;
             }
-            k += run;
+            drop(&bits, (code >> 8) + size);
+            k += code >> 4 & 15;
             if (!size)
                 continue;
-            drop(&bits, size);
             if (k > last || size > most_bits)
                 return 0;
             found |= 1ull << k;
@@ -147,40 +161,48 @@ static int ones(uint64_t set) {
     return (int)(set * 0x0101010101010101 >> 56);
 }
 
-/* Leave out the lowest members of a set: without branches up to four, which nearly all are. */
-INLINE uint64_t without_lowest(uint64_t set, int count) {
-    set &= set - (uint64_t)(count > 0);
-    set &= set - (uint64_t)(count > 1);
-    set &= set - (uint64_t)(count > 2);
-    set &= set - (uint64_t)(count > 3);
-    for (; count > 4; count--)
-        set &= set - 1;
-    return set;
+/* Leave out the lowest members of a set, up to 15: where the processor has an instruction to put
+ * bits in the places of a set (`deposits`), that does it; else without branches up to three. */
+INLINE uint64_t without_lowest(uint64_t set, int count, int deposits) {
+#ifdef CAN_DEPOSIT
+    if (deposits) {
+        uint64_t rest;
+        __asm__("pdep %2, %1, %0" : "=r"(rest) : "r"(~0ull << count), "r"(set));
+        return rest;
+    }
+#endif
+    (void)deposits;
+    for (; count > 3; count -= 4)
+        for (int i = 0; i < 4; i++)
+            set &= set - 1;
+    uint64_t one = set & (set - 1), two = one & (one - 1), three = two & (two - 1);
+    uint64_t even = count & 2 ? two : set, odd = count & 2 ? three : one;
+    return count & 1 ? odd : even;
 }
 
 /* A block of `ac_refine`; `before`: its coefficients of the band that are not zero. Returns 0, or 1
  * with what becomes so in `found`, and in `without` the blocks that follow and have nothing new. */
 INLINE int refine_block(struct bits *bits, const struct table *table, uint64_t band, int first,
-                        int last, uint64_t before, uint64_t *found, uint32_t *without) {
+                        int last, uint64_t before, uint64_t *found, uint32_t *without,
+                        int deposits) {
     uint64_t zeros = ~before & band;
     for (int k = first; k <= last;) {
-        int run_size = symbol(bits, table), run = run_size >> 4, size = run_size & 15;
-        if (run_size < 0 || size > 1)
+        int code = next_code(bits, table), run = code >> 4 & 15, size = code & 15;
+        if (SELDOM(code < 0 || size > 1))
             return 0;
-        if (!size && run < 15) {
-            *without = (1u << run) + take(bits, run) - 1;
-            zeros = 0;
-        } else {
-            zeros = without_lowest(zeros, run);
-            if (!zeros && size)
-                return 0;
-        }
-        if (!zeros) { /* the rest of the band brings no new coefficient */
+        if (is_end_of_blocks(code)) {
+            *without = end_of_blocks(bits, code);
+            fill(bits);
             skip(bits, ones(before & ~0ull << k));
             return 1;
         }
+        zeros = without_lowest(zeros, run, deposits);
+        if (SELDOM(!zeros)) { /* the rest of the band brings no new coefficient */
+            skip(bits, (code >> 8) + ones(before & ~0ull << k));
+            return !size;
+        }
         int to = __builtin_ctzll(zeros);
-        skip(bits, size + to - k - run);
+        skip(bits, (code >> 8) + size + to - k - run);
         zeros &= zeros - 1;
         *found |= (uint64_t)size << to;
         k = to + 1;
@@ -190,20 +212,23 @@ INLINE int refine_block(struct bits *bits, const struct table *table, uint64_t b
 
 /* Coefficients that were not zero have a bit each, on the way to the next that becomes so
  * (G.1.2.3): how many of them there are follows from which ones they are. */
-static int ac_refine(const struct picture *picture, const struct scan *scan, struct bits *from,
-                     uint64_t *nonzero, uint32_t blocks) {
+INLINE int refine(const struct picture *picture, const struct scan *scan, struct bits *from,
+                  uint64_t *nonzero, uint32_t blocks, int deposits) {
     struct bits bits = *from;
     const struct table *table = &picture->ac[scan->components[0]->ac];
     const int first = scan->first, last = scan->last;
     const uint64_t band = ~0ull >> (BLOCK - 1 - last) & ~0ull << first;
     uint32_t without = 0;
+    fill(&bits);
     for (; blocks; blocks--, nonzero++) {
         const uint64_t before = *nonzero & band;
         uint64_t found = 0;
         if (without) {
             without--;
+            fill(&bits);
             skip(&bits, ones(before));
-        } else if (!refine_block(&bits, table, band, first, last, before, &found, &without))
+        } else if (!refine_block(&bits, table, band, first, last, before, &found, &without,
+                                 deposits))
             return 0;
         *nonzero |= found;
         if (left(&bits) < 0)
@@ -211,6 +236,32 @@ static int ac_refine(const struct picture *picture, const struct scan *scan, str
     }
     *from = bits;
     return !without;
+}
+
+#ifdef CAN_DEPOSIT
+/* AMD's processors before Zen 3 have the instruction, and take up to 300 cycles for it. */
+static int deposits_fast(void) {
+    if (!__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
+        return 0;
+    if (__builtin_cpu_is("amd"))
+        return !__builtin_cpu_is("amdfam15h") && !__builtin_cpu_is("amdfam17h");
+    return __builtin_cpu_is("intel");
+}
+
+__attribute__((target("bmi,bmi2")))
+static int refine_deposits(const struct picture *picture, const struct scan *scan,
+                           struct bits *bits, uint64_t *nonzero, uint32_t blocks) {
+    return refine(picture, scan, bits, nonzero, blocks, 1);
+}
+#endif
+
+static int ac_refine(const struct picture *picture, const struct scan *scan, struct bits *bits,
+                     uint64_t *nonzero, uint32_t blocks) {
+#ifdef CAN_DEPOSIT
+    if (deposits_fast())
+        return refine_deposits(picture, scan, bits, nonzero, blocks);
+#endif
+    return refine(picture, scan, bits, nonzero, blocks, 0);
 }
 
 int walk_mcus(const struct picture *picture, const struct scan *scan, struct bits *bits,

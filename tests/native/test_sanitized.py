@@ -14,12 +14,17 @@ from tests.native.streams import Maker
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["beside libjpeg", "alone"])
+@pytest.fixture(
+    scope="module",
+    params=[(True, ()), (True, ("-DPORTABLE",)), (False, ())],
+    ids=["beside libjpeg", "without instructions of one processor", "alone"],
+)
 def mutations(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that walks changed copies, with the sanitizers in it."""
     target = tmp_path_factory.mktemp("sanitized") / "mutations"
+    libjpeg, options = request.param
     try:
-        return fuzz.build(target, *fuzz.SANITIZERS, libjpeg=request.param)
+        return fuzz.build(target, *fuzz.SANITIZERS, *options, libjpeg=libjpeg)
     except fuzz.CannotBuild as absent:
         pytest.skip(str(absent))
 
