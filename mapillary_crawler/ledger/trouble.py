@@ -76,7 +76,7 @@ def is_of_the_disk(error: sqlite3.Error) -> bool:
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Say whether somebody else had the ledger for longer than SQLite waits."""
+    """Say whether somebody else has the ledger, for longer than is waited for here."""
     return _kind(error) == _BUSY or getattr(error, "errno", None) == errno.EBUSY
 
 

@@ -86,13 +86,14 @@ def kills_at_any_line(
     run: Callable[[], None],
     ended: Callable[[int], None],
     *,
-    killed_once: Callable[[], None] = lambda: None,
+    killed_once: Callable[[], bool] = lambda: False,
     seed: int | None = None,
 ) -> int:
     """Kill a run at `rounds` instants, each from a fresh start, and go on until it has ended.
 
-    It may be killed more than once a round: `killed_once` is called each time, `ended` with the
-    line of the last time. Returns how often it was killed.
+    It may be killed more than once a round: `killed_once` is called each time and says whether
+    nothing is left to run, `ended` is called with the line of the last time. Returns how often it
+    was killed.
     """
     fresh()
     lines = lines_of(run)
@@ -103,7 +104,8 @@ def kills_at_any_line(
         at = lines * number // rounds + instants.randrange(lines // rounds)
         while killed(run, at):
             kills += 1
-            killed_once()
+            if killed_once():
+                break
             at = instants.randrange(lines)  # and perhaps once more
         ended(at)
     return kills
@@ -148,25 +150,25 @@ def test_a_kill_at_any_line_changes_nothing(tmp_path, template, monkeypatch, tar
         finish(staging, store, tar=tar)
 
     fresh()
-    lines = lines_of(run)
+    run()
     whole = deterministic_set(store / NAME)
     assert not staging.exists()
-    instants = random.Random(tar + disks)
-    kills = 0
-    for number in range(ROUNDS):
-        fresh()
-        at = lines * number // ROUNDS + instants.randrange(lines // ROUNDS)
-        while killed(run, at):
-            kills += 1
-            move.end_move(staging, store / NAME)  # as the next run does when it begins
-            if (store / NAME).exists():
-                assert deterministic_set(store / NAME) == whole
-                break
-            at = instants.randrange(lines)  # and perhaps once more
+
+    def killed_once() -> bool:
+        move.end_move(staging, store / NAME)  # as the next run does when it begins
+        if not (store / NAME).exists():
+            return False
+        assert deterministic_set(store / NAME) == whole
+        return True
+
+    def ended(at: int) -> None:
         assert deterministic_set(store / NAME) == whole
         assert not staging.exists(), at
         assert [path.name for path in store.iterdir()] == [NAME]
         assert not list(staging.parent.iterdir())
+
+    seed = tar + disks
+    kills = kills_at_any_line(ROUNDS, fresh, run, ended, killed_once=killed_once, seed=seed)
     assert kills > ROUNDS
     if tar:
         assert members(store / NAME) == saved(SOME)

@@ -144,10 +144,11 @@ def assert_kills_change_nothing(
     assert old != new
     half_done = 0
 
-    def killed_once() -> None:
+    def killed_once() -> bool:
         nonlocal half_done
         half_done += is_half_done(folder)
         assert_whole(folder, old, new)
+        return False
 
     def to_the_end(_at: int) -> None:
         assert deterministic_set(folder) == new
