@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,23 @@ class OnThisThread:
 
     async def ask(self, work: Callable[[Any], Any]) -> Any:
         return work(self._ledger)
+
+
+@dataclass
+class Listed:
+    """What a feeder asks of a listing, which is closed at the last of so many `looks`."""
+
+    looks: int = 0
+    on_end: Callable[[], object] = lambda: None
+    holds_images: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not closed yet."""
+        self.looks -= 1
+        if self.looks == 0:
+            self.on_end()
+        return self.looks > 0
 
 
 def plain_run(ledger: Any = None, *, collection: Collection | None = None, **members: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from mapillary_crawler.crawl import clock
 from mapillary_crawler.crawl.fresh_urls import FreshUrls, StaleImages, is_stale
@@ -18,15 +19,24 @@ _DRAWN = 256
 _LOOK_AGAIN = 0.1
 
 
+class Listing(Protocol):
+    """What the feeder has to know of the listing."""
+
+    @property
+    def open(self) -> bool:
+        """Whether more images may still be listed."""
+
+    @property
+    def holds_images(self) -> bool:
+        """Whether no image is to be fetched now, though some are listed."""
+
+
 @dataclass
 class Feeder:
-    """Yields what is wanted and due, until nothing can become due any more.
-
-    `listing_open` says whether more images may still be listed.
-    """
+    """Yields what is wanted and due, until nothing can become due any more."""
 
     run: Run
-    listing_open: Callable[[], bool]
+    listing: Listing
 
     async def items(self) -> AsyncIterator[ImageItem]:
         """Yield image items as fast as they are taken; raises `EndOfRun`, `RunStopped`."""
@@ -59,7 +69,9 @@ class Feeder:
         While more may be listed, the days are not known: then it comes as it was listed, or not
         at all where days are to be removed as they are done.
         """
-        is_open, room = self.listing_open(), self.run.room
+        is_open, room = self.listing.open, self.run.room
+        if self.listing.holds_images:
+            return []
         if room:
             return [] if is_open else await room.draw(_DRAWN, only_renewed=only_renewed)
 
@@ -74,7 +86,7 @@ class Feeder:
 
         The ledger is asked in one step, and last: what failed between two looks is due again.
         """
-        nothing_comes = refreshing is None and not self.listing_open()
+        nothing_comes = refreshing is None and not self.listing.open
         if nothing_comes and await self.run.ledger.ask(lambda ledger: ledger.queue.at_rest()):
             return not await self.run.gone.ends_proven()
         await self.run.sleep(_LOOK_AGAIN)

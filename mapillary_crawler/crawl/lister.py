@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from scrapy.http import Response
@@ -37,6 +38,8 @@ _UNUSABLE_PAGES = 5
 #: Images the listing may be ahead of the pipelines: some minutes of fetching at 300 to 500 images a
 #: second, hours below 14. A page of 2000 comes in a few seconds, so nobody waits for the listing.
 AHEAD = 100_000
+#: Seconds of waiting for others after which a listing that goes first lets images be fetched.
+_PATIENCE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,14 @@ class Lister:
     """Brings pages into the ledger, one at a time; `open` until the listing is complete.
 
     It says which page comes next, and is given what came of it. At most `ahead` images wait
-    to be fetched while another page is asked for; None is no limit. What its methods raise,
-    `EndOfRun` and `RunStopped` among it, ends the run.
+    to be fetched while another page is asked for; None is no limit. A listing that goes `first`
+    has the processor before the images that it has listed. What its methods raise, `EndOfRun` and
+    `RunStopped` among it, ends the run.
     """
 
-    def __init__(self, run: Run, *, ahead: int | None = AHEAD) -> None:
+    def __init__(self, run: Run, *, ahead: int | None = AHEAD, first: bool = False) -> None:
         self._run = run
+        self._first = first
         self._collection = run.collection.collection
         self._username = run.collection.collection.username
         self._client = run.client
@@ -68,6 +73,20 @@ class Lister:
         self._restarts = 0
         self._short_rounds = 0
         self._idle_pages = 0
+        #: Since when it waits for others, on the monotonic clock; None while it takes a page in.
+        self._waits_since: float | None = monotonic()
+
+    @property
+    def holds_images(self) -> bool:
+        """Say whether no image is to be fetched now, since the listing goes first.
+
+        Who waits for slices waits for the listing: it gets the whole processor, and images only
+        what it leaves, while the API or what it asks to wait for takes its time.
+        """
+        if not (self._first and self.open):
+            return False
+        since = self._waits_since
+        return since is None or monotonic() - since < _PATIENCE
 
     async def start(self) -> PageRequest | None:
         """Return the page that the listing goes on with, None where it is complete."""
@@ -138,9 +157,7 @@ class Lister:
             self._doubt_rows(page)
             if not page.rows and page.following is None and not await self._believe_empty(cursor):
                 return
-            committed = await self._run.ledger.ask(
-                lambda ledger: self._commit(ledger, page, cursor)
-            )
+            committed = await self._take_in(page, cursor)
         except CursorLoop:
             await self._list_from_the_start("the listing runs in a circle")
             return
@@ -162,6 +179,13 @@ class Lister:
         )  # fmt: skip
         if page.following is None:
             await self.end()
+
+    async def _take_in(self, page: graph_api.Page, cursor: str | None) -> Committed:
+        self._waits_since = None
+        try:
+            return await self._run.ledger.ask(lambda ledger: self._commit(ledger, page, cursor))
+        finally:
+            self._waits_since = monotonic()
 
     def _commit(self, ledger: Ledger, page: graph_api.Page, cursor: str | None) -> Committed:
         """Commit a page (in the ledger's thread, since it takes a while).

@@ -172,22 +172,32 @@ class Slices:
         return len(slices)
 
     def _division(self, size: int) -> Iterator[_Days]:
-        """Yield days together: each as many as have `size` unsettled images at most, or one."""
-        days: _Days | None = None
+        """Yield days together: whole ones, with about `size` unsettled images, all about alike.
+
+        Not `size` each and what is left: whoever has several at work waits for the last, and a
+        small one costs a start like the others.
+        """
         rows = self._database.execute(
             f"SELECT day, count(*), sum(state = {State.UNSETTLED:d}) FROM images "
             "WHERE day IS NOT NULL GROUP BY day ORDER BY day"
         ).fetchall()
+        total, before = sum(unsettled for _, _, unsettled in rows), 0
+        parts = max(2, round(total / size))
+        days: _Days | None = None
+        part = 0
         for day, images, unsettled in rows:
-            gathered = days.unsettled if days else 0
-            if days and gathered and unsettled and gathered + unsettled > size:
+            # The part that the middle of this day falls into.
+            middle = (2 * before + unsettled) * parts // (2 * total) if total else 0
+            if days and days.unsettled and unsettled and middle != part:
                 yield days
-                days, gathered = None, 0
+                days = None
+            if unsettled:
+                part, before = middle, before + unsettled
             days = _Days(
                 days.first if days else day,
                 day,
                 images + (days.images if days else 0),
-                gathered + unsettled,
+                unsettled + (days.unsettled if days else 0),
             )
         if days:
             yield days

@@ -91,8 +91,9 @@ class UserSpider(RunSpider):
             spider._begin_upload()
         if owned:
             spider.run.close_unless_started()
-        ahead = None if opened.arguments.remove else cls.ahead
-        spider._lister = Lister(spider.run, ahead=ahead)
+        for_slices = opened.arguments.cut and not opened.arguments.update
+        ahead = None if opened.arguments.remove or for_slices else cls.ahead
+        spider._lister = Lister(spider.run, ahead=ahead, first=for_slices)
         return spider
 
     def _begin_upload(self) -> None:
@@ -197,7 +198,7 @@ class UserSpider(RunSpider):
         with self.run.ends_by_errors():
             if self.run.sealing:
                 self.run.sealing.start()
-            async for item in Feeder(self.run, lambda: self._lister.open).items():
+            async for item in Feeder(self.run, self._lister).items():
                 yield item
 
     def not_fed(self, failure: Failure) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import FailedAttempt, Source
 from mapillary_crawler.ledger.thread import LedgerThread
 from tests.ledgers import row, stored
-from tests.runs import plain_run
+from tests.runs import Listed, plain_run
 
 _FAR, _LONG_AGO = int(time.time()) + 1_000_000, 1000
 
@@ -70,6 +71,7 @@ class Crawl:
         self.ledger.wait_for(lambda ledger: ledger.listing.commit(None, None, rows))
         self.ledger.wait_for(lambda ledger: ledger.listing.close())
         self.client = client
+        self.listing = Listed()
         self.attempts: list[int] = []
         self.begun = asyncio.Event()
 
@@ -77,7 +79,7 @@ class Crawl:
         run = plain_run(client=self.client, opened={"gives_back": gives_back})
         run.ledger = self.ledger
         run.gone = Gone(self.ledger, 6, dict.fromkeys(Source, self.comes))
-        async for item in Feeder(run, lambda: False).items():
+        async for item in Feeder(run, self.listing).items():
             self.attempts.append(item.attempts)
             self.begun.set()
             if item.attempts or self.client:
@@ -347,15 +349,9 @@ def test_where_days_are_removed_nothing_is_fetched_before_all_are_listed(
     times = [86_400_000, 0, None]
     rows = [row(number, at, expires=_FAR) for number, at in enumerate(times, 1)]
     ledger.wait_for(lambda ledger: ledger.listing.commit(None, "more", rows))
-    looks = 0
-
-    def listing_open() -> bool:
-        nonlocal looks
-        looks += 1
-        if looks < 6:
-            return True
-        ledger.wait_for(lambda ledger: ledger.listing.close())
-        return False
+    listing = Listed(
+        looks=6, on_end=partial(ledger.wait_for, lambda ledger: ledger.listing.close())
+    )
 
     async def feed() -> list[str]:
         configuration = SimpleNamespace(
@@ -370,7 +366,7 @@ def test_where_days_are_removed_nothing_is_fetched_before_all_are_listed(
         run.ledger, run.gone = ledger, Gone(ledger, 6, {})
         run.room = StagingRoom(run, part=1 << 20) if remove else None
         found = []
-        async for item in Feeder(run, listing_open).items():
+        async for item in Feeder(run, listing).items():
             found.append(item.image_id)
             saved = [stored(item.number)]
             await ledger.ask(lambda ledger, saved=saved: ledger.save(saved))
@@ -379,6 +375,24 @@ def test_where_days_are_removed_nothing_is_fetched_before_all_are_listed(
     found = asyncio.run(asyncio.wait_for(feed(), 30))
     assert found == (["2", "1", "3"] if remove else ["1", "2", "3"])
     ledger.close()
+
+
+def test_a_listing_that_goes_first_holds_the_images(tmp_path: Path) -> None:
+    crawl = Crawl(tmp_path, images=2, expires=_FAR)
+    crawl.listing = Listed(looks=6, holds_images=True)
+
+    async def feed() -> None:
+        feeding = asyncio.ensure_future(crawl.run())
+        while crawl.listing.open:
+            assert not crawl.attempts
+            await asyncio.sleep(0.1)
+        crawl.listing.holds_images = False
+        await crawl.begun.wait()
+        feeding.cancel()
+
+    asyncio.run(asyncio.wait_for(feed(), 30))
+    assert crawl.attempts
+    crawl.close()
 
 
 def test_urls_are_made_fresh_for_the_first_days_first(tmp_path: Path) -> None:

@@ -8,15 +8,18 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mapillary_crawler.collection.names import Collection, Selection
 from mapillary_crawler.collection.outcome import EndOfRun, Outcome
+from mapillary_crawler.crawl import lister as lister_module
 from mapillary_crawler.crawl.lister import Lister
 from mapillary_crawler.graph.answers import Answer, Meaning
 from mapillary_crawler.graph.patience import Patience
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.records import Committed
 from tests.ledgers import open_ledger, row
 from tests.runs import plain_run
 
@@ -37,6 +40,7 @@ def lister(
     accept_failed: bool = False,
     run: int = 1,
     selection: Selection | None = None,
+    first: bool = False,
 ) -> Lister:
     """Return a listing that waits for nothing, of a service that has no images any more."""
 
@@ -54,7 +58,8 @@ def lister(
             opened=opened,
             client=SimpleNamespace(patience=Patience(7200), ask=ask),
             sleep=sleep,
-        )
+        ),
+        first=first,
     )
 
 
@@ -102,15 +107,11 @@ def test_the_number_is_said_only_where_all_images_were_listed(
             asyncio.run(lister(ledger, selection=selection).end())
 
 
-def answer(after: str, *ids: str) -> Answer:
-    """Return a page of images with another one behind it."""
-    return Answer(
-        Meaning.DATA,
-        data={
-            "data": [{"id": each} for each in ids],
-            "paging": {"cursors": {"after": after}, "next": f"https://graph/images?after={after}"},
-        },
-    )
+def answer(after: str | None, *ids: str) -> Answer:
+    """Return a page of images with another one behind it, or the last."""
+    following = {"cursors": {"after": after}, "next": f"https://graph/images?after={after}"}
+    data = {"data": [{"id": each} for each in ids], "paging": following if after else {}}
+    return Answer(Meaning.DATA, data=data)
 
 
 @pytest.mark.parametrize("ids", [("1", "2"), ()], ids=["the same page", "empty pages"])
@@ -171,3 +172,31 @@ def test_sequences_that_a_page_has_are_kept_with_it_inside_the_selection_or_not(
             asyncio.run(listing.take(page, "behind", 2000, None))
         assert ledger.listing.sequences() == {"a", "b", "c", "x"}
         assert (ledger.images.balance().listed, ledger.images.balance().outside) == (1, 2)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["for slices", "for itself"])
+def test_images_wait_for_a_listing_that_goes_first_unless_the_api_is_slow(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    """Slices wait for the listing, so it has the processor; what it leaves is for images."""
+    now = 1000.0
+    monkeypatch.setattr(lister_module, "monotonic", lambda: now)
+    listing = lister(ledger, first=first)
+    commit, held = ledger.listing.commit, []
+
+    def slow_commit(*arguments: Any, **named: Any) -> Committed:
+        nonlocal now
+        now += 60
+        held.append(listing.holds_images)
+        return commit(*arguments, **named)
+
+    monkeypatch.setattr(ledger.listing, "commit", slow_commit)
+    assert listing.holds_images is first
+    now += 1
+    assert not listing.holds_images, "the API is slow"
+    asyncio.run(listing.take(answer("more", "3"), "behind", 2000, None))
+    assert held == [first], "while a page is taken in"
+    assert listing.holds_images is first
+    asyncio.run(listing.take(answer(None, "4"), "more", 2000, None))
+    assert not listing.open
+    assert not listing.holds_images, "all is listed"

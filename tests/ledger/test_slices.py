@@ -55,13 +55,24 @@ def test_each_day_is_in_one_slice(days: list[tuple[int, int]], size: int, undate
         assert [part.images for part in slices] == [
             sum(images for _, images, _ in each) for each in of_slices
         ]
-        for each, following in zip(of_slices, [*of_slices[1:], []], strict=True):
-            wanted = [of_day for _, _, of_day in each]
-            assert sum(wanted) <= size or sum(1 for of_day in wanted if of_day) == 1
-            if following:
-                first = next(of_day for *_, of_day in following if of_day)
-                assert sum(wanted) + first > size
+        wanted = [[of_day for *_, of_day in each if of_day] for each in of_slices]
+        parts = max(2, round(sum(map(sum, wanted)) / size))
+        assert count <= parts
+        for each in wanted:  # no more than its share and half a day at either end
+            assert not each or sum(each) <= sum(map(sum, wanted)) / parts + (each[0] + each[-1]) / 2
         assert not ledger.slices.may_be_cut(size)
+
+
+@pytest.mark.parametrize(
+    ("images", "slices"),
+    [(11, [5, 6]), (14, [7, 7]), (16, [5, 5, 6]), (31, [5, 5, 5, 5, 5, 6])],
+    ids=["a few more than one", "nearly one and a half", "more than that", "one more than six"],
+)
+def test_no_slice_is_a_small_rest(ledger: Ledger, images: int, slices: list[int]) -> None:
+    """Each costs a start, and who has several at work waits for the last."""
+    listed(ledger, [(1, 1)] * images)
+    ledger.slices.cut(5 if images > 14 else 10, "1")
+    assert sorted(part.images for part in ledger.slices.all()) == slices
 
 
 def test_only_what_is_large_and_closed_is_cut(ledger: Ledger) -> None:

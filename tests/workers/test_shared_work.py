@@ -32,7 +32,7 @@ from tests.ledgers import fast_folder
 
 NAME = ANN.name
 SOME = pictures(days=4, a_day=6)
-SIZE = 7
+SIZE = 4
 USER = Work("ann", {})
 
 

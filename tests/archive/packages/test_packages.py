@@ -41,7 +41,7 @@ from tests.archive.slices.cut import crawl_slice, cut_in_two_runs
 from tests.ledgers import fast_folder
 
 SOME = pictures(days=4, a_day=6)
-SIZE = 7
+SIZE = 4
 FAILING = (SOME[20].image_id, SOME[25].image_id)
 
 
