@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -73,7 +75,7 @@ class Lister:
         self._restarts = 0
         self._short_rounds = 0
         self._idle_pages = 0
-        #: Since when it waits for others, on the monotonic clock; None while it takes a page in.
+        #: Since when it waits for others, on the monotonic clock; None while it does not.
         self._waits_since: float | None = monotonic()
 
     @property
@@ -181,9 +183,14 @@ class Lister:
             await self.end()
 
     async def _take_in(self, page: graph_api.Page, cursor: str | None) -> Committed:
+        with self._not_waiting():
+            return await self._run.ledger.ask(lambda ledger: self._commit(ledger, page, cursor))
+
+    @contextmanager
+    def _not_waiting(self) -> Iterator[None]:
         self._waits_since = None
         try:
-            return await self._run.ledger.ask(lambda ledger: self._commit(ledger, page, cursor))
+            yield
         finally:
             self._waits_since = monotonic()
 
@@ -252,7 +259,10 @@ class Lister:
         if self._empty_answers > _EMPTY_ANSWERS:
             return await self._accept_vanished(known)
         logger.warning("The API answered with an empty page; asking again")
-        await self._run.sleep(min(60, 2.0 ** (self._empty_answers - 1)))
+        # Most likely it is the end, and the cut would wait for all that is fetched before it.
+        is_end = cursor is not None and not often
+        with self._not_waiting() if is_end else nullcontext():
+            await self._run.sleep(min(60, 2.0 ** (self._empty_answers - 1)))
         return False
 
     async def _accept_vanished(self, known: int) -> bool:

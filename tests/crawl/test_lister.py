@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -41,14 +41,18 @@ def lister(
     run: int = 1,
     selection: Selection | None = None,
     first: bool = False,
+    asleep: Callable[[], None] = lambda: None,
 ) -> Lister:
-    """Return a listing that waits for nothing, of a service that has no images any more."""
+    """Return a listing that waits for nothing, of a service that has no images any more.
+
+    `asleep` is called where it would wait.
+    """
 
     async def ask(url: str) -> Answer:
         return EMPTY
 
     async def sleep(seconds: float) -> None:
-        pass
+        asleep()
 
     opened = {"arguments": SimpleNamespace(accept_failed=accept_failed), "run_number": run}
     return Lister(
@@ -200,3 +204,21 @@ def test_images_wait_for_a_listing_that_goes_first_unless_the_api_is_slow(
     asyncio.run(listing.take(answer(None, "4"), "more", 2000, None))
     assert not listing.open
     assert not listing.holds_images, "all is listed"
+
+
+def test_images_wait_for_the_end_of_the_listing_that_is_doubted_but_not_for_an_outage(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(lister_module, "monotonic", lambda: now)
+    held = []
+
+    def asleep() -> None:
+        nonlocal now
+        now += 1
+        held.append(listing.holds_images)
+
+    listing = lister(ledger, first=True, asleep=asleep)
+    with pytest.raises(EndOfRun):
+        asyncio.run(read_on(listing, ledger))
+    assert held == [True] * 3 + [False] * 5
