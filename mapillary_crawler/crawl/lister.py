@@ -38,9 +38,9 @@ _UNUSABLE_PAGES = 5
 
 
 #: Images the listing may be ahead of the pipelines: some minutes of fetching at 300 to 500 images a
-#: second, hours below 14. A page of 2000 comes in a few seconds, so nobody waits for the listing.
+#: second, hours below 14. A page of 2000 comes in a few seconds, so one process waits for no page.
 AHEAD = 100_000
-#: Seconds of waiting for others after which a listing that goes first lets images be fetched.
+#: Seconds of waiting for others after which a listing for slices lets images be drawn.
 _PATIENCE = 0.3
 
 
@@ -57,14 +57,14 @@ class Lister:
     """Brings pages into the ledger, one at a time; `open` until the listing is complete.
 
     It says which page comes next, and is given what came of it. At most `ahead` images wait
-    to be fetched while another page is asked for; None is no limit. A listing that goes `first`
-    has the processor before the images that it has listed. What its methods raise, `EndOfRun` and
-    `RunStopped` among it, ends the run.
+    to be fetched while another page is asked for; None is no limit. A listing `for_slices` goes
+    before the images, and has no limit: their processes wait for its end. What its methods raise,
+    `EndOfRun` and `RunStopped` among it, ends the run.
     """
 
-    def __init__(self, run: Run, *, ahead: int | None = AHEAD, first: bool = False) -> None:
+    def __init__(self, run: Run, *, ahead: int | None = AHEAD, for_slices: bool = False) -> None:
         self._run = run
-        self._first = first
+        self.for_slices = for_slices
         self._collection = run.collection.collection
         self._username = run.collection.collection.username
         self._client = run.client
@@ -80,12 +80,12 @@ class Lister:
 
     @property
     def holds_images(self) -> bool:
-        """Say whether no image is to be fetched now, since the listing goes first.
+        """Say whether no image is to be drawn now, since the listing goes first.
 
-        Who waits for slices waits for the listing: it gets the whole processor, and images only
-        what it leaves, while the API or what it asks to wait for takes its time.
+        It gets the whole processor then, and images what it leaves: drawn while the API, or what
+        it asks to wait for, takes its time.
         """
-        if not (self._first and self.open):
+        if not (self.for_slices and self.open):
             return False
         since = self._waits_since
         return since is None or monotonic() - since < _PATIENCE
@@ -116,7 +116,7 @@ class Lister:
             await self.take(answer, page.cursor, page.limit, wait)
         except CursorMoved:  # another answer to the same page came first
             return None
-        return await self._following(self._ahead)
+        return await self._following(None if self.for_slices else self._ahead)
 
     async def _following(self, ahead: int | None) -> PageRequest | None:
         """Return the page that the listing stands at, once the pipelines are near enough."""
@@ -259,9 +259,10 @@ class Lister:
         if self._empty_answers > _EMPTY_ANSWERS:
             return await self._accept_vanished(known)
         logger.warning("The API answered with an empty page; asking again")
-        # Most likely it is the end, and the cut would wait for all that is fetched before it.
-        is_end = cursor is not None and not often
-        with self._not_waiting() if is_end else nullcontext():
+        # Most likely the end: the cut would wait for all that is begun before it.
+        is_large = known > self._run.collection.configuration.slice_images
+        goes_on = cursor is not None and not often and is_large
+        with self._not_waiting() if goes_on else nullcontext():
             await self._run.sleep(min(60, 2.0 ** (self._empty_answers - 1)))
         return False
 

@@ -24,8 +24,8 @@ from mapillary_crawler.crawl.transfer.bodies import EXPECTED_BYTES
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.terminal.quantities import size as in_words
 
-#: What a slice may have at most of the room, when it is cut: several are crawled, and several lie
-#: here until archive.org has them.
+#: About what part of the room a slice may have, when it is cut: several are crawled, and several
+#: lie here until archive.org has them.
 _PARTS = 8
 #: It is not cut into slices so many times smaller than they may be: each costs a start.
 _TOO_SMALL = 20

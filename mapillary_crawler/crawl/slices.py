@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from mapillary_crawler.crawl.open_collection import OpenCollection
 
 
+def lists_for_slices(opened: OpenCollection, ledger: Ledger) -> bool:
+    """Say whether a run lists for slices: what is wanted may be cut once all is listed."""
+    asked, slices = opened.arguments, ledger.slices
+    is_asked_for = asked.cut and not (asked.update or opened.plan)
+    return is_asked_for and not slices.is_cut and slices.is_plain
+
+
 def may_be_cut(opened: OpenCollection, ledger: Ledger) -> bool:
     """Say whether a run is to end here, and what is wanted still to be cut into slices.
 
     Asked once all is listed. An update is not cut.
     """
-    asked = opened.arguments
-    if not asked.cut or asked.update or opened.plan or ledger.slices.is_cut:
+    if not lists_for_slices(opened, ledger):
         return False
     size = _size(opened, ledger)
     return size is not None and ledger.slices.may_be_cut(size)

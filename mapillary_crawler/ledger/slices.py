@@ -7,7 +7,8 @@ are merged, so the ledger of one can be made of the whole's at any time (`slicin
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mapillary_crawler.collection.balance import Balance
@@ -134,23 +135,28 @@ class Slices:
         """Note that they are."""
         self._facts.set(**{_FILES_TAKEN: True})
 
-    def may_be_cut(self, size: int) -> bool:
-        """Say whether all is listed, and enough is unsettled for several slices of that size.
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is the ledger of a plain crawl: no update, nothing adopted, lost, removed.
 
-        Only a plain crawl is cut: no update, nothing that was adopted, lost or removed.
+        No other is cut.
         """
-        if self._facts.get("listing_closed_at") is None or self.is_cut:
-            return False
         if any(self._facts.get(name) for name in _ODD_FACTS):
             return False
         odd: int = self._database.value(
             "SELECT EXISTS (SELECT 1 FROM found) OR EXISTS (SELECT 1 FROM pieces "
             f"WHERE state NOT IN ({PieceState.WRITING:d}, {PieceState.SEALED:d}))"
         )
+        return not odd
+
+    def may_be_cut(self, size: int) -> bool:
+        """Say whether all is listed, and enough is unsettled for several slices of that size."""
+        if self._facts.get("listing_closed_at") is None or self.is_cut or not self.is_plain:
+            return False
         unsettled: int = self._database.value(
             f"SELECT images FROM balance WHERE state = {State.UNSETTLED:d}"
         )
-        return not odd and unsettled > size and len(list(self._division(size))) > 1
+        return unsettled > size and len(self._division(size)) > 1
 
     def cut(self, size: int, version: str, **fixed: Any) -> int:
         """Cut into slices of about `size` unsettled images, and return how many there are.
@@ -171,36 +177,20 @@ class Slices:
             self.ensure_sum()
         return len(slices)
 
-    def _division(self, size: int) -> Iterator[_Days]:
-        """Yield days together: whole ones, with about `size` unsettled images, all about alike.
+    def _division(self, size: int) -> list[_Days]:
+        """Return days together: at most a quarter more unsettled images than `size`, or one day.
 
-        Not `size` each and what is left: whoever has several at work waits for the last, and a
-        small one costs a start like the others.
+        As alike as whole days allow, not full ones and what is left: a small one costs a start
+        like the others, and whoever has several at work waits for the last.
         """
         rows = self._database.execute(
             f"SELECT day, count(*), sum(state = {State.UNSETTLED:d}) FROM images "
             "WHERE day IS NOT NULL GROUP BY day ORDER BY day"
         ).fetchall()
-        total, before = sum(unsettled for _, _, unsettled in rows), 0
-        parts = max(2, round(total / size))
-        days: _Days | None = None
-        part = 0
-        for day, images, unsettled in rows:
-            # The part that the middle of this day falls into.
-            middle = (2 * before + unsettled) * parts // (2 * total) if total else 0
-            if days and days.unsettled and unsettled and middle != part:
-                yield days
-                days = None
-            if unsettled:
-                part, before = middle, before + unsettled
-            days = _Days(
-                days.first if days else day,
-                day,
-                images + (days.images if days else 0),
-                unsettled + (days.unsettled if days else 0),
-            )
-        if days:
-            yield days
+        most, total = size * 5 // 4, sum(unsettled for *_, unsettled in rows)
+        count = max(2, round(total / size), len(_together(rows, most)))
+        least = bisect_left(range(most), -count, key=lambda bound: -len(_together(rows, bound)))
+        return _together(rows, least)
 
     def all(self) -> list[Slice]:
         """Return the slices of the cut in order; open ones may have ended in their own ledger."""
@@ -275,3 +265,19 @@ class Slices:
 def _slice(number: int, images: int, first: str, last: str, merged: int) -> Slice:
     state = SliceState.MERGED if merged else SliceState.OPEN
     return Slice(number, images, first, last, state)
+
+
+def _together(rows: Iterable[tuple[str, int, int]], most: int) -> list[_Days]:
+    """Return neighbouring days together, each as many as have `most` unsettled images, or one.
+
+    A row is a day, its listed and its unsettled images.
+    """
+    found: list[_Days] = []
+    for day, images, unsettled in rows:
+        days = found[-1] if found else None
+        if days and not (days.unsettled and unsettled and days.unsettled + unsettled > most):
+            together = days.unsettled + unsettled
+            found[-1] = _Days(days.first, day, days.images + images, together)
+        else:
+            found.append(_Days(day, day, images, unsettled))
+    return found

@@ -35,7 +35,7 @@ from mapillary_crawler.crawl.open_collection import OpenCollection
 from mapillary_crawler.crawl.opening import open_for_crawl
 from mapillary_crawler.crawl.run import CURRENT, Run, RunSpider
 from mapillary_crawler.crawl.scrapy_settings import check_scrapy_settings
-from mapillary_crawler.crawl.slices import may_be_cut
+from mapillary_crawler.crawl.slices import lists_for_slices, may_be_cut
 from mapillary_crawler.crawl.untaken import untaken_in_a_line
 from mapillary_crawler.items import ImageItem
 from mapillary_crawler.terminal.program import program_name
@@ -62,7 +62,8 @@ class UserSpider(RunSpider):
 
     name = "user"
 
-    #: Images that may wait to be fetched while another page is asked for; None is no limit.
+    #: Images that may wait to be fetched while another page is asked for; None is no limit, and
+    #: there is none where the listing is for slices, or days are to be removed as they are done.
     ahead: ClassVar[int | None] = AHEAD
 
     _lister: Lister
@@ -91,9 +92,8 @@ class UserSpider(RunSpider):
             spider._begin_upload()
         if owned:
             spider.run.close_unless_started()
-        for_slices = opened.arguments.cut and not opened.arguments.update
-        ahead = None if opened.arguments.remove or for_slices else cls.ahead
-        spider._lister = Lister(spider.run, ahead=ahead, first=for_slices)
+        ahead = None if opened.arguments.remove else cls.ahead
+        spider._lister = Lister(spider.run, ahead=ahead)
         return spider
 
     def _begin_upload(self) -> None:
@@ -121,6 +121,8 @@ class UserSpider(RunSpider):
             if opened.gathers:
                 self.run.wind_down("the last slice that has ended", Outcome.CUT)
                 return
+            ask = self.run.ledger.ask
+            self._lister.for_slices = await ask(partial(lists_for_slices, opened))
             if page := await self._lister.start():
                 yield self._page_request(page)
             elif await self._ends_to_be_cut():

@@ -17,8 +17,8 @@ from mapillary_crawler.workers.verdict import Next, Verdict, judge
 QUEUED = frozenset(ARGUMENTS) - {"username"} - OF_PROCESSES
 #: A number of a slice is below this.
 _MOST = 10**9
-#: Slices that wait at once where they wait for room, of which each may have an eighth: more would
-#: be started in vain, at a second of processor each.
+#: Slices that wait at once where they wait for room, of which each may have about an eighth: more
+#: would be started in vain, at a second of processor each.
 _AHEAD = 8
 #: Seconds until it is looked again whether an upload has made room.
 _ROOM = 10.0

@@ -264,7 +264,7 @@ def test_kills_lose_nothing_and_make_nothing_twice(
         pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
     given: int = request.config.getoption("--kills", KILLS)
     kills, rarely = (given, _RARELY) if given > KILLS else (_FEW, 0.0)
-    slices = (kills + 10) * 5 // 4  # a fifth of the images come while they are listed
+    slices = (kills + 10) * 5 // 4  # some images come while they are listed
     user = {
         "username": "erin", "images": slices * A_SLICE, "days": slices * 2.0, "dead": 3,
         "undated": 0.01, "no_url": 0.01, "no_sequence": 0.02, "panoramas": 0.2,

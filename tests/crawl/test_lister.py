@@ -40,8 +40,9 @@ def lister(
     accept_failed: bool = False,
     run: int = 1,
     selection: Selection | None = None,
-    first: bool = False,
+    for_slices: bool = False,
     asleep: Callable[[], None] = lambda: None,
+    slice_images: int = 20_000,
 ) -> Lister:
     """Return a listing that waits for nothing, of a service that has no images any more.
 
@@ -54,7 +55,13 @@ def lister(
     async def sleep(seconds: float) -> None:
         asleep()
 
-    opened = {"arguments": SimpleNamespace(accept_failed=accept_failed), "run_number": run}
+    opened = {
+        "arguments": SimpleNamespace(accept_failed=accept_failed),
+        "configuration": SimpleNamespace(
+            api_url="https://api.example.org", slice_images=slice_images
+        ),
+        "run_number": run,
+    }
     return Lister(
         plain_run(
             ledger,
@@ -63,7 +70,7 @@ def lister(
             client=SimpleNamespace(patience=Patience(7200), ask=ask),
             sleep=sleep,
         ),
-        first=first,
+        for_slices=for_slices,
     )
 
 
@@ -185,7 +192,7 @@ def test_images_wait_for_a_listing_that_goes_first_unless_the_api_is_slow(
     """Slices wait for the listing, so it has the processor; what it leaves is for images."""
     now = 1000.0
     monkeypatch.setattr(lister_module, "monotonic", lambda: now)
-    listing = lister(ledger, first=first)
+    listing = lister(ledger, for_slices=first)
     commit, held = ledger.listing.commit, []
 
     def slow_commit(*arguments: Any, **named: Any) -> Committed:
@@ -206,8 +213,9 @@ def test_images_wait_for_a_listing_that_goes_first_unless_the_api_is_slow(
     assert not listing.holds_images, "all is listed"
 
 
+@pytest.mark.parametrize("size", [1, 2], ids=["to be cut", "too small"])
 def test_images_wait_for_the_end_of_the_listing_that_is_doubted_but_not_for_an_outage(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(lister_module, "monotonic", lambda: now)
@@ -218,7 +226,7 @@ def test_images_wait_for_the_end_of_the_listing_that_is_doubted_but_not_for_an_o
         now += 1
         held.append(listing.holds_images)
 
-    listing = lister(ledger, first=True, asleep=asleep)
+    listing = lister(ledger, for_slices=True, asleep=asleep, slice_images=size)
     with pytest.raises(EndOfRun):
         asyncio.run(read_on(listing, ledger))
-    assert held == [True] * 3 + [False] * 5
+    assert held == [size == 1] * 3 + [False] * 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,23 +58,42 @@ def test_each_day_is_in_one_slice(days: list[tuple[int, int]], size: int, undate
             sum(images for _, images, _ in each) for each in of_slices
         ]
         wanted = [[of_day for *_, of_day in each if of_day] for each in of_slices]
-        parts = max(2, round(sum(map(sum, wanted)) / size))
-        assert count <= parts
-        for each in wanted:  # no more than its share and half a day at either end
-            assert not each or sum(each) <= sum(map(sum, wanted)) / parts + (each[0] + each[-1]) / 2
+        assert all(wanted) or count == 1
+        assert all(sum(each) <= size * 5 // 4 or len(each) == 1 for each in wanted)
+        most = max((sum(each) for each in wanted if len(each) > 1), default=0)
+        for each, following in pairwise(wanted):  # none is larger for want of days in another
+            assert sum(each) + following[0] > most
         assert not ledger.slices.may_be_cut(size)
 
 
 @pytest.mark.parametrize(
-    ("images", "slices"),
-    [(11, [5, 6]), (14, [7, 7]), (16, [5, 5, 6]), (31, [5, 5, 5, 5, 5, 6])],
-    ids=["a few more than one", "nearly one and a half", "more than that", "one more than six"],
+    ("days", "slices"),
+    [
+        ([1] * 21, [11, 10]),
+        ([1] * 51, [17, 17, 17]),
+        ([1] * 101, [21, 21, 21, 21, 17]),
+        ([1] * 160, [20] * 8),
+        ([15] * 4, [15] * 4),
+        ([15, 1, 15, 1, 15], [16, 16, 15]),
+        ([39, 2, 39], [39, 2, 39]),
+    ],
+    ids=[
+        "a bit more",
+        "two and a half",
+        "one more",
+        "eight",
+        "large days",
+        "and small ones",
+        "too large",
+    ],
 )
-def test_no_slice_is_a_small_rest(ledger: Ledger, images: int, slices: list[int]) -> None:
+def test_slices_are_alike_without_a_small_rest(
+    ledger: Ledger, days: list[int], slices: list[int]
+) -> None:
     """Each costs a start, and who has several at work waits for the last."""
-    listed(ledger, [(1, 1)] * images)
-    ledger.slices.cut(5 if images > 14 else 10, "1")
-    assert sorted(part.images for part in ledger.slices.all()) == slices
+    listed(ledger, [(images, images) for images in days], undated=False)
+    ledger.slices.cut(20, "1")
+    assert [part.images for part in ledger.slices.all()] == slices
 
 
 def test_only_what_is_large_and_closed_is_cut(ledger: Ledger) -> None:
