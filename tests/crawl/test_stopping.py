@@ -91,8 +91,11 @@ def running(work: str, *, patience: float = 600) -> Iterator[subprocess.Popen[st
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+    """Wait for its end; return its exit code, and what it has said since it was ready."""
+    code = process.wait(60)
+    assert process.stdout is not None
+    # `communicate` would lose what came with the line before, and is buffered since.
+    return code, process.stdout.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
