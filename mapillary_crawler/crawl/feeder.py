@@ -28,7 +28,7 @@ class Listing(Protocol):
 
     @property
     def holds_images(self) -> bool:
-        """Whether no image is to be fetched now, though some are listed."""
+        """Whether no image is to be drawn now, though some are listed."""
 
 
 @dataclass

@@ -62,9 +62,9 @@ class Lister:
     `EndOfRun` and `RunStopped` among it, ends the run.
     """
 
-    def __init__(self, run: Run, *, ahead: int | None = AHEAD, for_slices: bool = False) -> None:
+    def __init__(self, run: Run, *, ahead: int | None = AHEAD) -> None:
         self._run = run
-        self.for_slices = for_slices
+        self.for_slices = False
         self._collection = run.collection.collection
         self._username = run.collection.collection.username
         self._client = run.client
@@ -159,7 +159,10 @@ class Lister:
             self._doubt_rows(page)
             if not page.rows and page.following is None and not await self._believe_empty(cursor):
                 return
-            committed = await self._take_in(page, cursor)
+            with self._not_waiting():
+                committed = await self._run.ledger.ask(
+                    lambda ledger: self._commit(ledger, page, cursor)
+                )
         except CursorLoop:
             await self._list_from_the_start("the listing runs in a circle")
             return
@@ -181,10 +184,6 @@ class Lister:
         )  # fmt: skip
         if page.following is None:
             await self.end()
-
-    async def _take_in(self, page: graph_api.Page, cursor: str | None) -> Committed:
-        with self._not_waiting():
-            return await self._run.ledger.ask(lambda ledger: self._commit(ledger, page, cursor))
 
     @contextmanager
     def _not_waiting(self) -> Iterator[None]:

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 def lists_for_slices(opened: OpenCollection, ledger: Ledger) -> bool:
     """Say whether a run lists for slices: what is wanted may be cut once all is listed."""
-    asked, slices = opened.arguments, ledger.slices
-    is_asked_for = asked.cut and not (asked.update or opened.plan)
-    return is_asked_for and not slices.is_cut and slices.is_plain
+    asked = opened.arguments
+    return asked.cut and not (asked.update or opened.plan) and ledger.slices.is_plain
 
 
 def may_be_cut(opened: OpenCollection, ledger: Ledger) -> bool:

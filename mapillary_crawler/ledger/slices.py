@@ -137,11 +137,11 @@ class Slices:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is the ledger of a plain crawl: no update, nothing adopted, lost, removed.
+        """Whether it may be cut once all is listed: a plain crawl's ledger that is not cut.
 
-        No other is cut.
+        That has no update, and nothing that was adopted, lost or removed.
         """
-        if any(self._facts.get(name) for name in _ODD_FACTS):
+        if self.is_cut or any(self._facts.get(name) for name in _ODD_FACTS):
             return False
         odd: int = self._database.value(
             "SELECT EXISTS (SELECT 1 FROM found) OR EXISTS (SELECT 1 FROM pieces "
@@ -151,7 +151,7 @@ class Slices:
 
     def may_be_cut(self, size: int) -> bool:
         """Say whether all is listed, and enough is unsettled for several slices of that size."""
-        if self._facts.get("listing_closed_at") is None or self.is_cut or not self.is_plain:
+        if self._facts.get("listing_closed_at") is None or not self.is_plain:
             return False
         unsettled: int = self._database.value(
             f"SELECT images FROM balance WHERE state = {State.UNSETTLED:d}"

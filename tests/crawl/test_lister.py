@@ -62,16 +62,17 @@ def lister(
         ),
         "run_number": run,
     }
-    return Lister(
+    listing = Lister(
         plain_run(
             ledger,
             collection=Collection("someone", "256", selection=selection or Selection()),
             opened=opened,
             client=SimpleNamespace(patience=Patience(7200), ask=ask),
             sleep=sleep,
-        ),
-        for_slices=for_slices,
+        )
     )
+    listing.for_slices = for_slices
+    return listing
 
 
 async def read_on(listing: Lister, ledger: Ledger) -> None:
