@@ -21,6 +21,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: A pipe would be waited for, a terminal taken over.
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
+#: How often a folder is cleared into which somebody writes: how far a run is, say, by its own hand.
+_MORE_ARRIVES = 3
+
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISDIR, "a folder"),
@@ -228,14 +231,21 @@ def clear(root: Path, below: str) -> None:
     Links and special files in it go by themselves. Raises `NotFollowed` where the folder is a
     link, or one in it a mount point.
     """
-    try:
-        with opened_folder(root, below) as handle:
-            for _ in _inner_folders(handle, root / below, others=_unlink):
-                pass
-    except FileNotFoundError:
-        return
+    with suppress(FileNotFoundError):
+        for _ in range(_MORE_ARRIVES):
+            if _cleared(root, below):
+                return
+        with parent(root, below) as (handle, name):
+            os.rmdir(name, dir_fd=handle)
+
+
+def _cleared(root: Path, below: str) -> bool:
+    """Remove a folder with what is in it now; say whether it is gone, for more may have come."""
+    with opened_folder(root, below) as handle:
+        for _ in _inner_folders(handle, root / below, others=_unlink):
+            pass
     with parent(root, below) as (handle, name):
-        os.rmdir(name, dir_fd=handle)
+        return _rmdir(handle, name)
 
 
 def prune(root: Path, below: str) -> list[Path]:
@@ -279,7 +289,8 @@ def _inner_folders(
 
 
 def _unlink(handle: int, name: str) -> None:
-    os.unlink(name, dir_fd=handle)
+    with suppress(FileNotFoundError):  # who has made it has removed it
+        os.unlink(name, dir_fd=handle)
 
 
 def _rmdir(handle: int, name: str) -> bool:

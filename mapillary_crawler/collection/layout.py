@@ -53,8 +53,6 @@ META_BEFORE = ".meta.before"
 
 STATE = ".crawl"
 LEDGER_PATH = Path(STATE, "ledger.sqlite")
-#: What ends the names of a ledger and of all that SQLite keeps beside one.
-LEDGER_SUFFIXES = ("", "-wal", "-shm", "-journal")
 #: What SQLite keeps beside a ledger that is open.
 LEDGER_WAL = LEDGER_PATH.with_name(f"{LEDGER_PATH.name}-wal")
 #: Ledgers to be: of an adoption, and of manifests.
@@ -163,6 +161,14 @@ def progress_writing(folder: Path) -> Path:
 def lock_path(place: Path, name: str) -> Path:
     """Return the lock file of a collection, in the store or the staging folder."""
     return place / LOCKS / name
+
+
+def beside_ledger(path: Path | str) -> list[str]:
+    """Return the names of all that SQLite may keep beside a ledger.
+
+    Where it finds one beside another file, it takes it for that one's.
+    """
+    return [f"{path}{suffix}" for suffix in ("-wal", "-shm", "-journal")]
 
 
 def files(folder: Path, below: str = "") -> Iterator[str]:

@@ -162,6 +162,37 @@ def test_clear_takes_links_by_themselves(root: Path, outside: Path) -> None:
     assert untouched(outside)
 
 
+def test_clear_takes_what_arrives_or_goes_meanwhile(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a run's own progress, which is written while its last steps remove the folder."""
+    (root / "rubbish" / "deep").mkdir(parents=True)
+    for name in ("deep/1", "2", "3"):
+        (root / "rubbish" / name).touch()
+    unlink, arriving = os.unlink, ["deep/new", "new"]
+
+    def unlinked(name: str, *, dir_fd: int) -> None:
+        if arriving:
+            (root / "rubbish" / arriving.pop()).touch()
+            unlink(name, dir_fd=dir_fd)
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(descent.os, "unlink", unlinked)
+    descent.clear(root, "rubbish")
+    assert list(root.iterdir()) == []
+
+
+def test_clear_ends_where_somebody_writes_for_ever(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As network file systems do, which keep a file that is open under another name."""
+    (root / "rubbish").mkdir()
+    (root / "rubbish" / "1").touch()
+    monkeypatch.setattr(descent.os, "unlink", lambda *_, **__: None)
+    with pytest.raises(OSError, match="not empty"):
+        descent.clear(root, "rubbish")
+
+
 @pytest.mark.parametrize(
     "place", [".crawl", ".crawl/incoming", "2024-01-15", "2024-01-15/sequence"]
 )

@@ -25,9 +25,9 @@ from mapillary_crawler.collection.layout import (
     BEGINNING,
     INCOMING,
     LEDGER_PATH,
-    LEDGER_SUFFIXES,
     PROGRESS_PATH,
     SCRATCH,
+    beside_ledger,
     files,
 )
 from mapillary_crawler.collection.limits import TooLarge, lines
@@ -38,9 +38,7 @@ from mapillary_crawler.ledger.records import PieceState
 
 #: What a folder has that is worth nothing elsewhere.
 _PASSING = frozenset(
-    {str(PROGRESS_PATH)}
-    | {f"{BEGINNING}{suffix}" for suffix in LEDGER_SUFFIXES}
-    | {f"{LEDGER_PATH}{suffix}" for suffix in LEDGER_SUFFIXES if suffix}
+    {str(PROGRESS_PATH), str(BEGINNING), *beside_ledger(BEGINNING), *beside_ledger(LEDGER_PATH)}
 )
 _RUBBISH = (f"{INCOMING}/", f"{SCRATCH}/")
 

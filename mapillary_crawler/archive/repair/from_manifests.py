@@ -9,7 +9,7 @@ from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
 from mapillary_crawler.archive.repair.identity import collection_of, facts_of
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import exists, sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH, LEDGER_SUFFIXES, STATE
+from mapillary_crawler.collection.layout import LEDGER_PATH, STATE, beside_ledger
 from mapillary_crawler.ledger.records import PieceState
 
 _KEPT = "unreadable"
@@ -43,9 +43,10 @@ def set_aside(folder: Path) -> None:
     while exists(folder / kept):
         number += 1
         kept = LEDGER_PATH.with_suffix(f".{_KEPT}-{number}")
-    for suffix in LEDGER_SUFFIXES:
+    # The ledger last: what stayed beside the next one, SQLite would take for that one's.
+    names = [*beside_ledger(LEDGER_PATH), str(LEDGER_PATH)]
+    for name, kept_name in zip(names, [*beside_ledger(kept), str(kept)], strict=True):
         with suppress(FileNotFoundError):
-            path = (folder / LEDGER_PATH).with_name(f"{LEDGER_PATH.name}{suffix}")
-            path.rename((folder / kept).with_name(f"{kept.name}{suffix}"))
+            (folder / name).rename(folder / kept_name)
     with suppress(FileNotFoundError):
         sync_folder(folder / STATE)

@@ -15,9 +15,9 @@ from mapillary_crawler.collection.layout import (
     ARRIVING,
     BEGINNING,
     LEDGER_PATH,
-    LEDGER_SUFFIXES,
     STATE,
     UPDATED,
+    beside_ledger,
     files,
     is_log,
 )
@@ -43,12 +43,12 @@ def begin_update(folder: Path, staged: Path) -> None:
     size = (folder / LEDGER_PATH).stat().st_size
     require_space(staged, 2 * size, f"the ledger of the update of {folder.name}")
     beginning = staged / BEGINNING
-    for suffix in LEDGER_SUFFIXES:
-        descent.unlink(staged, f"{BEGINNING}{suffix}")
+    descent.unlink_all(staged, [str(BEGINNING), *beside_ledger(BEGINNING)])
     with closing(read_ledger(folder, locked=True)) as ledger:
         ledger.database.copy_to(beginning)
     with closing(Ledger(beginning, wal=False)) as ledger:
         ledger.update.begin()
+    descent.unlink_all(staged, beside_ledger(LEDGER_PATH))
     beginning.rename(staged / LEDGER_PATH)
     sync_folder(staged / STATE)
     sync_folder(staged.parent)

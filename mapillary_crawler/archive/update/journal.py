@@ -24,7 +24,6 @@ from mapillary_crawler.collection.layout import (
     ARRIVING,
     JOURNAL,
     LEDGER_PATH,
-    LEDGER_SUFFIXES,
     MANIFESTS,
     META,
     SCRATCH,
@@ -34,15 +33,13 @@ from mapillary_crawler.collection.layout import (
     THUMBNAIL,
     UPDATED,
     VIEWS,
+    beside_ledger,
     files,
     is_log,
     is_summed,
 )
 from mapillary_crawler.collection.limits import lines
 from mapillary_crawler.ledger.ledger import Ledger
-
-#: What SQLite keeps beside a ledger that a kill has left open: it would be taken for the new one's.
-_BESIDE_LEDGER = tuple(f"{LEDGER_PATH}{suffix}" for suffix in LEDGER_SUFFIXES if suffix)
 
 
 def is_half_done(folder: Path) -> bool:
@@ -147,7 +144,7 @@ def _put(folder: Path, path: str) -> None:
     if path.endswith(TAR) and exists(folder / path):
         raise ForeignTar(folder / path)
     if path == str(LEDGER_PATH):
-        descent.unlink_all(folder, _BESIDE_LEDGER)
+        descent.unlink_all(folder, beside_ledger(LEDGER_PATH))
     with (
         descent.parent(folder, arrived) as (arriving, source),
         descent.parent(folder, path, make=True) as (place, name),

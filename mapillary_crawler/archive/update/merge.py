@@ -31,6 +31,7 @@ from mapillary_crawler.collection.layout import (
     SCRATCH,
     TAR,
     UPDATED,
+    beside_ledger,
     files,
 )
 from mapillary_crawler.collection.outcome import RunStopped
@@ -156,6 +157,8 @@ class Merge:
     def _bring_ledger(self) -> None:
         """Bring a copy of the ledger, which is that of a finished collection."""
         target = self._arrived(str(LEDGER_PATH))
+        # Of a copy whose writer was killed; SQLite would take it for this one's.
+        descent.unlink_all(self.folder, beside_ledger(f"{ARRIVING}/{LEDGER_PATH}"))
         self._copy(self.staged / LEDGER_PATH, target)
         ledger = Ledger(target, wal=False)
         try:
