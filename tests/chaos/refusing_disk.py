@@ -1,17 +1,12 @@
-"""A disk that refuses: a library preloaded into commands, where there is a compiler and a way."""
+"""A disk that refuses: a library preloaded into commands."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-_SOURCE = Path(__file__).with_suffix(".c")
+from tests.chaos.preloaded import library
 
 
 @dataclass(frozen=True)
@@ -23,19 +18,7 @@ class RefusingDisk:
     @classmethod
     def built(cls, folder: Path) -> RefusingDisk:
         """Compile it; skip the test where that cannot be."""
-        if sys.platform != "linux":
-            pytest.skip("only Linux preloads libraries in this way")
-        compiler = shutil.which("cc") or pytest.skip("no C compiler")
-        library = folder / "refusing_disk.so"
-        done = subprocess.run(
-            [compiler, "-O1", "-shared", "-fPIC", "-o", library, _SOURCE, "-ldl"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip(f"the compiler cannot make it: {done.stderr.splitlines()[0]}")
-        return cls(library)
+        return cls(library(folder, "refusing_disk"))
 
     def environment(
         self, below: Path, *rules: str, room: int = 0, folds: bool = False

@@ -16,6 +16,7 @@ from mapillary_crawler.collection.layout import ARRIVING, JOURNAL
 from mapillary_crawler.sandbox.process import Sandbox
 from tests.archive.finish.made import deterministic_set
 from tests.archive.update.updates import assert_whole
+from tests.chaos.preloaded import library
 from tests.crawling import Crawling
 
 pytestmark = pytest.mark.long
@@ -26,13 +27,20 @@ USER = {"username": "erin", "images": 600, "days": 8.0, "late": 180, "undated": 
 OPTIONS = ("-s", "TAR_MAX_BYTES=300000")
 
 
-@pytest.mark.parametrize("disks", [1, 2])
-def test_a_kill_at_any_instant_of_an_update(tmp_path, other_disk, request, disks):
+#: Microseconds that a flush takes on a slow disk at most.
+SLOW = 40_000
+
+
+@pytest.mark.parametrize(("disks", "slow"), [(1, False), (2, False), (1, True)])
+def test_a_kill_at_any_instant_of_an_update(tmp_path, other_disk, request, disks, slow):
     kills = request.config.getoption("--kills", 8)
     with Sandbox.running([USER], seed=7) as sandbox:
         crawling = Crawling(tmp_path / "store", sandbox)
         if disks == 2:
             crawling.environment["MAPILLARY_STAGING"] = str(other_disk)
+        if slow:
+            preloaded = {"LD_PRELOAD": str(library(tmp_path, "slow_disk")), "DISK_NAPS": str(SLOW)}
+            crawling.environment.update(preloaded)
         assert crawling.run(*OPTIONS, **WANTED).code == 0
         folder, template = crawling.store / NAME, tmp_path / "template"
         shutil.copytree(folder, template)
@@ -55,7 +63,8 @@ def test_a_kill_at_any_instant_of_an_update(tmp_path, other_disk, request, disks
             while code != 0:
                 # The merge is a twentieth of the time, and the renames are a thousandth.
                 sign = chance.choice([None, ARRIVING, JOURNAL])
-                within = chance.uniform(0.3, seconds) if sign is None else chance.uniform(0, 0.02)
+                merge = 2 if slow else 0.02
+                within = chance.uniform(0.3, seconds) if sign is None else chance.uniform(0, merge)
                 code = _run(crawling, folder, sign, within * (0.1 if sign == JOURNAL else 1))
                 met += code == -signal.SIGKILL
                 half_done += is_half_done(folder)
@@ -63,6 +72,7 @@ def test_a_kill_at_any_instant_of_an_update(tmp_path, other_disk, request, disks
                 assert_whole(folder, old, new)
             assert deterministic_set(folder) == new
             staging = crawling.environment.get("MAPILLARY_STAGING", crawling.store / ".incomplete")
+            assert list((Path(staging) / NAME).rglob("*")) == []
             assert not (Path(staging) / NAME).exists()
         assert half_done or kills < 30  # some of so many come between two renames
 
