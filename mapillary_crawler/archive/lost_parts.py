@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.layout import is_summed
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import HERE, Piece
+from mapillary_crawler.terminal.program import program_name
 
 #: Parts that are named one by one.
 _NAMED = 3
@@ -60,3 +62,8 @@ def told(parts: Sequence[LostPart]) -> str:
     names = [f"{part.name} ({part.what})" for part in parts[:_NAMED]]
     more = len(parts) - len(names)
     return ", ".join(names) + (f" and {more:,} more" if more else "")
+
+
+def mend_with(folder: Path) -> str:
+    """Return what to type to mend a collection."""
+    return f"mend it with: {program_name()} repair {shlex.quote(folder.name)}"

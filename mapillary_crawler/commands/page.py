@@ -66,9 +66,8 @@ Examples
 
     def _say_lost(self, folder: Path) -> None:
         """Name what is not here as it was made: the page, made of the ledger, cannot know that."""
-        from mapillary_crawler.archive.lost_parts import lost_parts
+        from mapillary_crawler.archive.lost_parts import lost_parts, mend_with
         from mapillary_crawler.archive.read_ledger import read_ledger
-        from mapillary_crawler.archive.repair.identity import mend_with
 
         with closing(read_ledger(folder, locked=True)) as ledger:
             lost = lost_parts(folder, ledger)
@@ -91,8 +90,8 @@ Examples
 
 def _refuse_unfinished(folder: Path, staged: Path) -> None:
     """Raise `Refused` for what has no finished ledger, or is being brought up to date."""
+    from mapillary_crawler.archive.lost_parts import mend_with
     from mapillary_crawler.archive.read_ledger import read_ledger
-    from mapillary_crawler.archive.repair.identity import mend_with
     from mapillary_crawler.collection import descent
 
     if not descent.is_file(folder, str(LEDGER_PATH)):

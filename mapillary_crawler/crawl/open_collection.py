@@ -18,9 +18,9 @@ from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.errors import FinishError
 from mapillary_crawler.archive.finish.move import end_move
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
-from mapillary_crawler.archive.lost_parts import lost_parts, told
+from mapillary_crawler.archive.lost_parts import lost_parts, mend_with, told
 from mapillary_crawler.archive.read_ledger import read_ledger
-from mapillary_crawler.archive.repair.identity import has_images, is_ours, mend_with
+from mapillary_crawler.archive.repair.identity import has_images, is_ours
 from mapillary_crawler.archive.slices.merging import merge_slices
 from mapillary_crawler.archive.update.beginning import begin_update
 from mapillary_crawler.archive.update.half_done import refuse_half_done
@@ -557,6 +557,12 @@ def _without_ledger(folder: Path) -> Refused:
     )
 
 
+def _is_update_begun(arguments: Arguments, configuration: Configuration) -> bool:
+    """Say whether an update goes on; it needs no old tar, and stands in the way of a repair."""
+    staged = configuration.staging / arguments.collection.name
+    return arguments.update and (staged / LEDGER_PATH).is_file()
+
+
 def _refuse_existing(destination: Path, arguments: Arguments, configuration: Configuration) -> None:
     """Say why a collection that is in the store already is not crawled.
 
@@ -590,7 +596,7 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     if balance.saved and encoder:
         asked = configuration.explicit - configuration.of_files
         ensure_same_encoding(encoder, replace(configuration, explicit=asked), collection)
-    if lost:
+    if lost and not _is_update_begun(arguments, configuration):
         raise Refused(
             Outcome.INCOMPLETE,
             f"{collection.title} is archived in {destination}, but of its files it lacks "

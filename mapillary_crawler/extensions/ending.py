@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from scrapy import signals
@@ -17,6 +18,7 @@ from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.finish.finishing import finish_collection
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
+from mapillary_crawler.archive.lost_parts import lost_parts, mend_with, told
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.update.finishing import finish_updated
 from mapillary_crawler.collection.balance import Balance
@@ -274,10 +276,8 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
 
     A plan leaves it as it is, for the crawl. Returns how the run ends.
     """
-    if opened.plan:
-        return EndOfRun(Outcome.PLANNED, "")
-    if opened.finished:
-        return EndOfRun(Outcome.COMPLETE, "")
+    if opened.plan or opened.finished:
+        return EndOfRun(Outcome.PLANNED if opened.plan else Outcome.COMPLETE, "")
     accept_failed = opened.arguments.accept_failed
     if opened.updating:
         opened.balance = access.wait_for(_restored)
@@ -296,6 +296,7 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
             stop=stop,
             say=logger.info,
         )
+        lacks = _lost(opened.destination) if opened.updating else ""
     except Exception as error:  # noqa: BLE001  the outcome must be told whatever it was
         end = end_of_run(error)
         if end.outcome is Outcome.INCOMPLETE:
@@ -309,7 +310,17 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
             )
         return end
     opened.balance, opened.changes = finished.balance, finished.changes
+    if lacks:
+        logger.warning("%s", lacks, extra={OF_THE_LAST_LINE: True})
+        return EndOfRun(Outcome.INCOMPLETE, lacks)
     return EndOfRun(finished.outcome, "")
+
+
+def _lost(folder: Path) -> str:
+    """Return what an updated collection had lost before, and what mends it; nothing if nothing."""
+    with closing(read_ledger(folder, locked=True)) as ledger:
+        lost = lost_parts(folder, ledger)
+    return f"of its files it lacks {told(lost)}; {mend_with(folder)}" if lost else ""
 
 
 def _restored(ledger: Ledger) -> Balance:

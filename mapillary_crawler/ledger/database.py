@@ -27,11 +27,11 @@ def _refuse_links(path: Path) -> None:
             return  # SQLite says what is the matter
 
 
-def _take_back(path: Path) -> None:
+def take_back(path: Path) -> None:
     """Undo what a writer that was killed has begun with a rollback journal, as the next one would.
 
     Who only reads may not, and SQLite refuses it the ledger for that. The journal of a writer that
-    lives stays: SQLite knows by its locks.
+    lives stays: SQLite knows by its locks. Raises `sqlite3.Error`.
     """
     if path.with_name(f"{path.name}-journal").exists():
         address = f"{path.absolute().as_uri()}?mode=rw"
@@ -145,7 +145,7 @@ class Database:
         It is closed, or none of this version's readers would be in the way of who writes it.
         """
         _refuse_links(path)
-        _take_back(path)
+        take_back(path)
         self.execute(f"ATTACH ? AS {name}", (f"{path.absolute().as_uri()}?mode=ro",))
         try:
             yield

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from mapillary_crawler.archive.repair.finished_again import to_staging
+from mapillary_crawler.archive.update.beginning import begin_update
 from mapillary_crawler.collection.layout import LEDGER_PATH, files
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
@@ -290,6 +292,38 @@ def test_what_is_in_the_making_keeps_its_images(
     assert states(crawling.store / NAME) == states(wanted)
     found = {path.name: path.read_bytes() for path in tars(crawling.store / NAME)}
     assert found == {path.name: path.read_bytes() for path in tars(wanted)}
+
+
+@pytest.mark.long
+def test_a_repair_that_was_killed_lets_no_tar_be_forgotten(
+    crawling: Crawling, folder: Path, wanted: Path
+) -> None:
+    """It has opened the collection, and not yet said what is to be fetched."""
+    delete_one(folder)
+    to_staging(folder, crawling.store / ".incomplete")
+    result = crawling.run(**WHO)
+    assert result.code == 3, result.output
+    assert f"(missing); mend it with: scrapy repair {NAME}" in result.lines[-1]
+    assert not folder.exists()
+    assert crawling.scrapy("repair", NAME).code == 3
+    assert crawling.run(**WHO).code == 0
+    assert_well(crawling, folder, wanted)
+
+
+@pytest.mark.long
+def test_a_lost_tar_and_an_update_under_way_are_not_in_each_other_s_way(
+    crawling: Crawling, folder: Path, wanted: Path
+) -> None:
+    begin_update(folder, crawling.store / ".incomplete" / NAME)
+    delete_one(folder)
+    result = crawling.scrapy("repair", NAME)
+    assert (result.code, "finish that one first" in result.lines[-1]) == (2, True), result.output
+    result = crawling.run(update=1, **WHO)
+    assert result.code == 3, result.output
+    assert f"(missing); mend it with: scrapy repair {NAME}" in result.lines[-1]
+    assert crawling.scrapy("repair", NAME).code == 3
+    assert crawling.run(**WHO).code == 0
+    assert_well(crawling, folder, wanted)
 
 
 @pytest.mark.long

@@ -78,6 +78,7 @@ class AdoptedLedger:
         findings.flush()  # once the ledger has its name they are read, not found again
         sync_folder(path.parent)
         unfinished.rename(path)
+        sync_folder(path.parent)  # before anything is moved by it
 
     def _fill(self, ledger: Ledger, findings: Findings) -> None:
         complete = self._list(ledger, findings)

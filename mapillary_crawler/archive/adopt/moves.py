@@ -60,9 +60,10 @@ def move_in(folder: Path, place: Path) -> list[str]:
             left.append(name)
     _sync(place)
     if not left:
-        folder.resolve().rmdir()
+        real = folder.resolve()
         if folder.is_symlink():
             folder.unlink()
+        real.rmdir()
     return left
 
 

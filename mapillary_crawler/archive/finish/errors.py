@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 
+from mapillary_crawler.archive.lost_parts import LostPart, mend_with, told
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
 
 #: Why an image is fetched again whose file is not what the ledger says.
@@ -32,6 +34,15 @@ class ImagesChanged(FinishError):
             "they are fetched again by the same command"
         )
         self.count = count
+
+
+class PartsLost(FinishError):
+    """Tars that the ledger has are missing, or of another size: their images are to come again."""
+
+    outcome = Outcome.INCOMPLETE
+
+    def __init__(self, folder: Path, lost: Sequence[LostPart]) -> None:
+        super().__init__(f"{folder.name} lacks {told(lost)}; {mend_with(folder)}")
 
 
 class ForeignTar(FinishError):

@@ -13,6 +13,7 @@ from mapillary_crawler.archive.finish.errors import (
     DestinationTaken,
     ImagesChanged,
     NotSettled,
+    PartsLost,
 )
 from mapillary_crawler.archive.finish.manifests import write_manifests
 from mapillary_crawler.archive.finish.meeting_names import refuse_meeting_names
@@ -25,9 +26,12 @@ from mapillary_crawler.archive.finish.thumbnail import write_thumbnail
 from mapillary_crawler.archive.finish.tree import foreign
 from mapillary_crawler.archive.finish.views import write_views
 from mapillary_crawler.archive.finish.work import Work
+from mapillary_crawler.archive.lost_parts import lost_parts
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.balance import Balance
 from mapillary_crawler.collection.batch import remove_incoming
 from mapillary_crawler.collection.durable import exists
+from mapillary_crawler.collection.layout import UPLOADING
 from mapillary_crawler.collection.names import Collection
 from mapillary_crawler.collection.outcome import Outcome
 from mapillary_crawler.image.jxl_codec import Decoder
@@ -71,9 +75,9 @@ def finish_collection(
     Works in a thread that is not the ledger's, and closes the ledger before the move. May be
     killed at any instant and called again; the result is the same.
 
-    Raises, and nothing is lost: `NotSettled`; `ImagesChanged`, once all days were looked
-    at; `RunStopped`, after `stop` returned true; `ForeignTar`; `DestinationTaken`; `NamesMeet`;
-    `OSError`, `ReadBackFailed` and ENOSPC among them;
+    Raises, and nothing is lost: `NotSettled`; `ImagesChanged`, once all days were looked at;
+    `PartsLost`; `RunStopped`, after `stop` returned true; `ForeignTar`; `DestinationTaken`;
+    `NamesMeet`; `OSError`, `ReadBackFailed` and ENOSPC among them;
     `sqlite3.OperationalError` where the ledger finds the disk full.
     """
     with Decoder() as jpeg_of:
@@ -103,6 +107,8 @@ def _finish(
     if exists(destination):
         raise DestinationTaken(destination)
     make_files(work, collection, destination, tar_max_bytes)
+    if lost := access.wait_for(lambda ledger: lost_parts(work.folder, ledger)):
+        raise PartsLost(work.folder, lost)
     return access.wait_for(_conclude)
 
 
@@ -122,6 +128,7 @@ def make_files(
     write_files(work, collection, tar=tar, thumbnail=thumbnail)
     _name_foreign(work)
     work.clear_scratch()
+    descent.clear(work.folder, UPLOADING)  # of an upload that was killed
     remove_incoming(work.folder)
 
 

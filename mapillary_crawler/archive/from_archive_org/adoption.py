@@ -78,10 +78,10 @@ def adopt_item(
             item.lines += take_day_pictures(ledger, source, shown)
         descent.clear(place, SCRATCH)
         balance, there, absent = _look(place)
+        descent.clear(places.staging, staged.name)
         if finished:
             move_collection(place, target, absent=absent, stop=lambda: False, say=say)
         else:
-            descent.clear(places.staging, staged.name)
             place.rename(staged)
             sync_folder(places.staging)
     except BaseException:

@@ -50,8 +50,7 @@ def hand_out(
     `sqlite3.Error`, `OSError`.
     """
     collection = folder.name
-    lock = Lock({folder.parent}, collection)
-    try:
+    with _held(folder):
         with descent.opened_folder(root, collection, make=True):
             pass
         _clear(root, collection, _is_writing)
@@ -63,8 +62,6 @@ def hand_out(
         if done:
             sync_folder(root)
             _clear(root, collection, lambda name: _is_before(name, generation))
-    finally:
-        lock.release()
     return done
 
 
@@ -119,6 +116,9 @@ def forget(folder: Path, handed: HandedOut) -> None:
 
     Raises `Refused` where a process works on it, `OSError`.
     """
+    if os.path.lexists(moved(folder)):  # a kill came in the middle
+        with _held(folder):
+            _clear_moved(folder)
     if cut_of(folder) != handed.cut:
         return
     for part in handed.slices:
@@ -128,15 +128,25 @@ def forget(folder: Path, handed: HandedOut) -> None:
 
 def _forget(folder: Path) -> None:
     """Remove a folder, whole or not at all."""
-    rubbish = moved(folder)
+    with _held(folder):
+        _clear_moved(folder)
+        with suppress(FileNotFoundError):
+            folder.rename(moved(folder))
+        _clear_moved(folder)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
     lock = Lock({folder.parent}, folder.name)
     try:
-        descent.clear(rubbish.parent, rubbish.name)
-        with suppress(FileNotFoundError):
-            folder.rename(rubbish)
-        descent.clear(rubbish.parent, rubbish.name)
+        yield
     finally:
         lock.release()
+
+
+def _clear_moved(folder: Path) -> None:
+    rubbish = moved(folder)
+    descent.clear(rubbish.parent, rubbish.name)
 
 
 def publish(

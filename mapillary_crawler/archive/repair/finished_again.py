@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.finishing import Finished, finish_collection
 from mapillary_crawler.archive.repair.identity import collection_of
+from mapillary_crawler.archive.update.journal import forget_merged
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import exists, sync_folder
 from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import Outcome, Refused
@@ -52,11 +54,15 @@ def finish_again(
 def to_staging(folder: Path, staging: Path) -> Path:
     """Move a collection of the store to where it is worked on, and return where that is.
 
-    By a rename, on one file system. Raises `Refused`.
+    By a rename, on one file system; what a kill has left there of an update that has ended goes.
+    Raises `Refused`.
     """
     target = staging / folder.name
     if folder == target:
         return target
+    if target.is_dir() and not forget_merged(folder, target):
+        with suppress(OSError):
+            descent.prune(staging, folder.name)
     if exists(target):
         raise Refused(Outcome.REFUSED, f"{target} is in the way; finish that one first")
     staging.mkdir(parents=True, exist_ok=True)

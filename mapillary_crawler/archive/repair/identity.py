@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -25,7 +24,6 @@ from mapillary_crawler.collection.names import (
     user_and_quality,
 )
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome, Refused
-from mapillary_crawler.terminal.program import program_name
 
 #: `tags`: what `.meta` says of a selection, and of an encoder.
 _BBOX = re.compile(r"\bbbox (-?[0-9.e-]+(?:,-?[0-9.e-]+){3})")
@@ -48,11 +46,6 @@ def is_ours(folder: Path) -> bool:
 def says_ours(meta: Metadata) -> bool:
     """Say whether metadata is that of a collection of this program."""
     return made_here(meta.get("scanner", []))
-
-
-def mend_with(folder: Path) -> str:
-    """Return what to type to mend a collection."""
-    return f"mend it with: {program_name()} repair {shlex.quote(folder.name)}"
 
 
 def has_images(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from mapillary_crawler.archive.finish.parts import size_of
@@ -61,9 +61,18 @@ def _set_aside(folder: Path, name: str) -> None:
         descent.opened_folder(folder, KEPT_TARS, make=True) as kept,
         descent.opened_folder(folder) as here,
     ):
+        _make_way(kept, name)
         os.rename(name, name, src_dir_fd=here, dst_dir_fd=kept)
     sync_folder(folder / KEPT_TARS)
     sync_folder(folder)
+
+
+def _make_way(kept: int, name: str) -> None:
+    """Give a tar of an earlier repair a number, so that it stays, too."""
+    names = set(os.listdir(kept))
+    if name in names:
+        number = next(each for each in count(1) if f"{name}.{each}" not in names)
+        os.rename(name, f"{name}.{number}", src_dir_fd=kept, dst_dir_fd=kept)
 
 
 def _take_out(

@@ -22,6 +22,7 @@ from mapillary_crawler.collection.layout import (
     is_log,
 )
 from mapillary_crawler.collection.outcome import Outcome, Refused
+from mapillary_crawler.ledger.database import take_back
 from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import Changes
 
@@ -32,6 +33,7 @@ def begin_update(folder: Path, staged: Path) -> None:
     To be called under the collection's lock. Raises `Refused` where something else is there,
     `sqlite3.Error`, `OSError`.
     """
+    take_back(folder / LEDGER_PATH)  # of an upload that was killed
     begun = staged.is_dir() and descent.is_file(staged, str(LEDGER_PATH))
     if begun and not forget_merged(folder, staged):
         _refuse_another(folder, staged)

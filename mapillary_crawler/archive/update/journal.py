@@ -39,6 +39,7 @@ from mapillary_crawler.collection.layout import (
     is_summed,
 )
 from mapillary_crawler.collection.limits import lines
+from mapillary_crawler.ledger.database import take_back
 from mapillary_crawler.ledger.ledger import Ledger
 
 
@@ -115,8 +116,8 @@ def finish_update(folder: Path, staged: Path | None = None) -> bool:
             descent.unlink(folder, path)
         touched.add(path.rpartition("/")[0])
     _sync(folder, touched)
-    if staged is not None:
-        forget_merged(folder, staged)
+    if staged is not None and not forget_merged(folder, staged):
+        _remove_rest(staged)
     descent.clear(folder, SCRATCH)  # a kill may have left it as the journal was written
     descent.unlink(folder, JOURNAL)
     sync_folder(folder / JOURNAL.rpartition("/")[0])
@@ -163,26 +164,34 @@ def _sync(folder: Path, touched: set[str]) -> None:
 def forget_merged(folder: Path, staged: Path) -> bool:
     """Remove from staging an update that is in the collection, if it is; say so.
 
-    What the collection does not have stays, but for what is the update's own.
+    What the collection does not have stays, but for what is the update's own. The ledger, by which
+    an update is known, goes last.
     """
     if finished_at(folder) is None or merged_at(staged) != finished_at(folder):
         return False
-    descent.unlink_all(
-        staged, (path for path in files(staged) if _is_done_with(folder, staged, path))
-    )
-    for below in (META, STATE):
-        with suppress(FileNotFoundError):
-            descent.clear(staged, below)
-    with suppress(OSError):
-        descent.prune(staged.parent, staged.name)
-    sync_folder(staged.parent)
+    ledger = {str(LEDGER_PATH), *beside_ledger(LEDGER_PATH)}
+    others = (path for path in files(staged) if path not in ledger)
+    descent.unlink_all(staged, (path for path in others if _is_done_with(folder, staged, path)))
+    sync_folder(staged / STATE)
+    descent.unlink(staged, str(LEDGER_PATH))
+    _remove_rest(staged)
     return True
 
 
+def _remove_rest(staged: Path) -> None:
+    """Remove what a kill has left of an update, once its ledger is gone, and empty folders."""
+    if not staged.is_dir() or descent.is_file(staged, str(LEDGER_PATH)):
+        return
+    descent.unlink_all(staged, beside_ledger(LEDGER_PATH))
+    with suppress(OSError):
+        descent.prune(staged.parent, staged.name)
+    sync_folder(staged.parent)
+
+
 def _is_done_with(folder: Path, staged: Path, path: str) -> bool:
-    """Say whether a file in staging is in the collection, and none of its state."""
+    """Say whether a file in staging is in the collection, or the update's own."""
     if path.split("/", maxsplit=1)[0] in (META, STATE):
-        return False
+        return True
     with suppress(OSError):
         there, here = descent.status(folder, path), descent.status(staged, path)
         return is_log(path) or (stat.S_ISREG(there.st_mode) and there.st_size == here.st_size)
@@ -204,6 +213,7 @@ def merged_at(staged: Path) -> float | None:
 def _fact(folder: Path, name: str) -> Any:
     with suppress(sqlite3.Error, OSError):
         if descent.is_file(folder, str(LEDGER_PATH)):
+            take_back(folder / LEDGER_PATH)
             with closing(Ledger(folder / LEDGER_PATH, read_only=True)) as ledger:
                 return ledger.facts.get(name)
     return None

@@ -70,7 +70,8 @@ class Merge:
         for piece in pieces:
             self._bring(piece.name, piece.size)
         images = 0 if self.tar else self._bring_images()
-        logs = sorted(path.name for path in self.staged.glob(LOGS))
+        places = (self.staged, self.folder / ARRIVING)
+        logs = sorted({path.name for place in places for path in place.glob(LOGS)})
         for log in logs:
             self._bring(log, None)
         self._write_updated()
@@ -120,7 +121,8 @@ class Merge:
         if not descent.is_file(self.staged, path):
             if is_there and size in (None, self._arrived(path).stat().st_size):
                 return
-            raise FileNotFoundError(errno.ENOENT, "is missing", str(source))
+            words = f"is missing; to begin the update anew, remove {self.staged}"
+            raise FileNotFoundError(errno.ENOENT, words, str(source))
         if is_there and path.endswith(TAR) and self._arrived(path).stat().st_size == size:
             return
         with descent.parent(self.folder, f"{ARRIVING}/{path}", make=True) as (place, name):
@@ -155,11 +157,16 @@ class Merge:
         write_updated(self._arrived(UPDATED), self.folder, self.changes)
 
     def _bring_ledger(self) -> None:
-        """Bring a copy of the ledger, which is that of a finished collection."""
+        """Bring a copy of the ledger, which is that of a finished collection.
+
+        By SQLite, which also knows what it has in a WAL, where somebody reads it.
+        """
         target = self._arrived(str(LEDGER_PATH))
         # Of a copy whose writer was killed; SQLite would take it for this one's.
         descent.unlink_all(self.folder, beside_ledger(f"{ARRIVING}/{LEDGER_PATH}"))
-        self._copy(self.staged / LEDGER_PATH, target)
+        descent.unlink(self.folder, f"{ARRIVING}/{LEDGER_PATH}")
+        with closing(Ledger(self.staged / LEDGER_PATH, read_only=True)) as whole:
+            whole.database.copy_to(target)
         ledger = Ledger(target, wal=False)
         try:
             finished = ledger.facts.get("updating")["finished"]

@@ -20,7 +20,7 @@ from mapillary_crawler.archive.finish.errors import (
     NotSettled,
 )
 from mapillary_crawler.archive.finish.finishing import finish_collection
-from mapillary_crawler.collection.layout import LEDGER_PATH
+from mapillary_crawler.collection.layout import LEDGER_PATH, UPLOADING
 from mapillary_crawler.collection.outcome import Outcome, RunStopped
 from mapillary_crawler.ledger import streams
 from mapillary_crawler.ledger.ledger import Ledger
@@ -88,6 +88,8 @@ def test_it_is_proven_with_sha256sum_and_tar_alone(staging, store, tmp_path):
 
 
 def test_nothing_of_the_work_is_left(staging, store):
+    (staging / UPLOADING).mkdir()  # by an upload that was killed
+    (staging / UPLOADING / "metadata.jsonl.gz").touch()
     finish(staging, store)
     folder = store / NAME
     assert [path.name for path in (folder / ".crawl").iterdir()] == ["ledger.sqlite"]

@@ -14,6 +14,7 @@ from mapillary_crawler.archive.finish.errors import DestinationTaken, ReadBackFa
 from mapillary_crawler.archive.finish.move import end_move, move_collection
 from mapillary_crawler.collection import durable
 from mapillary_crawler.collection.descent import NotFollowed
+from mapillary_crawler.collection.layout import LEDGER_PATH
 from mapillary_crawler.collection.outcome import RunStopped
 from tests.archive.finish.made import ANN, add, finish, pictures
 
@@ -190,6 +191,8 @@ def test_staging_is_kept_unless_the_store_has_it_all(folder, destination):
     end_move(folder, destination)
     assert folder.exists()
     shutil.copy2(folder / "2024-01-15.tar", destination)
+    with (destination / LEDGER_PATH).open("ab") as ledger:  # of an upload that came before
+        ledger.write(b"more")
     end_move(folder, destination)
     assert not list(folder.parent.iterdir())
     end_move(folder, destination)

@@ -293,6 +293,15 @@ def test_an_upload_that_did_not_come_to_its_end(items, places, tmp_path):
         assert ledger.facts.get("tar") is True
 
 
+def test_once_all_of_it_is_there_what_was_adopted_before_gives_way(items, places, original):
+    items.put(NAME, original)
+    items.drop(NAME, f"{DAY}.tar")
+    adopt(items, places)
+    items.put(NAME, original)
+    assert adopt(items, places).folder == places.store / NAME
+    assert not any(places.staging.iterdir())
+
+
 def test_the_rest_is_added_and_finished(items, places, tmp_path):
     """What was fetched again lies in tars of its own names; the manifests are the undisturbed."""
     some = pictures()

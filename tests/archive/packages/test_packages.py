@@ -29,6 +29,7 @@ from mapillary_crawler.archive.packages.publishing import (
     withdraw,
 )
 from mapillary_crawler.archive.slices.making import make_slice
+from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.descent import NotFollowed
 from mapillary_crawler.collection.layout import LEDGER_PATH, slice_folder
 from mapillary_crawler.collection.lock import Lock
@@ -74,6 +75,29 @@ def test_two_machines_make_what_one_process_makes(
     assert deterministic_set(other.finish()) == in_one
     assert list(one.root.iterdir()) == []
     assert not list(other.attempts.folder.glob("mapillary-*"))
+
+
+def test_a_kill_while_what_is_handed_out_is_removed_leaves_nothing(
+    machines: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = machines
+    clear, left = descent.clear, 1
+
+    def killed(root: Path, below: str) -> None:
+        nonlocal left
+        if below == f".moved-{NAME}":
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+        clear(root, below)
+
+    with monkeypatch.context() as context:
+        context.setattr(descent, "clear", killed)
+        with pytest.raises(KeyboardInterrupt):
+            one.hand_out()
+    assert list(one.staging.glob(".moved-*"))
+    forget(one.whole, one.look())
+    assert not list(one.staging.glob("*mapillary-*"))
 
 
 def test_the_ledger_of_the_whole_comes_once_to_a_machine(
