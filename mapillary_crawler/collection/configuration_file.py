@@ -46,7 +46,8 @@ SETTINGS = OF_TRUST | {
     "IA_ITEM_MAX_BYTES", "IA_ITEM_MAX_FILES", "IA_COLLECTION", "IA_RETRY_WAIT", "IA_PATIENCE",
     "IA_TIMEOUT",
 }  # fmt: skip
-_IN_THE_ENVIRONMENT_ALONE = frozenset(
+#: Neither of a file nor of `-s`: what they say must hold whoever types a command.
+IN_THE_ENVIRONMENT_ALONE = frozenset(
     {"MAPILLARY_QUEUE", "MAPILLARY_SHARED", "MAPILLARY_STORE_ROOT", "MAPILLARY_TRUSTED_API_HOST"}
 )
 _SECRETS = frozenset({"MAPILLARY_TOKEN", "TOKEN", "IA_ACCESS_KEY_ID", "IA_SECRET_ACCESS_KEY"})
@@ -200,7 +201,7 @@ def _settings(path: Path, table: Mapping[str, Any], *, trusted: bool) -> dict[st
     settings = {}
     for name, value in table.items():
         _refuse_secret(path, name)
-        if name in _IN_THE_ENVIRONMENT_ALONE:
+        if name in IN_THE_ENVIRONMENT_ALONE:
             raise ArgumentRefused(f"{path}: {name} may stand in the environment alone")
         if name not in SETTINGS:
             raise ArgumentRefused(f"{path}: unknown setting {name!r}{nearest(name, SETTINGS)}")

@@ -302,9 +302,14 @@ Examples
         )
 
     def _again(self, outcome: Outcome) -> str | None:
-        """Return the command that goes on, or fetches what archive.org has; None for a job."""
+        """Return the command that goes on, or fetches what archive.org has; None for a job.
+
+        None is to be typed for a slice that is one of several processes' work.
+        """
         from mapillary_crawler.terminal.redaction import Redactor
 
+        if self._staging.slice_number is not None and OF_SEVERAL in self._opts.set:
+            return ""
         if any(argument.startswith("_job=") for argument in self._opts.spargs):
             return None
         check = outcome is not Outcome.ALREADY_ARCHIVED

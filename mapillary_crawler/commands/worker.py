@@ -86,7 +86,8 @@ Examples
         from mapillary_crawler.workers.database import connected, warn_without_tls
         from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.machine import QueueMachine
-        from mapillary_crawler.workers.shared import ensure_same, read_shared
+        from mapillary_crawler.workers.shared import NAME as SHARED
+        from mapillary_crawler.workers.shared import ensure_same, is_elsewhere, read_shared
         from mapillary_crawler.workers.shared_work import SharedWork
         from mapillary_crawler.workers.shares import read_jobs, shares
 
@@ -103,6 +104,11 @@ Examples
             schema.check(queue)
             if shared:
                 ensure_same(queue, shared)
+            elif is_elsewhere(queue):
+                self.say(
+                    f"warning: {SHARED} is not set here, though machines of this queue have such a "
+                    "folder: what this one takes stays on its own disk"
+                )
         configure_logging(self.given_settings)
         places = Places(shared or configuration.store, configuration.staging)
 
@@ -145,7 +151,8 @@ Examples
             say=self.say,
             shared=of_all,
         )
-        self.say(f"{machine.name}: {jobs} at once, of the queue on {dsn.where}")
+        where = f"shared folder {shared}" if shared else f"store {places.store}"
+        self.say(f"{machine.name}: {jobs} at once, of the queue on {dsn.where}, into {where}")
         machine.run_worker()
 
     def say(self, message: object) -> None:

@@ -26,6 +26,7 @@ from scrapy.settings import Settings, default_settings
 
 from mapillary_crawler.collection.arguments import read_quality
 from mapillary_crawler.collection.configuration import Configuration, read_configuration
+from mapillary_crawler.collection.configuration_file import IN_THE_ENVIRONMENT_ALONE
 from mapillary_crawler.collection.misspelt import misspelt
 from mapillary_crawler.collection.outcome import (
     ArgumentRefused,
@@ -133,7 +134,12 @@ class ProjectCommand(ScrapyCommand):
             self.check_settings()
 
     def check_settings(self) -> None:
-        """Warn of settings that nobody reads and that are one letter from one of ours."""
+        """Warn of settings that nobody reads and that are one letter from one of ours.
+
+        Raises `ArgumentRefused` for those that are read from the environment alone.
+        """
+        for name in sorted(IN_THE_ENVIRONMENT_ALONE & set(self.given_settings)):
+            raise ArgumentRefused(f"-s {name} is not read: set {name} in the environment")
         for line in misspelt(set(self.given_settings) - set(dir(default_settings)), os.environ):
             self.say(line)
 

@@ -45,7 +45,8 @@ def last_line(
     """Return the outcome, its reason unless that says it already, the balance, and what follows.
 
     `folder` is where a finished collection is; `command` is what makes a run go on, or, where
-    archive.org has the collection, what fetches it all the same: None for a job of a server.
+    archive.org has the collection, what fetches it all the same: None for a job of a server, empty
+    where whoever has started it goes on.
     `adopt` is what takes over what archive.org has.
     `changes` is what an update has brought.
     """
@@ -64,7 +65,7 @@ def last_line(
         taken = f"To go on from there, without its tars: {adopt}. " if adopt else ""
         anyway = f"To fetch it all the same: {command or 'check_ia=0'}"
         return f"{line}; nothing was fetched. {taken}{anyway}"
-    if not outcome.advice:
+    if not outcome.advice or command == "":
         return line
     if command is None:
         return f"{line}; {outcome.advice.replace(_AGAIN, 'schedule it again')}"

@@ -33,6 +33,7 @@ class Dsn:
     """Where the queue is; shown as `where`, which lacks the password."""
 
     conninfo: str = field(repr=False)
+    #: What is connected to: where addresses are given beside names, those.
     hosts: tuple[str, ...]
     ports: tuple[str, ...]
     database: str
@@ -50,7 +51,10 @@ class Dsn:
     def clean(self, said: str) -> str:
         """Return what the library said as one line; nothing of it where the password is in it."""
         if self.password and self.password in said:
-            return "(its words are not shown, since the password is in them)"
+            return (
+                f"(its words are not shown, since the password is in them; look at what {NAME} has "
+                "behind its ?)"
+            )
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         return lines[0].rpartition(" failed: ")[2] if lines else ""
 
@@ -75,12 +79,13 @@ def read_dsn(environment: Mapping[str, str]) -> Dsn:
         ) from None
     given = {name: str(value) for name, value in found.items() if value is not None}
     of_server = {name: given.get(name) or environment.get(variable, "") for name, variable in {
-        "host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER",
+        "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE",
+        "user": "PGUSER",
         "sslmode": "PGSSLMODE", "password": "PGPASSWORD",
     }.items()}  # fmt: skip
     return Dsn(
         conninfo,
-        hosts=tuple(filter(None, of_server["host"].split(","))),
+        hosts=tuple(filter(None, (of_server["hostaddr"] or of_server["host"]).split(","))),
         ports=tuple(dict.fromkeys(filter(None, of_server["port"].split(",")))),
         database=of_server["dbname"],
         user=of_server["user"],

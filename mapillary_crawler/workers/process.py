@@ -103,7 +103,8 @@ class Processes:
                 signal.signal(number, handler)
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
-        self.stop(number)
+        # Of a crawl that still begins, Python makes a traceback for Ctrl-C, and an end for SIGTERM.
+        self.stop(signal.SIGTERM if number == signal.SIGINT else number)
 
     def stop(self, number: int) -> None:
         """Start no more, and pass a signal on; for a handler of signals, too."""

@@ -61,6 +61,11 @@ def ensure_same(connection: psycopg.Connection, folder: Path) -> None:
             raise ArgumentRefused(_other(folder))
 
 
+def is_elsewhere(connection: psycopg.Connection) -> bool:
+    """Say whether machines of this queue have such a folder."""
+    return connection.execute("SELECT FROM shared").fetchone() is not None
+
+
 def _create(path: Path, token: str) -> None:
     """Make the file, whole or not at all."""
     made = path.with_name(f"{path.name}-{token}")

@@ -86,6 +86,10 @@ def test_a_job_of_a_server_is_scheduled_again() -> None:
     assert line(Outcome.INTERRUPTED, UNFINISHED, command=None).endswith("; schedule it again")
 
 
+def test_nothing_is_to_be_typed_for_what_somebody_else_goes_on_with() -> None:
+    assert line(Outcome.INTERRUPTED, UNFINISHED, command="").endswith("failed 1 + left 2")
+
+
 @pytest.mark.parametrize("command", [None, f"{COMMAND} -a check_ia=0"])
 def test_what_archive_org_has_was_not_fetched(command: str | None) -> None:
     said = line(Outcome.ALREADY_ARCHIVED, Balance(), "archive.org has it: https://x/a", command)

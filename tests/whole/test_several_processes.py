@@ -113,6 +113,8 @@ def test_ctrl_c_ends_all_within_seconds_and_the_same_command_goes_on(
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 4, output
     assert "interrupted" in output
+    of_slices = [each for each in output.splitlines() if ", slice " in each]
+    assert not [each for each in of_slices if "run the same command again" in each]
     assert not any(map(_is_there, crawls))
     sandbox.set_faults({"cdn": {"latency_ms": 0}})
     result = several(crawling)

@@ -84,6 +84,10 @@ def test_what_the_library_says_is_one_line_and_lacks_the_password() -> None:
     assert found.clean(said) == "Connection refused"
     assert "hunter22" not in found.clean('could not translate host name "hunter22"')
     assert found.clean("") == ""
+    misspelt = dsn("postgresql://u:hunter22@h/q?sslmode=bogushunter22")
+    assert "look at what MAPILLARY_QUEUE has behind its ?" in misspelt.clean(
+        'invalid sslmode value: "bogushunter22"'
+    )
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
@@ -108,3 +112,14 @@ def test_a_private_network_needs_none_and_the_internet_does() -> None:
     assert warning(dsn("postgresql://u:p@93.184.216.34/q"), lambda host: [host]) is not None
     mode = dsn("postgresql://u:p@93.184.216.34/q", PGSSLMODE="require")
     assert warning(mode, lambda host: [host]) is None
+
+
+def test_an_address_is_asked_whatever_name_stands_beside_it() -> None:
+    """PostgreSQL: `hostaddr` is connected to, `host` only compared with the certificate."""
+    public = dsn("postgresql://u:p@127.0.0.1/q?hostaddr=8.8.8.8")
+    assert "8.8.8.8" in (warning(public, lambda host: [host]) or "")
+    assert "8.8.8.8" in public.where
+    private = dsn("postgresql://u:p@8.8.8.8/q?hostaddr=127.0.0.1")
+    assert warning(private, lambda host: [host]) is None
+    named = dsn("postgresql://u:p@10.0.0.3/q", PGHOSTADDR="8.8.8.8")
+    assert warning(named, lambda host: [host]) is not None

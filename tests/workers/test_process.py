@@ -100,6 +100,25 @@ def test_what_ends_one_that_nobody_has_stopped_is_told() -> None:
     assert asyncio.run(processes.run("killed", python(killed))) == -signal.SIGTERM
 
 
+def test_ctrl_c_ends_what_only_begins_without_a_traceback(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Python would make one of SIGINT while a crawl imports what it needs."""
+    begun = tmp_path / "begun"
+    beginning = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+    processes = Processes(several=False)
+
+    async def run() -> int:
+        crawl = asyncio.create_task(processes.run("alice", python(beginning, begun)))
+        await asyncio.to_thread(until, begun.exists)
+        signal.raise_signal(signal.SIGINT)
+        return await crawl
+
+    with processes.passing_signals():
+        assert asyncio.run(run()) == 4
+    assert capfd.readouterr().err == ""
+
+
 def test_nobody_is_started_once_stopped() -> None:
     async def run() -> int:
         processes = Processes(several=False)

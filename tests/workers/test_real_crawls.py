@@ -233,6 +233,14 @@ def test_a_machine_that_is_lost_costs_the_slices_it_had_in_hand(
     result = other.scrapy("worker")
     assert result.code == 2
     assert "is not the folder that the other machines" in result.output
+    del other.environment["MAPILLARY_SHARED"]
+    with worker(other, tmp_path / "without.txt") as without:
+        wait_until(lambda: "at once, of the queue" in (tmp_path / "without.txt").read_text())
+        without.terminate()
+        without.wait(60)
+    said = (tmp_path / "without.txt").read_text()
+    assert "warning: MAPILLARY_SHARED is not set here" in said
+    assert f"into store {other.store}" in said
 
 
 def test_a_worker_that_comes_back_too_late_changes_nothing_on_the_shared_folder(

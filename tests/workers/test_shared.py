@@ -15,7 +15,8 @@ from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.workers import schema
 from mapillary_crawler.workers.database import connected
 from mapillary_crawler.workers.dsn import read_dsn
-from mapillary_crawler.workers.shared import ensure_same, read_shared
+from mapillary_crawler.workers.shared import ensure_same, is_elsewhere, read_shared
+from tests.crawling import Crawling
 
 
 def test_it_is_a_folder_apart_from_the_work(tmp_path: Path) -> None:
@@ -26,6 +27,14 @@ def test_it_is_a_folder_apart_from_the_work(tmp_path: Path) -> None:
         read_shared({"MAPILLARY_SHARED": str(tmp_path / "absent")}, staging)
     with pytest.raises(ArgumentRefused, match="own disk"):
         read_shared({"MAPILLARY_SHARED": str(tmp_path)}, staging)
+
+
+@pytest.mark.parametrize("name", ["MAPILLARY_SHARED", "MAPILLARY_QUEUE"])
+def test_it_is_of_the_environment_alone(tmp_path: Path, name: str) -> None:
+    result = Crawling(tmp_path / "store").scrapy("worker", "-s", f"{name}=s3cret")
+    assert (result.code, len(result.lines)) == (2, 1), result.output
+    assert f"-s {name} is not read: set {name} in the environment" in result.output
+    assert "s3cret" not in result.output
 
 
 @pytest.fixture
@@ -39,8 +48,10 @@ def queue(queue_address: str) -> Iterator[psycopg.Connection]:
 def test_another_folder_is_found_out(queue: psycopg.Connection, tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
+    assert not is_elsewhere(queue)
     ensure_same(queue, one)
     ensure_same(queue, one)
+    assert is_elsewhere(queue)
     (same,) = one.iterdir()
     other.mkdir()
     with pytest.raises(ArgumentRefused, match="not the folder that the other machines"):
