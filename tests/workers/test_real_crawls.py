@@ -240,7 +240,7 @@ def test_a_machine_that_is_lost_costs_the_slices_it_had_in_hand(
         without.wait(60)
     said = (tmp_path / "without.txt").read_text()
     assert "warning: MAPILLARY_SHARED is not set here" in said
-    assert f"into store {other.store}" in said
+    assert f"into store {crawling.store}" in said
 
 
 def test_a_worker_that_comes_back_too_late_changes_nothing_on_the_shared_folder(
