@@ -49,8 +49,8 @@ States
   cancelled  somebody has cancelled it
   done       it is finished
 
-Exit codes: 0, 2 where the queue cannot be reached, its tables are of another version, or there is
-no such user in it.
+Exit codes: 0, 2 where the queue cannot be reached, its tables are of another version, or it has
+nothing of the user that could be cancelled or tried again.
 
 Examples
 ========
@@ -74,6 +74,7 @@ Examples
         from mapillary_crawler.workers import enqueue, schema
         from mapillary_crawler.workers.database import connected, warn_without_tls
         from mapillary_crawler.workers.dsn import read_dsn
+        from mapillary_crawler.workers.no_task import why_not_cancelled, why_not_retried
         from mapillary_crawler.workers.overview import look
 
         word, name = _asked_for(args)
@@ -86,19 +87,17 @@ Examples
                 return
             schema.check(queue)
             if word == "cancel":
-                count = enqueue.cancel(queue, name)
-                self._told(count, name, "nothing of it waits or is being done")
+                if not enqueue.cancel(queue, name):
+                    raise ArgumentRefused(
+                        why_not_cancelled(name, look(queue, lease).users.values())
+                    )
                 print(f"{name}: cancelled; what is being crawled of it ends")
             elif word == "retry":
-                self._told(enqueue.retry(queue, name, lease), name, "it has no task")
+                if not enqueue.retry(queue, name, lease):
+                    raise ArgumentRefused(why_not_retried(name, look(queue, lease).users.values()))
                 print(f"{name}: it goes on where it was")
             else:
                 _show(look(queue, lease), opts)
-
-    def _told(self, count: int, name: str, why: str) -> None:
-        """Refuse what was asked for nobody."""
-        if not count:
-            raise ArgumentRefused(f"{name} is not in the queue: {why}; see {self.typed}")
 
 
 def _asked_for(args: list[str]) -> tuple[str, str]:

@@ -318,6 +318,13 @@ def test_what_cannot_be_used_is_one_line_and_exit_2(
     assert "nobody is not in the queue" in refused("queue", "cancel", "nobody")
     assert "nobody is not in the queue" in refused("queue", "retry", "nobody")
     with psycopg.connect(queue_address) as queue:
+        queue.execute(
+            "INSERT INTO mapillary_crawler.progress (collection, slice, username, exit_code) "
+            "VALUES ('mapillary-bob-original', -1, 'bob', 0)"
+        )
+    assert "bob is done; enqueue it again" in refused("queue", "retry", "bob")
+    assert "bob is done: there is nothing to cancel" in refused("queue", "cancel", "bob")
+    with psycopg.connect(queue_address) as queue:
         queue.execute("UPDATE mapillary_crawler.schema_version SET version = 99")
     assert "newer (schema 99" in refused("worker")
     assert os.environ.get("MAPILLARY_QUEUE") is None
