@@ -83,12 +83,21 @@ ALTER TABLE procrastinate_jobs ADD CONSTRAINT args_are_an_object
 CHECK (jsonb_typeof(args) = 'object');
 CREATE INDEX jobs_by_lock ON procrastinate_jobs (lock) WHERE status IN ('todo', 'doing');
 """
+#: Whether tables, types or functions lie in the schema, of whoever may look into it: another is
+#: told by the server what he may not, and dropping it would not help him.
+_IN_USE = """
+SELECT EXISTS (
+    SELECT FROM pg_depend
+    WHERE (refclassid, refobjid) = ('pg_namespace'::regclass, pg_namespace.oid)
+    AND classid IN ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass)
+) FROM pg_namespace WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE')
+"""
 
 
 def init(connection: psycopg.Connection) -> str:
     """Make the tables, or bring them up to date; return what was done, in words.
 
-    Raises `QueueRefused` where a newer program made them.
+    Raises `QueueRefused` where a newer program made them, or something else lies in their place.
     """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
@@ -139,11 +148,22 @@ def _named(found: tuple[int, str]) -> str:
 
 
 def _found(connection: psycopg.Connection) -> tuple[int, str] | None:
+    """Return of which version the tables are, None where there are none.
+
+    Raises `QueueRefused` for what says no version: neither can it be used, nor made on top of it.
+    """
     exists = connection.execute("SELECT to_regclass('schema_version')").fetchone()
-    if exists is None or exists[0] is None:
-        return None
-    row = connection.execute("SELECT version, procrastinate FROM schema_version").fetchone()
-    return None if row is None else (int(row[0]), str(row[1]))
+    if exists and exists[0] is not None:
+        row = connection.execute("SELECT version, procrastinate FROM schema_version").fetchone()
+        if row:
+            return int(row[0]), str(row[1])
+    in_use = connection.execute(_IN_USE, (SCHEMA,)).fetchone()
+    if in_use and in_use[0]:
+        raise QueueRefused(
+            f"the schema {SCHEMA} is there, but not as this program makes it; drop it "
+            f"(DROP SCHEMA {SCHEMA} CASCADE) and run {program_name()} queue init"
+        )
+    return None
 
 
 def _migrations() -> list[Path]:

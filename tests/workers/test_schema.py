@@ -59,6 +59,53 @@ def test_another_version_is_refused(queue_address: str, change: str, said: str) 
                 schema.init(queue)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM schema_version",
+        "DROP TABLE schema_version",
+        "DROP SCHEMA mapillary_crawler CASCADE; CREATE SCHEMA mapillary_crawler; "
+        "CREATE TYPE mapillary_crawler.procrastinate_job_status AS ENUM ()",
+    ],
+)
+def test_what_is_not_as_this_program_makes_it_is_to_be_dropped(
+    queue_address: str, change: str
+) -> None:
+    said = (
+        r"the schema mapillary_crawler is there, but not as this program makes it; drop it "
+        r"\(DROP SCHEMA mapillary_crawler CASCADE\) and run .* queue init$"
+    )
+    with connected(dsn(queue_address)) as queue:
+        schema.init(queue)
+        queue.execute(change.encode())
+        with pytest.raises(QueueRefused, match=said):
+            schema.check(queue)
+        with pytest.raises(QueueRefused, match=said):
+            schema.init(queue)
+        queue.execute("DROP SCHEMA mapillary_crawler CASCADE")
+        assert schema.init(queue) == "the queue is ready (schema 1)"
+        schema.check(queue)
+
+
+def test_an_empty_schema_that_somebody_has_made_for_it_is_used(queue_address: str) -> None:
+    with connected(dsn(queue_address)) as queue:
+        queue.execute("CREATE SCHEMA mapillary_crawler")
+        queue.execute(
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA mapillary_crawler GRANT SELECT ON TABLES TO public"
+        )
+        with pytest.raises(QueueRefused, match="no tables yet"):
+            schema.check(queue)
+        assert schema.init(queue) == "the queue is ready (schema 1)"
+
+
+def test_who_may_not_look_into_the_schema_is_not_told_to_drop_it(queue_address: str) -> None:
+    with connected(dsn(queue_address)) as queue:
+        schema.init(queue)
+        queue.execute("SET ROLE pg_read_all_settings")
+        with pytest.raises(QueueRefused, match="no tables yet"):
+            schema.check(queue)
+
+
 def test_tables_of_an_older_procrastinate_are_brought_up_to_date(queue_address: str) -> None:
     """Made by all of procrastinate's changes but the newest one, as its version before has it."""
     newest = schema._migrations()[-1]
