@@ -41,13 +41,24 @@ shown nowhere. docs/scale.md says how to set it up.
 States
 ======
 
-  waiting    nobody has taken it yet, its machine has no place for it now, or none has the version
-             of the program that has cut it
+  waiting    nobody has taken it yet, its machine has no place for it now, or
+             none has the version of the program that has cut it
   running    it is being listed, fetched, merged or finished
   later      it is tried again in a while: the API was away, say
-  failed     it is not tried again by itself; its exit code says why ({program_name()} crawl -h)
+  failed     it is not tried again by itself; its exit code says why
+             ({program_name()} crawl -h)
   cancelled  somebody has cancelled it
   done       it is finished
+
+States of workers
+=================
+
+  working    something is being done on its machine
+  idle       nothing is
+  halted     nothing is, and no machine takes anything: a line above says why
+  paused     its machine takes nothing for a while: the disk is full, say
+  ended      it was told to end
+  lost       nothing was heard of it for a lease; others get what it had
 
 Exit codes: 0, 2 where the queue cannot be reached, its tables are of another version, or it has
 nothing of the user that could be cancelled or tried again.
@@ -143,7 +154,9 @@ def _show(found: Overview, opts: argparse.Namespace) -> None:
     for task in found.refused:
         print(f"task {task.task} is refused: {brief(task.reason, _REASON)}")
     for worker in found.workers:
-        print(f"{brief(worker.machine)}: {worker.jobs} at once, {brief(worker.state, _REASON)}")
+        seen = f", last seen {quantities.age(worker.seconds_unseen)}" if worker.is_gone else ""
+        state = f"{brief(worker.state, _REASON)}{seen}"
+        print(f"{brief(worker.machine)}: {worker.jobs} at once, {state}")
     print(_sum(found))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
-from mapillary_crawler.terminal.json_lines import moment
+from mapillary_crawler.workers.attendance import WorkerOfQueue, workers
 from mapillary_crawler.workers.leases import SHARED, shared_version
 from mapillary_crawler.workers.news import WHOLE, place_of
 from mapillary_crawler.workers.tasks import ARCHIVE_SLICE, ARCHIVE_USER
@@ -19,8 +18,8 @@ from mapillary_crawler.workers.work import Work, read_work
 
 #: Seconds after which figures of a crawl say nothing of now.
 _STALE = 60.0
-#: No number of images or bytes is as large, and no time as late: in seconds since 1970.
-_MOST, _LAST = 2**63, 253_402_300_799.0
+#: No number of images, bytes or seconds is as large.
+_MOST = 2**63
 _OF_SLICES = ("saved", "gone", "unavailable", "failed", "bytes_saved")
 _NUMBERS = (*_OF_SLICES, "listed", "left")
 #: By collection and state; what each holds is looked at where it has failed.
@@ -48,12 +47,6 @@ _PROGRESS = """
 SELECT collection, slice, username, machine, exit_code, figures,
     (extract(epoch FROM now()) - extract(epoch FROM changed_at))::float AS age
 FROM progress ORDER BY collection, slice
-"""
-_WORKERS = """
-SELECT machine, version, jobs, drained, extract(epoch FROM seen_at)::float AS seen_at,
-    (extract(epoch FROM now()) - extract(epoch FROM seen_at))::float AS age,
-    CASE WHEN paused_until > now() THEN paused_for END AS paused_for
-FROM workers ORDER BY machine, id
 """
 
 
@@ -90,21 +83,6 @@ class UserInQueue:
     def fields(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
         return {"kind": "user", **asdict(self)}
-
-
-@dataclass(frozen=True)
-class WorkerOfQueue:
-    """A process of `scrapy worker`; `seen_at` is in seconds since 1970."""
-
-    machine: str
-    version: str
-    jobs: int
-    state: str
-    seen_at: float
-
-    def fields(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
-        return {"kind": "worker", **asdict(self), "seen_at": moment(self.seen_at)}
 
 
 @dataclass(frozen=True)
@@ -172,10 +150,10 @@ def look(connection: psycopg.Connection, lease: float) -> Overview:
             _add_failed(found, row)
         for row in cursor.execute(_PROGRESS).fetchall():
             _add_progress(found, row)
-        found.workers = [_worker(row, lease) for row in cursor.execute(_WORKERS).fetchall()]
         halt = cursor.execute("SELECT username, machine, reason FROM halt").fetchone()
     if halt:
         found.halted = f"{halt['reason']} ({halt['username']})"
+    found.workers = workers(connection, lease, halted=found.halted is not None)
     for user in found.users.values():
         if user.images_per_second and user.left:
             user.seconds_left = round(user.left / user.images_per_second)
@@ -258,15 +236,3 @@ def _number(figures: Any, name: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
         return value
     return 0
-
-
-def _worker(row: Mapping[str, Any], lease: float) -> WorkerOfQueue:
-    state = "working"
-    if row["drained"]:
-        state = "ended"
-    elif row["age"] > lease:
-        state = "lost"
-    elif row["paused_for"]:
-        state = f"paused: {row['paused_for']}"
-    seen_at = min(max(0.0, row["seen_at"] or time.time()), _LAST)
-    return WorkerOfQueue(row["machine"], row["version"], row["jobs"], state, seen_at)

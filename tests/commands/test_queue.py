@@ -6,14 +6,11 @@ import argparse
 
 import pytest
 
+from mapillary_crawler.commands.queue import Command as Queue
 from mapillary_crawler.commands.queue import _show
 from mapillary_crawler.commands.worker import Command as Worker
-from mapillary_crawler.workers.overview import (
-    Overview,
-    RefusedTask,
-    UserInQueue,
-    WorkerOfQueue,
-)
+from mapillary_crawler.workers.attendance import WorkerOfQueue
+from mapillary_crawler.workers.overview import Overview, RefusedTask, UserInQueue
 
 #: It clears a terminal, turns its text around, and has no end.
 HOSTILE = "\x1b[2J\u202e\x9b1A\r\n" + "long" * 10**6
@@ -33,6 +30,25 @@ def test_names_and_reasons_of_others_do_nothing_to_a_terminal(
     assert len(lines) == 7
     assert all(line.isprintable() and len(line) < 1000 for line in lines)
     assert all("\\x1b[2J\\u202e" in lines[place] for place in (0, 2, 3, 4, 5))
+
+
+def test_since_when_nothing_was_heard_is_told_of_workers_that_are_gone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    states = ("working", "ended", "lost")
+    workers = [WorkerOfQueue("m", "1", 2, state, 0.0, seconds_unseen=300) for state in states]
+    _show(Overview(workers=workers), argparse.Namespace(json=False))
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "m: 2 at once, working",
+        "m: 2 at once, ended, last seen 5 min ago",
+        "m: 2 at once, lost, last seen 5 min ago",
+    ]
+
+
+def test_what_the_help_says_of_states_fits_into_a_terminal() -> None:
+    """A line that is kept as it is, and is too wide, has its last words on one of their own."""
+    listed = Queue.epilog.partition("States")[2].partition("Exit codes")[0]
+    assert max(map(len, listed.splitlines())) < 79
 
 
 def test_a_worker_quotes_tasks_of_strangers_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
