@@ -36,7 +36,8 @@ class Command(ProjectCommand):
     )
     epilog = f"""\
 MAPILLARY_QUEUE, in the environment alone, is postgresql://USER:PASSWORD@HOST:PORT/DATABASE; it is
-shown nowhere. docs/scale.md says how to set it up.
+shown nowhere. docs/scale.md says how to set it up, and what the fields of --json are. Until some of
+a user's images are listed, nobody knows how many are left: - or null.
 
 States
 ======
@@ -164,12 +165,13 @@ def _row(user: UserInQueue) -> tuple[str, ...]:
     from mapillary_crawler.terminal.quoting import brief
 
     ended = user.has_ended and user.exit_code
-    amounts = (user.listed, user.saved, user.gone + user.unavailable, user.failed, user.left)
+    amounts = (user.listed, user.saved, user.gone + user.unavailable, user.failed)
     return (
         brief(user.collection),
         f"{user.state} ({user.exit_code})" if ended else user.state,
         f"{user.slices_ended}/{user.slices}" if user.slices else "-",
         *map("{:,}".format, amounts),
+        "-" if user.left is None else f"{user.left:,}",
         quantities.size(user.bytes_saved),
         quantities.rate(user.images_per_second) if user.images_per_second else "-",
         brief(user.machine or "-"),

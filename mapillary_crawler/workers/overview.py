@@ -21,7 +21,7 @@ _STALE = 60.0
 #: No number of images, bytes or seconds is as large.
 _MOST = 2**63
 _OF_SLICES = ("saved", "gone", "unavailable", "failed", "bytes_saved")
-_NUMBERS = (*_OF_SLICES, "listed", "left")
+_NUMBERS = (*_OF_SLICES, "listed")
 #: By collection and state; what each holds is looked at where it has failed.
 _TASKS = """
 SELECT split_part(lock, '#', 1) AS collection, args ->> 'username' AS username,
@@ -68,7 +68,8 @@ class UserInQueue:
     gone: int = 0
     unavailable: int = 0
     failed: int = 0
-    left: int = 0
+    #: None until some are listed: nobody knows yet.
+    left: int | None = None
     bytes_saved: int = 0
     images_per_second: float = 0.0
     seconds_left: float | None = None
@@ -115,7 +116,7 @@ class Overview:
     @property
     def seconds_left(self) -> float | None:
         """How long those that are listed take at this rate; None while that is not known."""
-        left = sum(user.left for user in self.users.values() if not user.has_ended)
+        left = sum(user.left or 0 for user in self.users.values() if not user.has_ended)
         rate = self.images_per_second
         return left / rate if rate and left else None
 
@@ -223,9 +224,11 @@ def _add_progress(found: Overview, row: Mapping[str, Any]) -> None:
             user.state = "done"
     for name in _OF_SLICES if is_slice else _NUMBERS:
         setattr(user, name, getattr(user, name) + int(_number(figures, name)))
-    if is_slice:
+    if is_slice and user.listed:
         settled = user.saved + user.gone + user.unavailable + user.failed
         user.left = max(0, user.listed - settled)
+    elif not is_slice and (user.listed or user.state == "done"):
+        user.left = int(_number(figures, "left"))
     if code is None and row["age"] < _STALE:
         user.images_per_second += _number(figures, "images_per_second")
 

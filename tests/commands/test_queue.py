@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import pytest
 
@@ -11,6 +12,7 @@ from mapillary_crawler.commands.queue import _show
 from mapillary_crawler.commands.worker import Command as Worker
 from mapillary_crawler.workers.attendance import WorkerOfQueue
 from mapillary_crawler.workers.overview import Overview, RefusedTask, UserInQueue
+from tests.crawling import PROJECT
 
 #: It clears a terminal, turns its text around, and has no end.
 HOSTILE = "\x1b[2J\u202e\x9b1A\r\n" + "long" * 10**6
@@ -43,6 +45,27 @@ def test_since_when_nothing_was_heard_is_told_of_workers_that_are_gone(
         "m: 2 at once, ended, last seen 5 min ago",
         "m: 2 at once, lost, last seen 5 min ago",
     ]
+
+
+def test_how_much_is_left_is_a_dash_until_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Overview()
+    for name, left in (("a", None), ("b", 0), ("c", 1234)):
+        found.users[name] = UserInQueue(name, name, "running", left=left)
+    _show(found, argparse.Namespace(json=False))
+    heading, *rows = (line.split() for line in capsys.readouterr().out.splitlines()[:4])
+    assert [row[heading.index("left")] for row in rows] == ["-", "0", "1,234"]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [UserInQueue("a", "a", "later"), WorkerOfQueue("m", "1", 2, "idle", 0.0), RefusedTask(1, "r")],
+)
+def test_each_field_of_json_is_documented(shown: UserInQueue | WorkerOfQueue | RefusedTask) -> None:
+    fields = shown.fields()
+    kind = fields.pop("kind")
+    section = (PROJECT / "docs/scale.md").read_text().partition("### What `scrapy queue` shows")[2]
+    (row,) = (line for line in section.splitlines() if line.startswith(f"| `{kind}`"))
+    assert set(re.findall("`([a-z_]+)`", row)) - {kind, "null"} == set(fields)
 
 
 def test_what_the_help_says_of_states_fits_into_a_terminal() -> None:

@@ -52,6 +52,32 @@ def test_who_has_no_task_is_done_only_where_the_crawl_said_so(fleet: Fleet) -> N
     assert fleet.look().users[NAME].state == "done"
 
 
+def test_how_much_is_left_is_not_known_before_some_is_listed(fleet: Fleet) -> None:
+    def left() -> list[int | None]:
+        (fields,) = (each for each in fleet.look().fields() if each["kind"] == "user")
+        return [fleet.look().users[NAME].left, json.loads(json.dumps(fields))["left"]]
+
+    fleet.enqueue("alice")
+    assert left() == [None, None], "nobody has taken it"
+    fleet.execute(_PROGRESS, -1, None, "{}")
+    assert left() == [None, None], "its crawl has told nothing yet"
+    fleet.execute("UPDATE progress SET figures = %s", figures(listed=0, left=0))
+    assert left() == [None, None], "its listing has just begun"
+    fleet.execute("UPDATE progress SET figures = %s", figures(listed=3, saved=1, left=2))
+    assert left() == [2, 2]
+    fleet.execute("DELETE FROM procrastinate_jobs")
+    fleet.execute("UPDATE progress SET exit_code = 8, figures = %s", figures(listed=0, left=0))
+    assert left() == [0, 0], "it has none"
+
+
+def test_what_slices_have_is_not_all_that_is_left_before_the_whole_has_told(fleet: Fleet) -> None:
+    fleet.enqueue("alice")
+    fleet.execute(_PROGRESS, -1, None, "{}")
+    fleet.execute(_PROGRESS, 1, 0, figures(listed=300, saved=300, left=0))
+    user = fleet.look().users[NAME]
+    assert (user.saved, user.left, user.seconds_left) == (300, None, None)
+
+
 def test_odd_figures_of_a_stranger_disturb_nobody(fleet: Fleet) -> None:
     odd = json.dumps({"listed": "many", "saved": None, "images_per_second": [], "left": {}})
     fleet.execute(_PROGRESS, -1, None, odd)
@@ -65,7 +91,7 @@ def test_odd_figures_of_a_stranger_disturb_nobody(fleet: Fleet) -> None:
 def test_what_no_crawl_has_told_is_not_counted(fleet: Fleet, odd: str) -> None:
     fleet.execute(_PROGRESS, -1, None, odd)
     user = fleet.look().users[NAME]
-    assert (user.listed, user.saved, user.left, user.seconds_left) == (0, 0, 0, None)
+    assert (user.listed, user.saved, user.left, user.seconds_left) == (0, 0, None, None)
 
 
 def test_what_a_stranger_says_of_machines_and_tasks_can_be_shown(fleet: Fleet) -> None:
