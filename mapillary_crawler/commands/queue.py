@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mapillary_crawler.collection.configuration import read_number
@@ -43,9 +45,11 @@ States
 ======
 
   waiting    nobody has taken it yet, its machine has no place for it now, or
-             none has the version of the program that has cut it
+             has no worker (a line below says so), or none has the version of
+             the program that has cut it
   running    it is being listed, fetched, merged or finished
-  later      it is tried again in a while: the API was away, say
+  later      it is tried again once the time is over that is shown: the API
+             was away, say
   failed     it is not tried again by itself; its exit code says why
              ({program_name()} crawl -h)
   cancelled  somebody has cancelled it
@@ -152,6 +156,8 @@ def _show(found: Overview, opts: argparse.Namespace) -> None:
                 f"{brief(user.collection)} waits for a machine with version {version}, which "
                 "has cut it"
             )
+    for line_of_machine in _absent(found):
+        print(line_of_machine)
     for task in found.refused:
         print(f"task {task.task} is refused: {brief(task.reason, _REASON)}")
     for worker in found.workers:
@@ -161,14 +167,32 @@ def _show(found: Overview, opts: argparse.Namespace) -> None:
     print(_sum(found))
 
 
+def _absent(found: Overview) -> Iterator[str]:
+    """Yield a line for each machine that is waited for and has no worker."""
+    from mapillary_crawler.terminal.quoting import brief
+
+    waiting: dict[str, set[str]] = {}
+    for user in found.users.values():
+        if user.waits_for_machine is not None:
+            waiting.setdefault(user.waits_for_machine, set()).add(user.username)
+    for machine, names in waiting.items():
+        who, typed = f"{len(names):,} users wait", "USER"
+        if len(names) == 1:
+            (name,) = names
+            who, typed = f"{brief(name)} waits", brief(shlex.quote(name))
+        yield (
+            f"{brief(machine)} has no worker now, and {who} for it: start one there, or let any "
+            f"other machine begin anew: {program_name()} queue retry {typed}"
+        )
+
+
 def _row(user: UserInQueue) -> tuple[str, ...]:
     from mapillary_crawler.terminal.quoting import brief
 
-    ended = user.has_ended and user.exit_code
     amounts = (user.listed, user.saved, user.gone + user.unavailable, user.failed)
     return (
         brief(user.collection),
-        f"{user.state} ({user.exit_code})" if ended else user.state,
+        user.words,
         f"{user.slices_ended}/{user.slices}" if user.slices else "-",
         *map("{:,}".format, amounts),
         "-" if user.left is None else f"{user.left:,}",

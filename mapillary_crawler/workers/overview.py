@@ -10,8 +10,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from mapillary_crawler.collection.outcome import ArgumentRefused, Outcome
+from mapillary_crawler.terminal.quantities import duration
 from mapillary_crawler.workers.attendance import WorkerOfQueue, workers
-from mapillary_crawler.workers.leases import SHARED, shared_version
+from mapillary_crawler.workers.leases import SHARED, queue_of, shared_version
 from mapillary_crawler.workers.news import WHOLE, place_of
 from mapillary_crawler.workers.tasks import ARCHIVE_SLICE, ARCHIVE_USER
 from mapillary_crawler.workers.work import Work, read_work
@@ -26,17 +27,19 @@ _NUMBERS = (*_OF_SLICES, "listed")
 _TASKS = """
 SELECT split_part(lock, '#', 1) AS collection, args ->> 'username' AS username,
     task_name = %s AS is_slice, status::text, abort_requested,
-    coalesce(scheduled_at > now(), false) AS later, count(*) AS tasks
+    coalesce(scheduled_at > now(), false) AS later, count(*) AS tasks,
+    (extract(epoch FROM min(scheduled_at)) - extract(epoch FROM now()))::float AS seconds
 FROM procrastinate_jobs WHERE lock IS NOT NULL AND status <> 'failed'
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY max(priority) DESC, min(id)
 """
-#: Of those who were handed out, by whom no machine is that could go on.
+#: Of those who wait for a machine, or were handed out, by whom none is that could go on.
 _WAITING = """
 SELECT DISTINCT split_part(lock, '#', 1) AS collection, queue_name AS queue
-FROM procrastinate_jobs WHERE status = 'todo' AND starts_with(queue_name, %s)
+FROM procrastinate_jobs WHERE status = 'todo'
+AND (starts_with(queue_name, %(machine)s) OR starts_with(queue_name, %(shared)s))
 AND NOT EXISTS (
-    SELECT 1 FROM workers WHERE queue_name = %s || version
-    AND NOT drained AND seen_at > now() - make_interval(secs => %s)
+    SELECT 1 FROM workers WHERE queue_name IN (%(machine)s || machine, %(shared)s || version)
+    AND NOT drained AND seen_at > now() - make_interval(secs => %(lease)s)
 )
 """
 _FAILED = """
@@ -73,6 +76,10 @@ class UserInQueue:
     bytes_saved: int = 0
     images_per_second: float = 0.0
     seconds_left: float | None = None
+    #: Until it is tried again, where that is later.
+    seconds_to_wait: int | None = None
+    #: The machine on whose disk it is, where that has no worker now.
+    waits_for_machine: str | None = None
     #: Version of the program that goes on with it, where no machine has that now.
     waits_for_version: str | None = None
 
@@ -80,6 +87,17 @@ class UserInQueue:
     def has_ended(self) -> bool:
         """Whether nothing more is done for it by itself."""
         return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def words(self) -> str:
+        """Its state, and why or until when it is in it, as far as that can be said in short."""
+        if self.has_ended and self.exit_code:
+            return f"{self.state} ({self.exit_code})"
+        if self.state == "later" and self.seconds_to_wait is not None:
+            return f"later, in {duration(self.seconds_to_wait)}"
+        if self.state == "waiting" and self.waits_for_machine is not None:
+            return "waiting for its machine"
+        return self.state
 
     def fields(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
@@ -144,9 +162,10 @@ def look(connection: psycopg.Connection, lease: float) -> Overview:
         for row in cursor.execute(_TASKS, (ARCHIVE_SLICE,)).fetchall():
             user = _user(found, row["username"] or "", row["collection"], _state(row))
             user.slices += row["tasks"] * row["is_slice"]
-        for row in cursor.execute(_WAITING, (SHARED, SHARED, lease)).fetchall():
-            if row["collection"] in found.users:
-                found.users[row["collection"]].waits_for_version = shared_version(row["queue"])
+            _add_wait(user, row)
+        names = {"machine": queue_of(""), "shared": SHARED, "lease": lease}
+        for row in cursor.execute(_WAITING, names).fetchall():
+            _add_absent(found, row["collection"], row["queue"])
         for row in cursor.execute(_FAILED).fetchall():
             _add_failed(found, row)
         for row in cursor.execute(_PROGRESS).fetchall():
@@ -156,9 +175,29 @@ def look(connection: psycopg.Connection, lease: float) -> Overview:
         found.halted = f"{halt['reason']} ({halt['username']})"
     found.workers = workers(connection, lease, halted=found.halted is not None)
     for user in found.users.values():
+        if user.state != "later":  # others of its tasks need no waiting for
+            user.seconds_to_wait = None
         if user.images_per_second and user.left:
             user.seconds_left = round(user.left / user.images_per_second)
     return found
+
+
+def _add_wait(user: UserInQueue, row: Mapping[str, Any]) -> None:
+    """Add when a task is tried again, of several the first."""
+    if row["later"]:
+        seconds = round(min(max(0.0, row["seconds"]), _MOST))
+        before = user.seconds_to_wait
+        user.seconds_to_wait = seconds if before is None else min(before, seconds)
+
+
+def _add_absent(found: Overview, collection: str, queue: str) -> None:
+    """Add for what a user waits that is not there."""
+    if user := found.users.get(collection):
+        version = shared_version(queue)
+        if version is None:
+            user.waits_for_machine = queue.removeprefix(queue_of(""))
+        else:
+            user.waits_for_version = version
 
 
 def _add_failed(found: Overview, row: Mapping[str, Any]) -> None:

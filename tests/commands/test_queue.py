@@ -23,15 +23,16 @@ def test_names_and_reasons_of_others_do_nothing_to_a_terminal(
 ) -> None:
     found = Overview(halted=HOSTILE)
     found.users["a"] = UserInQueue(
-        "a", f"mapillary-{HOSTILE}", "running", machine=HOSTILE, waits_for_version=HOSTILE
-    )
+        HOSTILE, f"mapillary-{HOSTILE}", "running", machine=HOSTILE, waits_for_version=HOSTILE,
+        waits_for_machine=HOSTILE,
+    )  # fmt: skip
     found.workers.append(WorkerOfQueue(HOSTILE, "1", 2, f"paused: {HOSTILE}", 0.0))
     found.refused.append(RefusedTask(7, HOSTILE))
     _show(found, argparse.Namespace(json=False))
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(line.isprintable() and len(line) < 1000 for line in lines)
-    assert all("\\x1b[2J\\u202e" in lines[place] for place in (0, 2, 3, 4, 5))
+    assert all("\\x1b[2J\\u202e" in lines[place] for place in (0, 2, 3, 4, 5, 6))
 
 
 def test_since_when_nothing_was_heard_is_told_of_workers_that_are_gone(
@@ -45,6 +46,24 @@ def test_since_when_nothing_was_heard_is_told_of_workers_that_are_gone(
         "m: 2 at once, ended, last seen 5 min ago",
         "m: 2 at once, lost, last seen 5 min ago",
     ]
+
+
+def test_what_to_do_is_said_once_for_all_who_wait_for_a_machine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def lines(**machines: str) -> list[str]:
+        found = Overview()
+        for name, machine in machines.items():
+            found.users[name] = UserInQueue(name, name, "waiting", waits_for_machine=machine)
+        _show(found, argparse.Namespace(json=False))
+        return capsys.readouterr().out.splitlines()[1 + len(machines) : -1]
+
+    begin = r"m has no worker now, and %s for it: start one there, or let any other machine begin "
+    (one,) = lines(alice="m")
+    assert re.fullmatch(begin % "alice waits" + "anew: .* queue retry alice", one)
+    (several,) = lines(alice="m", bob="m")
+    assert re.fullmatch(begin % "2 users wait" + "anew: .* queue retry USER", several)
+    assert len(lines(alice="m", bob="n")) == 2
 
 
 def test_how_much_is_left_is_a_dash_until_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,54 @@ def test_whom_no_machine_can_go_on_with_is_told(fleet: Fleet) -> None:
     fleet.execute(worker, False)
     assert fleet.look().users[NAME].waits_for_version is None
     assert fleet.states() == {"alice": "waiting"}
+
+
+def test_who_waits_for_a_machine_without_a_worker_is_told_and_goes_to_any_by_retry(
+    fleet: Fleet,
+) -> None:
+    def waits() -> tuple[str | None, str]:
+        user = fleet.look().users[NAME]
+        return user.waits_for_machine, user.words
+
+    def queues() -> list[tuple[str]]:
+        return fleet.execute("SELECT queue_name FROM procrastinate_jobs")
+
+    fleet.enqueue("alice")
+    assert waits() == (None, "waiting"), "any machine's"
+    fleet.execute(_PROGRESS, -1, None, "{}")
+    fleet.execute("UPDATE procrastinate_jobs SET queue_name = 'machine m'")
+    worker = "INSERT INTO workers (machine, version, jobs, drained, seen_at) VALUES "
+    for gone in ("('m', '1', 1, true, now())", "('m', '1', 1, false, now() - interval '1 h')"):
+        fleet.execute(worker + gone)
+        assert waits() == ("m", "waiting for its machine")
+    fleet.execute(worker + "('m', '1', 1, false, now())")
+    assert waits() == (None, "waiting")
+    assert fleet.retry("alice") == 1
+    assert queues() == [("machine m",)], "it is where its files are"
+    fleet.execute("DELETE FROM workers WHERE NOT drained AND seen_at > now() - interval '1 min'")
+    assert waits() == ("m", "waiting for its machine")
+    assert fleet.retry("alice") == 1
+    assert queues() == [("users",)]
+    assert waits() == (None, "waiting")
+
+
+def test_when_it_is_tried_again_is_told_of_a_user_that_is_later(fleet: Fleet) -> None:
+    fleet.enqueue("alice")
+    assert fleet.look().users[NAME].seconds_to_wait is None
+    later = "UPDATE procrastinate_jobs SET scheduled_at = now() + make_interval(secs => 900)"
+    fleet.execute(later)
+    user = fleet.look().users[NAME]
+    assert user.state == "later"
+    assert user.seconds_to_wait is not None
+    assert 880 <= user.seconds_to_wait <= 900
+    assert re.fullmatch(r"later, in 1[45]:\d\d", user.words)
+    fleet.execute("UPDATE procrastinate_jobs SET scheduled_at = 'infinity'")
+    assert fleet.look().users[NAME].words.startswith("later, in ")
+    fleet.execute(later)
+    fleet.execute(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, lock) SELECT "
+        "queue_name, 'archive_slice', args || '{\"number\": 1}', 'failed', lock || '#1' "
+        "FROM procrastinate_jobs"
+    )
+    user = fleet.look().users[NAME]
+    assert (user.state, user.seconds_to_wait) == ("failed", None)
