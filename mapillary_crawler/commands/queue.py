@@ -111,7 +111,7 @@ Examples
             elif word == "retry":
                 if not enqueue.retry(queue, name, lease):
                     raise ArgumentRefused(why_not_retried(name, look(queue, lease).users.values()))
-                print(f"{name}: it goes on where it was")
+                print(f"{name}: it goes on where it was, if its machine has a worker; else on any")
             else:
                 _show(look(queue, lease), opts)
 
