@@ -184,9 +184,11 @@ Examples
         given = queued(with_defaults(arglist_to_dict(opts.spargs)))
         with connected(dsn) as queue:
             schema.check(queue)
-            new = enqueue.enqueue(queue, [Work(name, given) for name in users])
-        before = f"; {len(users) - new:,} in it already" if new < len(users) else ""
-        self.say(f"{new:,} of {len(users):,} put into the queue{before}")
+            done = enqueue.enqueue(queue, [Work(name, given) for name in users], lease)
+        before = f"; {len(users) - done.new:,} in it already" if done.new < len(users) else ""
+        self.say(f"{done.new:,} of {len(users):,} put into the queue{before}")
+        for line_of_machine in done.lines():
+            self.say(line_of_machine)
         if not opts.wait:
             return
         names = [each.collection.name for each in users.values()]

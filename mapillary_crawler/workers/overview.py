@@ -230,7 +230,7 @@ def _work(name: str, fields: Mapping[str, Any]) -> Work:
 
 
 #: Exit codes of a user that is finished, or has nothing.
-_DONE = (Outcome.COMPLETE.exit_code, Outcome.NO_IMAGES.exit_code)
+DONE = (Outcome.COMPLETE.exit_code, Outcome.NO_IMAGES.exit_code)
 #: Of several tasks of a user, the state that is shown.
 _WEIGHT = ("running", "failed", "cancelled", "waiting", "later")
 
@@ -259,7 +259,7 @@ def _add_progress(found: Overview, row: Mapping[str, Any]) -> None:
         user.slices += has_ended
     else:
         user.exit_code = code
-        if user.state == "failed" and code in _DONE:
+        if user.state == "failed" and code in DONE:
             user.state = "done"
     for name in _OF_SLICES if is_slice else _NUMBERS:
         setattr(user, name, getattr(user, name) + int(_number(figures, name)))

@@ -51,8 +51,13 @@ class Fleet:
         (self.folder / "cuts.json").write_text(json.dumps(cuts))
 
     def enqueue(self, *usernames: str, **arguments: str) -> int:
+        """Return how many were not in the queue."""
+        return self.enqueued(*usernames, **arguments).new
+
+    def enqueued(self, *usernames: str, **arguments: str) -> enqueue.Enqueued:
         with connected(self.dsn) as queue:
-            return enqueue.enqueue(queue, [Work(name, arguments) for name in usernames])
+            works = [Work(name, arguments) for name in usernames]
+            return enqueue.enqueue(queue, works, self.lease)
 
     def cancel(self, username: str) -> int:
         with connected(self.dsn) as queue:
