@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mapillary_crawler.terminal.json_lines import JsonLog
     from mapillary_crawler.terminal.tables import Table
     from mapillary_crawler.workers.one_machine import Crawls
+    from mapillary_crawler.workers.overview import UserInQueue
     from mapillary_crawler.workers.work import Work
 
 
@@ -90,7 +91,7 @@ Examples
             "--from", dest="file", metavar="FILE", help="read user names from a file, - is input"
         )
         parser.add_argument(
-            "--jobs", default="1", metavar="N",
+            "--jobs", metavar="N",
             help="crawls at once (default: 1), auto: one a processor; they share what one may use",
         )  # fmt: skip
         parser.add_argument(
@@ -122,7 +123,8 @@ Examples
         from mapillary_crawler.workers.shares import read_jobs, shares
 
         machine = {"processors": usable_processors(), "memory": usable_memory()}
-        arguments, jobs = _check(args, opts), read_jobs(opts.jobs, **machine)
+        arguments = _check(args, opts)
+        jobs = read_jobs("1" if opts.jobs is None else opts.jobs, **machine)
         if opts.queue:
             self._enqueue(arguments, opts)
             return
@@ -170,18 +172,25 @@ Examples
     def _enqueue(self, users: Mapping[str, Arguments], opts: argparse.Namespace) -> None:
         """Put users into the queue, and wait for them where that is wanted."""
         from mapillary_crawler.collection.configuration_file import with_defaults
-        from mapillary_crawler.terminal.json_lines import line
+        from mapillary_crawler.terminal.json_lines import JsonLog, line
         from mapillary_crawler.workers import enqueue, schema
         from mapillary_crawler.workers.database import connected, warn_without_tls
         from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.process import exit_code
-        from mapillary_crawler.workers.waiting import code_of, wait_for
+        from mapillary_crawler.workers.waiting import (
+            code_of,
+            counted_in_queue,
+            fields_of,
+            sum_of,
+            wait_for,
+        )
         from mapillary_crawler.workers.work import Work, queued
 
         lease = read_number(self.given_settings, "QUEUE_LEASE", 1, read_span)
         dsn = read_dsn(os.environ)
         warn_without_tls(dsn, self.say)
         given = queued(with_defaults(arglist_to_dict(opts.spargs)))
+        log = JsonLog(opts.log_json) if opts.log_json else None
         with connected(dsn) as queue:
             schema.check(queue)
             done = enqueue.enqueue(queue, [Work(name, given) for name in users], lease)
@@ -192,11 +201,16 @@ Examples
         if not opts.wait:
             return
         names = [each.collection.name for each in users.values()]
-        ended = wait_for(dsn, names, lease, self.say)
-        self.exitcode = exit_code(map(code_of, ended.values()), stopped=False)
-        if opts.json:
-            for user in ended.values():
-                print(line(user.fields()))
+
+        def end(user: UserInQueue) -> None:
+            if opts.json:
+                print(line(fields_of(user)), flush=True)
+            if log:
+                self._append(log, fields_of(user))
+
+        ended = wait_for(dsn, names, lease, self.say, end)
+        self.exitcode = exit_code(map(code_of, ended), stopped=False)
+        print(line(sum_of(ended, self.exitcode)) if opts.json else counted_in_queue(ended))
 
     def _append(self, log: JsonLog, fields: dict[str, Any]) -> None:
         """Write a line of --log-json; where that fails, say so and go on."""
@@ -212,10 +226,8 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
 
     if opts.wait and not opts.queue:
         raise ArgumentRefused("--wait goes with --queue alone")
-    if opts.queue and opts.set:
-        raise ArgumentRefused(
-            "-s does not go with --queue: settings are those of each machine, set them there"
-        )
+    if opts.queue:
+        _check_queue(opts)
     names = all_names(args, opts.file)
     if not names:
         raise ArgumentRefused(f"say which users: {program_name()} archive USERNAME, or --from FILE")
@@ -230,6 +242,23 @@ def _check(args: Sequence[str], opts: argparse.Namespace) -> dict[str, Arguments
     refuse_processes(given)
     arguments = (validated({**given, "username": name}) for name in names)
     return {each.collection.username: each for each in arguments}
+
+
+def _check_queue(opts: argparse.Namespace) -> None:
+    """Refuse what would be of no effect on users in the queue."""
+    if opts.set:
+        raise ArgumentRefused(
+            "-s does not go with --queue: settings are those of each machine, set them there"
+        )
+    if opts.jobs is not None:
+        raise ArgumentRefused(
+            f"--jobs does not go with --queue: say it to each {program_name()} worker"
+        )
+    if not opts.wait and (opts.json or opts.log_json):
+        option = "--json" if opts.json else "--log-json"
+        raise ArgumentRefused(
+            f"{option} goes with --queue only where users are waited for: add --wait"
+        )
 
 
 def _options(opts: argparse.Namespace, share: Mapping[str, int], *, relays: bool) -> list[str]:

@@ -21,7 +21,7 @@ from mapillary_crawler.terminal.progress import Phase
 from mapillary_crawler.terminal.progress_file import read_progress
 
 #: Exit codes of crawls that the same command goes on with.
-_GOES_ON = frozenset({3, 4, 6, 7, 10})
+GOES_ON = frozenset({3, 4, 6, 7, 10})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,13 @@ class UserEnd:
 
 #: A user, and the number of a slice where it is one.
 Crawl = tuple[str, int | None]
+
+
+def counted(ends: Collection[str], *, goes_on: bool) -> str:
+    """Return how many users ended in which words, the most frequent first, and what follows."""
+    said = [f"{count:,} {words}" for words, count in Counter(ends).most_common()]
+    line = f"{len(ends):,} user{'s' * (len(ends) != 1)}: {', '.join(said)}"
+    return f"{line}; run the same command again" if goes_on else line
 
 
 def _whole_number(value: Any) -> int:
@@ -186,12 +193,8 @@ class UserEnds:
 
     def counted(self) -> str:
         """Return how many crawls ended in which way, the most frequent first, and what follows."""
-        words = Counter(end.words for end in self.all())
-        said = [f"{count:,} {words}" for words, count in words.most_common()]
-        users = len(self._collections)
-        line = f"{users:,} user{'s' * (users != 1)}: {', '.join(said)}"
-        goes_on = any(end.code is None or end.code in _GOES_ON for end in self.all())
-        return f"{line}; run the same command again" if goes_on else line
+        goes_on = any(end.code is None or end.code in GOES_ON for end in self.all())
+        return counted([end.words for end in self.all()], goes_on=goes_on)
 
     def fields(self, exit_code: int) -> dict[str, Any]:
         """Return the sum as JSON can hold it."""

@@ -87,7 +87,7 @@ def test_three_workers_make_the_bytes_of_one_process_with_all_faults_on(
                 codes.append(result.code)
                 printed.append(result.output)
             lines = [json.loads(line) for line in result.lines if line.startswith("{")]
-            ended = {each["username"]: each["state"] for each in lines}
+            ended = {each["username"]: each["state"] for each in lines if each["kind"] == "user"}
             kept_in_tables = tables(queue_address)
             printed.append(crawling.scrapy("queue", "--json").output)
             for each in workers:
