@@ -107,6 +107,34 @@ def test_three_workers_make_the_bytes_of_one_process_with_all_faults_on(
     assert TOKEN.split("|")[1] in kept_in_tables, "the application, whose limits these are"
 
 
+def test_without_a_shared_folder_who_is_finished_is_never_fetched_by_another_machine(
+    sandbox: Sandbox, crawling: Crawling, tmp_path: Path
+) -> None:
+    assert crawling.scrapy("queue", "init").code == 0
+    command = ("archive", "bob", "--queue", "--wait", *ARGUMENTS)
+    one, other = (Crawling(tmp_path / name, sandbox) for name in ("one", "other"))
+    for machine in (one, other):
+        machine.environment = {
+            **crawling.environment,
+            "MAPILLARY_STORE": str(machine.store),
+            "MAPILLARY_STAGING": str(machine.store / "staging"),
+        }
+    with worker(one, tmp_path / "of-one") as first:
+        assert crawling.scrapy(*command).code == 0
+        sandbox.reset()
+        with worker(other, tmp_path / "of-other", jobs=4):
+            wait_until(lambda: "at once, of the queue" in (tmp_path / "of-other").read_text())
+            for more in ((), ("-aupdate=1",)):
+                result = crawling.scrapy(*command, *more)
+                assert result.code == 0, result.output
+                assert "bob is on " in result.output
+        first.terminate()
+        assert first.wait(60) == 0
+    assert not list(other.store.glob("mapillary-*"))
+    assert (one.store / "mapillary-bob-256").is_dir()
+    assert sandbox.counters(images=True)["images"]["requests"] == {}
+
+
 class Machines:
     """Three machines with disks of their own, and one folder that all see."""
 
