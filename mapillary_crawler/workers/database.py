@@ -77,11 +77,13 @@ def in_a_line(dsn: Dsn) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise QueueRefused(f"the queue of {NAME} ({dsn.where}): {_said(dsn, error)}") from None
+        raise QueueRefused(f"the queue of {NAME} ({dsn.where}): {said(dsn, error)}") from None
 
 
-def _said(dsn: Dsn, error: psycopg.Error) -> str:
-    return dsn.clean(error.diag.message_primary or str(error)) or "cannot be reached"
+def said(dsn: Dsn, error: BaseException) -> str:
+    """Return in one line why something with the queue went wrong, without what is secret."""
+    of_server = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return dsn.clean(of_server or str(error)) or "cannot be reached"
 
 
 def warn_without_tls(dsn: Dsn, say: Callable[[str], None]) -> None:

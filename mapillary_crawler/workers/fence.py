@@ -52,6 +52,8 @@ class Fence:
         self._connection: psycopg.AsyncConnection | None = None
         self._backend = 0
         self._one_at_a_time = asyncio.Lock()
+        #: Why there is no connection; None where there is one, or none was wanted.
+        self.trouble: Exception | None = None
 
     @asynccontextmanager
     async def held(self, key: str, lost: Callable[[], None]) -> AsyncIterator[None]:
@@ -78,8 +80,9 @@ class Fence:
                 continue
             try:
                 await self._execute("SELECT true")
-            except _GONE:
+            except _GONE as error:
                 logger.warning("The connection that holds the locks is gone")
+                self.trouble = error
                 await self._get_back()
 
     async def close(self) -> None:
@@ -110,11 +113,18 @@ class Fence:
         return bool(row and row[0])
 
     async def _connect(self) -> None:
-        async with asyncio.timeout(self._part):
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn.conninfo, autocommit=True, **parameters(self._dsn)
-            )
+        try:
+            async with asyncio.timeout(self._part):
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._dsn.conninfo, autocommit=True, **parameters(self._dsn)
+                )
+        except _GONE as error:
+            self.trouble = error
+            raise
         self._backend = self._connection.info.backend_pid
+        if self.trouble:
+            logger.warning("The connection that holds the locks is there again")
+            self.trouble = None
 
     async def _get_back(self) -> None:
         """Connect again, and take again what was held; what is not ours any more is lost."""

@@ -12,9 +12,8 @@ from typing import Any
 
 import psycopg
 from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
-from procrastinate.jobs import Job, Status
-from procrastinate.manager import JobManager
+from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import Job
 
 from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.workers.news import place_of
@@ -89,17 +88,6 @@ async def take_over(app: App, lease: float) -> None:
     await manager.prune_stalled_workers(lease)
     async with _pool(app).connection() as connection:
         await _hand_over(app, connection, lease)
-
-
-class Manager(JobManager):
-    """procrastinate's, but that a task is one too many where what follows on it waits already."""
-
-    async def retry_job(self, job: Job, *given: Any, **named: Any) -> None:
-        """Let a task wait again, or end it; else it would be done for ever by nobody."""
-        try:
-            await super().retry_job(job, *given, **named)
-        except UniqueViolation:
-            await self.finish_job(job, Status.ABORTED, delete_job=True)
 
 
 async def _put_back(app: App, job: Job) -> None:

@@ -28,10 +28,11 @@ from mapillary_crawler.crawl.fleet_pace import FLEET_PACE
 from mapillary_crawler.ledger.records import Slice
 from mapillary_crawler.terminal.progress_file import read_progress
 from mapillary_crawler.workers.brake import Brake, serve
-from mapillary_crawler.workers.database import QueueAway, parameters
+from mapillary_crawler.workers.database import QueueAway, parameters, said
 from mapillary_crawler.workers.dsn import Dsn
 from mapillary_crawler.workers.fence import PARTS, Fence, Taken, Waits
-from mapillary_crawler.workers.leases import USERS, Manager, queue_of, shared_queue, take_over
+from mapillary_crawler.workers.jobs import Jobs, is_away
+from mapillary_crawler.workers.leases import USERS, queue_of, shared_queue, take_over
 from mapillary_crawler.workers.news import News
 from mapillary_crawler.workers.process import Processes
 from mapillary_crawler.workers.shared_work import SharedWork, Signs
@@ -58,7 +59,7 @@ class PutBack(BaseRetryStrategy):
         """Return when and where the task is tried again, None for never."""
         if isinstance(exception, Waits):
             return RetryDecision(retry_in={"seconds": self._seconds}, queue=exception.queue)
-        if isinstance(exception, Taken):  # it is not known to be here
+        if isinstance(exception, Taken) or is_away(exception):  # it is not known to be here
             return RetryDecision(retry_in={"seconds": self._seconds})
         if isinstance(exception, asyncio.CancelledError):
             return RetryDecision(queue=self._queue_of(job.lock or ""))
@@ -116,12 +117,13 @@ class QueueMachine:
         self._drain_on_signals()
         connector = PsycopgConnector(
             conninfo=self.dsn.conninfo, kwargs=parameters(self.dsn), min_size=1,
-            max_size=self.jobs + 3, timeout=self.lease / 3,
+            max_size=self.jobs + 3, timeout=self.lease / 3, reconnect_timeout=self.lease / PARTS,
         )  # fmt: skip
         self._fence, self._news = Fence(self.dsn, self.lease), News(connector, self.name)
         self._brake = Brake(connector, self.application)
         app = make_app(connector, PutBack(self._queue_of, self.lease / 3))
-        app.job_manager = Manager(connector)
+        app.job_manager = Jobs(connector, self.lease / PARTS)
+        ended: ProcrastinateException | None = None
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(app.open_async())
             stack.push_async_callback(self._fence.close)
@@ -136,14 +138,21 @@ class QueueMachine:
             try:
                 await worker.run()  # type: ignore[no-untyped-call]
             except ProcrastinateException as error:
-                logger.debug("The worker has ended: %s", error)
+                ended = error
             finally:
                 for watch in watches:
                     watch.cancel()
                 await asyncio.gather(*watches, return_exceptions=True)
                 await self._news.seen(drained=self._draining)
         if not self._draining:
-            raise QueueAway(f"the queue ({self.dsn.where}) went away; start the worker again")
+            raise QueueAway(
+                f"the queue ({self.dsn.where}) went away{self._why(ended)}; start the worker again"
+            )
+
+    def _why(self, ended: ProcrastinateException | None) -> str:
+        """Return what the server says; procrastinate knows that it has no connection, not why."""
+        error = self._fence.trouble or (ended and (ended.__cause__ or ended))
+        return f": {said(self.dsn, error)}" if error else ""
 
     def _all_queues(self) -> list[str]:
         of_all = [shared_queue(self.version)] if self.shared else []
@@ -192,11 +201,17 @@ class QueueMachine:
             try:
                 with suppress(Taken, psycopg.Error, ProcrastinateException):
                     async with self._fence.held(_REAPER, _nothing):
+                        await self._be_there(app)
                         await take_over(app, self.lease)
             except Exception as error:  # noqa: BLE001  silent, it would be taken for dead itself
                 self.say(f"the tasks of the dead: {type(error).__name__}")
             self._stop_when_draining()
             await asyncio.sleep(self.lease / PARTS)
+
+    async def _be_there(self, app: App) -> None:
+        """Not be one of the dead: it may look after them sooner than its next heartbeat comes."""
+        if self._tasks and self._tasks.worker_id is not None:
+            await app.job_manager.update_heartbeat(self._tasks.worker_id)
 
     async def _tell(self) -> None:
         stays = self._paused_until - time.monotonic()
@@ -300,7 +315,7 @@ class QueueMachine:
 
     def trouble(self, work: Work, error: Exception) -> None:
         """Say what ended a task that should not have, unless it is put back."""
-        if not isinstance(error, Taken):
+        if not isinstance(error, Taken) and not is_away(error):
             self.say(f"{work.title}: {type(error).__name__}: {self.dsn.clean(str(error))}")
 
 

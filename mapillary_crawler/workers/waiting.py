@@ -45,8 +45,8 @@ def wait_for(
             why = (
                 f"no machine takes anything: {brief(found.halted, _REASON)}" if found.halted else ""
             )
-        if why and why != told:
-            say(why)
+        if why != told:
+            say(why or "the queue goes on")
         told = why
         for name in collections:
             user = found.users.get(name)

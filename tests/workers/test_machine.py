@@ -12,7 +12,8 @@ import pytest
 from procrastinate import PsycopgConnector
 
 from mapillary_crawler.workers.database import parameters
-from mapillary_crawler.workers.leases import USERS, Manager
+from mapillary_crawler.workers.jobs import Jobs
+from mapillary_crawler.workers.leases import USERS
 from mapillary_crawler.workers.tasks import defer, make_app
 from mapillary_crawler.workers.work import Work
 from tests.crawling import wait_until
@@ -168,7 +169,7 @@ def test_a_task_that_is_one_too_many_does_not_stay(fleet: Fleet) -> None:
     async def put_back() -> None:
         connector = PsycopgConnector(conninfo=fleet.address, kwargs=parameters(fleet.dsn))
         app = make_app(connector)
-        app.job_manager = Manager(connector)
+        app.job_manager = Jobs(connector)
         async with app.open_async():
             await defer(app, [Work("alice", {})], queue=USERS)
             worker = await app.job_manager.register_worker()
@@ -193,7 +194,8 @@ def test_the_database_away_loses_nothing(fleet: Fleet, postgres: Postgres) -> No
             assert first.stdout is not None
             said = first.stdout.read()
         assert fleet.names("STOP") == ["alice"]  # before its lease has ended, and by itself
-        assert "went away; start the worker again" in said
+        assert "went away: " in said
+        assert "Connection refused; start the worker again" in " ".join(said.split())
         assert "Traceback" not in said
         assert "of-the-tests" not in said
     finally:
@@ -214,6 +216,49 @@ def test_the_database_started_anew_disturbs_nobody(fleet: Fleet, postgres: Postg
         postgres.start()
         fleet.until_ended("alice")
     assert fleet.names("BEGIN") == ["alice"]
+
+
+def test_a_worker_that_was_taken_for_dead_goes_on(fleet: Fleet) -> None:
+    """One that the queue does not know cannot take a task, so it has to be known again."""
+    fleet.plan({"alice": [(4 * fleet.lease, 0), (0.1, 0)]})
+    fleet.enqueue("alice")
+    with fleet.worker("one") as first:
+        wait_until(lambda: fleet.log("BEGIN"))
+        with fleet.worker("other") as other:
+            first.send_signal(signal.SIGSTOP)
+            wait_until(lambda: fleet.states() != {"alice": "running"})
+            time.sleep(fleet.lease / 2)
+            first.send_signal(signal.SIGCONT)
+            other.terminate()
+            assert other.wait(30) == 0
+        fleet.enqueue("bob")
+        fleet.until_ended("alice", "bob")
+        first.terminate()
+        assert first.wait(30) == 0
+        assert first.stdout is not None
+        assert "taken for dead; it is back" in first.stdout.read()
+
+
+def test_a_worker_goes_on_once_the_database_is_back(fleet: Fleet, postgres: Postgres) -> None:
+    """It was away for longer than a heartbeat waits, and the crawl has ended by then."""
+    fleet.lease = 12
+    fleet.plan({"alice": [(60, 0), (0.1, 0)]})
+    fleet.enqueue("alice", "bob")
+    with fleet.worker("one") as first:
+        wait_until(lambda: fleet.log("BEGIN"))
+        postgres.stop(signal.SIGKILL)
+        time.sleep(7)
+        postgres.start()
+        fleet.until_ended("alice", "bob")
+        time.sleep(fleet.lease)
+        fleet.enqueue("carol")
+        fleet.until_ended("carol")
+        first.terminate()
+        assert first.wait(30) == 0
+        assert first.stdout is not None
+        said = first.stdout.read()
+    assert "is there again" in said
+    assert "Nobody works on" not in said, "it has not taken itself for dead"
 
 
 def test_a_refused_token_stops_all_until_somebody_has_looked(fleet: Fleet) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from mapillary_crawler.workers.overview import UserInQueue
+from mapillary_crawler.workers import waiting
+from mapillary_crawler.workers.database import QueueRefused
+from mapillary_crawler.workers.dsn import Dsn, read_dsn
+from mapillary_crawler.workers.overview import Overview, UserInQueue
 from mapillary_crawler.workers.waiting import counted_in_queue
 from tests.crawling import PROJECT, Crawling, wait_until
 from tests.workers.fleet import Fleet
@@ -108,3 +113,25 @@ def test_who_did_not_come_to_an_end_is_given_again() -> None:
     assert counted_in_queue(users) == "4 users: 2 done, 1 done (8), 1 failed (2)"
     cancelled = UserInQueue("b", "b", "cancelled")
     assert counted_in_queue([cancelled]) == "1 user: 1 cancelled; run the same command again"
+
+
+def test_it_says_once_that_the_queue_is_away_and_once_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = UserInQueue(username="alice", collection="a", state="done")
+    answers: list[Overview | None] = [None, None, Overview(), Overview({"a": done})]
+
+    @contextmanager
+    def connected(_dsn: Dsn) -> Iterator[None]:
+        if answers[0] is None:
+            del answers[0]
+            raise QueueRefused("Connection refused")
+        yield
+
+    monkeypatch.setattr(waiting, "connected", connected)
+    monkeypatch.setattr(waiting, "look", lambda *_: answers.pop(0))
+    monkeypatch.setattr(waiting, "_LOOK", 0.0)
+    said: list[str] = []
+    dsn = read_dsn({"MAPILLARY_QUEUE": "postgresql://u:p@h/q"})
+    assert waiting.wait_for(dsn, ["a"], 2.0, said.append, lambda _: None) == [done]
+    assert said == ["Connection refused; waiting", "the queue goes on", "alice: done, 1 of 1"]
