@@ -22,6 +22,7 @@
      |    |-- FinishError          1  archive/finish/errors.py; nothing is lost by any of them
      |    |    |-- NotSettled      3
      |    |    |-- ImagesChanged   3
+     |    |    |-- PartsLost       3
      |    |    |-- ForeignTar      1
      |    |    |-- BadJournal      2
      |    |    |-- DestinationTaken  1
