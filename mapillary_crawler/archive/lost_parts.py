@@ -64,6 +64,11 @@ def told(parts: Sequence[LostPart]) -> str:
     return ", ".join(names) + (f" and {more:,} more" if more else "")
 
 
+def lacks(folder: Path, parts: Sequence[LostPart]) -> str:
+    """Return what is said of a collection that has lost something: what, and what mends it."""
+    return f"lacks {told(parts)}; {mend_with(folder)}"
+
+
 def mend_with(folder: Path) -> str:
     """Return what to type to mend a collection."""
     return f"mend it with: {program_name()} repair {shlex.quote(folder.name)}"

@@ -163,6 +163,11 @@ def lock_path(place: Path, name: str) -> Path:
     return place / LOCKS / name
 
 
+def ledger_files(path: Path | str) -> list[str]:
+    """Return the names of a ledger and of all that SQLite may keep beside it."""
+    return [str(path), *beside_ledger(path)]
+
+
 def beside_ledger(path: Path | str) -> list[str]:
     """Return the names of all that SQLite may keep beside a ledger.
 

@@ -87,7 +87,7 @@ Examples
         from mapillary_crawler.workers.dsn import read_dsn
         from mapillary_crawler.workers.machine import QueueMachine
         from mapillary_crawler.workers.shared import NAME as SHARED
-        from mapillary_crawler.workers.shared import ensure_same, is_elsewhere, read_shared
+        from mapillary_crawler.workers.shared import ensure_same, is_anywhere, read_shared
         from mapillary_crawler.workers.shared_work import SharedWork
         from mapillary_crawler.workers.shares import read_jobs, shares
 
@@ -104,7 +104,7 @@ Examples
             schema.check(queue)
             if shared:
                 ensure_same(queue, shared)
-            elif is_elsewhere(queue):
+            elif is_anywhere(queue):
                 self.say(
                     f"warning: {SHARED} is not set here, though machines of this queue have such a "
                     "folder: what this one takes stays on its own disk"

@@ -18,7 +18,7 @@ from mapillary_crawler import __version__
 from mapillary_crawler.archive.finish.errors import FinishError
 from mapillary_crawler.archive.finish.move import end_move
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
-from mapillary_crawler.archive.lost_parts import lost_parts, mend_with, told
+from mapillary_crawler.archive.lost_parts import lacks, lost_parts, mend_with
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.repair.identity import has_images, is_ours
 from mapillary_crawler.archive.slices.merging import merge_slices
@@ -599,8 +599,8 @@ def _refuse_existing(destination: Path, arguments: Arguments, configuration: Con
     if lost and not _is_update_begun(arguments, configuration):
         raise Refused(
             Outcome.INCOMPLETE,
-            f"{collection.title} is archived in {destination}, but of its files it lacks "
-            f"{told(lost)}; {mend_with(destination)}",
+            f"{collection.title} is archived in {destination}, but of its files it "
+            f"{lacks(destination, lost)}",
         )
     if arguments.update:
         return

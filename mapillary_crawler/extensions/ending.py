@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from mapillary_crawler.archive.finish.finishing import finish_collection
 from mapillary_crawler.archive.internet_archive.uploaded_collection import is_uploaded
-from mapillary_crawler.archive.lost_parts import lost_parts, mend_with, told
+from mapillary_crawler.archive.lost_parts import lacks, lost_parts
 from mapillary_crawler.archive.read_ledger import read_ledger
 from mapillary_crawler.archive.update.finishing import finish_updated
 from mapillary_crawler.collection.balance import Balance
@@ -296,7 +296,7 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
             stop=stop,
             say=logger.info,
         )
-        lacks = _lost(opened.destination) if opened.updating else ""
+        lost = _lost(opened.destination) if opened.updating else ""
     except Exception as error:  # noqa: BLE001  the outcome must be told whatever it was
         end = end_of_run(error)
         if end.outcome is Outcome.INCOMPLETE:
@@ -310,9 +310,9 @@ def conclude(access: LedgerAccess, opened: OpenCollection, stop: Callable[[], bo
             )
         return end
     opened.balance, opened.changes = finished.balance, finished.changes
-    if lacks:
-        logger.warning("%s", lacks, extra={OF_THE_LAST_LINE: True})
-        return EndOfRun(Outcome.INCOMPLETE, lacks)
+    if lost:
+        logger.warning("%s", lost, extra={OF_THE_LAST_LINE: True})
+        return EndOfRun(Outcome.INCOMPLETE, lost)
     return EndOfRun(finished.outcome, "")
 
 
@@ -320,7 +320,7 @@ def _lost(folder: Path) -> str:
     """Return what an updated collection had lost before, and what mends it; nothing if nothing."""
     with closing(read_ledger(folder, locked=True)) as ledger:
         lost = lost_parts(folder, ledger)
-    return f"of its files it lacks {told(lost)}; {mend_with(folder)}" if lost else ""
+    return f"of its files it {lacks(folder, lost)}" if lost else ""
 
 
 def _restored(ledger: Ledger) -> Balance:

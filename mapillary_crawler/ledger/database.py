@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.layout import STATE, beside_ledger
+from mapillary_crawler.collection.layout import STATE, ledger_files
 from mapillary_crawler.ledger.schema import migrate
 from mapillary_crawler.ledger.trouble import explain
 
@@ -18,7 +18,7 @@ def _refuse_links(path: Path) -> None:
     """Raise `sqlite3.DatabaseError` where a ledger is a link or no file: SQLite would follow it."""
     if path.parent.name == STATE and path.parent.is_symlink():
         raise sqlite3.DatabaseError(f"{path.parent} is a link, which is not followed")
-    for name in (path.name, *beside_ledger(path.name)):
+    for name in ledger_files(path.name):
         try:
             descent.is_file(path.parent, name)
         except descent.NotFollowed as error:

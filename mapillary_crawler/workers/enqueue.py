@@ -15,6 +15,7 @@ from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.terminal.quoting import brief
 from mapillary_crawler.workers.leases import USERS, queue_of
 from mapillary_crawler.workers.overview import DONE
+from mapillary_crawler.workers.shared import is_anywhere
 from mapillary_crawler.workers.tasks import ARCHIVE_USER, make_app
 from mapillary_crawler.workers.work import Work, read_work
 
@@ -37,7 +38,6 @@ SELECT machine, EXISTS (
 ) FROM progress WHERE collection = %s AND slice < 0 AND machine <> ''
 AND NOT (exit_code IS NOT NULL AND exit_code = ANY(%s) AND EXISTS (SELECT 1 FROM shared))
 """
-_IS_SHARED = "SELECT EXISTS (SELECT 1 FROM shared)"
 #: Names that a line has.
 _SHOWN = 3
 
@@ -80,7 +80,7 @@ def enqueue(connection: psycopg.Connection, works: Iterable[Work], lease: float)
     it again. It finds out itself that nothing is to be done.
     """
     queued = {str(row[0]) for row in connection.execute(_QUEUED)}
-    (is_shared,) = _row(connection.execute(_IS_SHARED))
+    is_shared = is_anywhere(connection)
     app, done = make_app(SyncPsycopgConnector()), Enqueued()
     for key, work in {work.key: work for work in works if work.key not in queued}.items():
         home = _home_of(connection, key, lease)

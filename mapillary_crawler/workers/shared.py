@@ -61,7 +61,7 @@ def ensure_same(connection: psycopg.Connection, folder: Path) -> None:
             raise ArgumentRefused(_other(folder))
 
 
-def is_elsewhere(connection: psycopg.Connection) -> bool:
+def is_anywhere(connection: psycopg.Connection) -> bool:
     """Say whether machines of this queue have such a folder."""
     return connection.execute("SELECT FROM shared").fetchone() is not None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.workers.fleet import Fleet
 from tests.workers.postgres import Postgres, binaries, running
 
 
@@ -23,3 +25,9 @@ def postgres() -> Iterator[Postgres]:
 def queue_address(postgres: Postgres) -> str:
     """Return the address of an empty database."""
     return postgres.new_database()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, queue_address: str) -> Fleet:
+    """Return workers whose crawls are played, on a queue of their own."""
+    return Fleet(tmp_path, queue_address)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,6 @@ _WORKER = (
     "INSERT INTO workers (machine, version, jobs, drained, seen_at) "
     "VALUES (%s, '1', 1, %s, now() - make_interval(secs => %s))"
 )
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, queue_address: str) -> Fleet:
-    return Fleet(tmp_path, queue_address)
 
 
 def states(fleet: Fleet) -> dict[str, str]:

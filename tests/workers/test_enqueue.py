@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from mapillary_crawler.workers.enqueue import Enqueued
 from tests.crawling import wait_until
 from tests.workers.fleet import Fleet
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, queue_address: str) -> Fleet:
-    return Fleet(tmp_path, queue_address)
 
 
 def known(fleet: Fleet, code: int | None, *, drained: bool = False, seen: str = "now()") -> None:

@@ -23,11 +23,6 @@ from tests.workers.postgres import Postgres
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, queue_address: str) -> Fleet:
-    return Fleet(tmp_path, queue_address)
-
-
 def test_users_are_crawled_once_each_and_slices_before_the_next_user(fleet: Fleet) -> None:
     fleet.cut({"alice": 3})
     fleet.plan({"alice": [(0.1, 4), (0.1, 0)], "alice#2": [(0.1, 3)]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,6 @@ _PROGRESS = (
     "INSERT INTO progress (collection, slice, username, machine, exit_code, figures) "
     "VALUES ('mapillary-alice-original', %s, 'alice', 'm', %s, %s)"
 )
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, queue_address: str) -> Fleet:
-    return Fleet(tmp_path, queue_address)
 
 
 def figures(**numbers: Any) -> str:

@@ -15,7 +15,7 @@ from mapillary_crawler.collection.outcome import ArgumentRefused
 from mapillary_crawler.workers import schema
 from mapillary_crawler.workers.database import connected
 from mapillary_crawler.workers.dsn import read_dsn
-from mapillary_crawler.workers.shared import ensure_same, is_elsewhere, read_shared
+from mapillary_crawler.workers.shared import ensure_same, is_anywhere, read_shared
 from tests.crawling import Crawling
 
 
@@ -48,10 +48,10 @@ def queue(queue_address: str) -> Iterator[psycopg.Connection]:
 def test_another_folder_is_found_out(queue: psycopg.Connection, tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
-    assert not is_elsewhere(queue)
+    assert not is_anywhere(queue)
     ensure_same(queue, one)
     ensure_same(queue, one)
-    assert is_elsewhere(queue)
+    assert is_anywhere(queue)
     (same,) = one.iterdir()
     other.mkdir()
     with pytest.raises(ArgumentRefused, match="not the folder that the other machines"):

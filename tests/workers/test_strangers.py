@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,11 +55,6 @@ STRANGE: list[tuple[str, dict[str, Any]]] = [
 #: What PostgreSQL takes for JSON, and Python does not: a number of 5,000 digits.
 UNREADABLE = '{"username": "alice", "arguments": {"quality": 1e5000}}'
 _INSERT = "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('users', %s, %s)"
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, queue_address: str) -> Fleet:
-    return Fleet(tmp_path, queue_address)
 
 
 def test_what_is_no_task_of_ours_is_refused_shown_and_never_run(fleet: Fleet) -> None:

@@ -20,11 +20,6 @@ from tests.workers.fleet import Fleet
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, queue_address: str) -> Fleet:
-    return Fleet(tmp_path, queue_address)
-
-
-@pytest.fixture
 def crawling(tmp_path: Path) -> Crawling:
     return Crawling(tmp_path / "store")
 

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 from pathlib import Path
 
-from mapillary_crawler.archive.lost_parts import LostPart, mend_with, told
+from mapillary_crawler.archive.lost_parts import LostPart, lacks
 from mapillary_crawler.collection.outcome import Outcome, ProjectError
 
 #: Why an image is fetched again whose file is not what the ledger says.
@@ -42,7 +42,7 @@ class PartsLost(FinishError):
     outcome = Outcome.INCOMPLETE
 
     def __init__(self, folder: Path, lost: Sequence[LostPart]) -> None:
-        super().__init__(f"{folder.name} lacks {told(lost)}; {mend_with(folder)}")
+        super().__init__(f"{folder.name} {lacks(folder, lost)}")
 
 
 class ForeignTar(FinishError):

@@ -19,8 +19,7 @@ from mapillary_crawler.archive.finish.manifests import REASONS
 from mapillary_crawler.archive.finish.parts import closed, padded
 from mapillary_crawler.archive.finish.samples import take_back_samples
 from mapillary_crawler.archive.finish.sums import read_sums
-from mapillary_crawler.collection import descent
-from mapillary_crawler.collection.durable import digests_of, exists, sync_folder
+from mapillary_crawler.collection.durable import digests_of, exists
 from mapillary_crawler.collection.layout import (
     CHECKSUMS,
     MANIFESTS,
@@ -30,11 +29,11 @@ from mapillary_crawler.collection.layout import (
     TAR,
     THUMBNAIL,
     VIEWS,
-    beside_ledger,
 )
 from mapillary_crawler.collection.names import Collection, capture_day
 from mapillary_crawler.graph.api import PAGE_ROWS
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.naming import named_once_made
 from mapillary_crawler.ledger.records import DayState, PieceState
 
 
@@ -68,12 +67,8 @@ def rebuild_ledger(
 def new_ledger(path: Path) -> Iterator[Ledger]:
     """Give a ledger that has its name once the block ends well; what a kill has left goes."""
     unfinished = path.with_name(f"{path.name}{REBUILDING}")
-    descent.unlink_all(path.parent, [unfinished.name, *beside_ledger(unfinished.name)])
-    with closing(Ledger(unfinished)) as ledger:
+    with named_once_made(path, unfinished), closing(Ledger(unfinished)) as ledger:
         yield ledger
-    descent.unlink_all(path.parent, beside_ledger(path.name))
-    unfinished.rename(path)
-    sync_folder(path.parent)
 
 
 class _Rebuild:

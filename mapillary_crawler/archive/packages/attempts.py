@@ -31,7 +31,7 @@ from mapillary_crawler.collection.layout import (
     LEDGER_PATH,
     LOCKS,
     STATE,
-    beside_ledger,
+    ledger_files,
     of_slice,
     slice_folder,
     slice_name,
@@ -185,7 +185,7 @@ class Attempts:
         kept.parent.mkdir(exist_ok=True)
         with descent.opened_folder(folder.parent, f"{folder.name}/{STATE}", make=True):
             pass
-        descent.unlink_all(folder, [str(LEDGER_PATH), *beside_ledger(LEDGER_PATH)])
+        descent.unlink_all(folder, ledger_files(LEDGER_PATH))
         with suppress(OSError):
             os.link(kept, folder / LEDGER_PATH)
             return

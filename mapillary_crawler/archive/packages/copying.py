@@ -29,6 +29,7 @@ from mapillary_crawler.collection.layout import (
     SCRATCH,
     beside_ledger,
     files,
+    ledger_files,
 )
 from mapillary_crawler.collection.limits import TooLarge, lines
 from mapillary_crawler.collection.outcome import Outcome, Refused, RunStopped
@@ -37,9 +38,7 @@ from mapillary_crawler.ledger.ledger import Ledger
 from mapillary_crawler.ledger.records import PieceState
 
 #: What a folder has that is worth nothing elsewhere.
-_PASSING = frozenset(
-    {str(PROGRESS_PATH), str(BEGINNING), *beside_ledger(BEGINNING), *beside_ledger(LEDGER_PATH)}
-)
+_PASSING = frozenset({str(PROGRESS_PATH), *ledger_files(BEGINNING), *beside_ledger(LEDGER_PATH)})
 _RUBBISH = (f"{INCOMING}/", f"{SCRATCH}/")
 
 

@@ -9,7 +9,7 @@ from mapillary_crawler.archive.finish.rebuild import rebuild_ledger
 from mapillary_crawler.archive.repair.identity import collection_of, facts_of
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import exists, sync_folder
-from mapillary_crawler.collection.layout import LEDGER_PATH, STATE, beside_ledger
+from mapillary_crawler.collection.layout import LEDGER_PATH, STATE, ledger_files
 from mapillary_crawler.ledger.records import PieceState
 
 _KEPT = "unreadable"
@@ -44,8 +44,8 @@ def set_aside(folder: Path) -> None:
         number += 1
         kept = LEDGER_PATH.with_suffix(f".{_KEPT}-{number}")
     # The ledger last: what stayed beside the next one, SQLite would take for that one's.
-    names = [*beside_ledger(LEDGER_PATH), str(LEDGER_PATH)]
-    for name, kept_name in zip(names, [*beside_ledger(kept), str(kept)], strict=True):
+    names = zip(ledger_files(LEDGER_PATH), ledger_files(kept), strict=True)
+    for name, kept_name in reversed(list(names)):
         with suppress(FileNotFoundError):
             (folder / name).rename(folder / kept_name)
     with suppress(FileNotFoundError):

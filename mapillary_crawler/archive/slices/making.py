@@ -14,8 +14,9 @@ from pathlib import Path
 from mapillary_crawler.archive.slices.moving import move
 from mapillary_crawler.collection import descent
 from mapillary_crawler.collection.durable import sync_folder
-from mapillary_crawler.collection.layout import BEGINNING, LEDGER_PATH, STATE, beside_ledger
+from mapillary_crawler.collection.layout import BEGINNING, LEDGER_PATH, STATE
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.naming import named_once_made
 from mapillary_crawler.ledger.records import Slice
 from mapillary_crawler.ledger.slicing import ensure_of_cut, fill, renew
 
@@ -41,10 +42,10 @@ def make_slice(whole: Path, folder: Path, part: Slice) -> None:
 
 
 def _make_ledger(whole: Path, folder: Path, part: Slice) -> None:
-    descent.unlink_all(folder, [str(BEGINNING), *beside_ledger(BEGINNING)])
-    with closing(Ledger(folder / BEGINNING, wal=False)) as ledger:
+    beginning = folder / BEGINNING
+    with (
+        named_once_made(folder / LEDGER_PATH, beginning),
+        closing(Ledger(beginning, wal=False)) as ledger,
+    ):
         fill(ledger, whole / LEDGER_PATH, part)
-    descent.unlink_all(folder, beside_ledger(LEDGER_PATH))
-    (folder / BEGINNING).rename(folder / LEDGER_PATH)
-    sync_folder(folder / STATE)
     sync_folder(folder.parent)

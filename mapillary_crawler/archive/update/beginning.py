@@ -17,13 +17,13 @@ from mapillary_crawler.collection.layout import (
     LEDGER_PATH,
     STATE,
     UPDATED,
-    beside_ledger,
     files,
     is_log,
 )
 from mapillary_crawler.collection.outcome import Outcome, Refused
 from mapillary_crawler.ledger.database import take_back
 from mapillary_crawler.ledger.ledger import Ledger
+from mapillary_crawler.ledger.naming import named_once_made
 from mapillary_crawler.ledger.records import Changes
 
 
@@ -45,14 +45,11 @@ def begin_update(folder: Path, staged: Path) -> None:
     size = (folder / LEDGER_PATH).stat().st_size
     require_space(staged, 2 * size, f"the ledger of the update of {folder.name}")
     beginning = staged / BEGINNING
-    descent.unlink_all(staged, [str(BEGINNING), *beside_ledger(BEGINNING)])
-    with closing(read_ledger(folder, locked=True)) as ledger:
-        ledger.database.copy_to(beginning)
-    with closing(Ledger(beginning, wal=False)) as ledger:
-        ledger.update.begin()
-    descent.unlink_all(staged, beside_ledger(LEDGER_PATH))
-    beginning.rename(staged / LEDGER_PATH)
-    sync_folder(staged / STATE)
+    with named_once_made(staged / LEDGER_PATH, beginning):
+        with closing(read_ledger(folder, locked=True)) as ledger:
+            ledger.database.copy_to(beginning)
+        with closing(Ledger(beginning, wal=False)) as ledger:
+            ledger.update.begin()
     sync_folder(staged.parent)
 
 

@@ -37,6 +37,7 @@ from mapillary_crawler.collection.layout import (
     files,
     is_log,
     is_summed,
+    ledger_files,
 )
 from mapillary_crawler.collection.limits import lines
 from mapillary_crawler.ledger.database import take_back
@@ -169,7 +170,7 @@ def forget_merged(folder: Path, staged: Path) -> bool:
     """
     if finished_at(folder) is None or merged_at(staged) != finished_at(folder):
         return False
-    ledger = {str(LEDGER_PATH), *beside_ledger(LEDGER_PATH)}
+    ledger = set(ledger_files(LEDGER_PATH))
     others = (path for path in files(staged) if path not in ledger)
     descent.unlink_all(staged, (path for path in others if _is_done_with(folder, staged, path)))
     sync_folder(staged / STATE)

@@ -31,8 +31,8 @@ from mapillary_crawler.collection.layout import (
     SCRATCH,
     TAR,
     UPDATED,
-    beside_ledger,
     files,
+    ledger_files,
 )
 from mapillary_crawler.collection.outcome import RunStopped
 from mapillary_crawler.ledger import streams
@@ -163,8 +163,7 @@ class Merge:
         """
         target = self._arrived(str(LEDGER_PATH))
         # Of a copy whose writer was killed; SQLite would take it for this one's.
-        descent.unlink_all(self.folder, beside_ledger(f"{ARRIVING}/{LEDGER_PATH}"))
-        descent.unlink(self.folder, f"{ARRIVING}/{LEDGER_PATH}")
+        descent.unlink_all(self.folder, ledger_files(f"{ARRIVING}/{LEDGER_PATH}"))
         with closing(Ledger(self.staged / LEDGER_PATH, read_only=True)) as whole:
             whole.database.copy_to(target)
         ledger = Ledger(target, wal=False)
